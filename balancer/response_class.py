@@ -1,0 +1,17 @@
+"""What one finished request says about the endpoint that served it.
+
+The words are finagle's. A classifier decides which applies; load, health and retries act on it.
+"""
+
+import enum
+
+
+class ResponseClass(enum.Enum):
+    """The verdict on one request, as given to ``Balancer.end``."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    RETRYABLE = "retryable"
+    """A failure too, but one that may be tried again."""
+    IGNORABLE = "ignorable"
+    """Nothing was learnt, for example because the caller went away first."""

@@ -1,0 +1,215 @@
+"""Failure accrual: stories of one endpoint's health."""
+
+from math import inf
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balancer.accrual import (
+    AccrualPolicy,
+    Change,
+    ConsecutiveFailures,
+    FailureAccrual,
+    Health,
+    NeverFails,
+    SuccessRate,
+    SuccessRateWindowed,
+)
+from balancer.backoff import ConstantBackoff, EqualJitter
+from balancer.response_class import ResponseClass
+
+A, D, P = Health.ALIVE, Health.DEAD, Health.PROBING
+ok, fail, retry, lost = (
+    ResponseClass.SUCCESS,
+    ResponseClass.FAILURE,
+    ResponseClass.RETRYABLE,
+    ResponseClass.IGNORABLE,
+)
+PICK = "pick"
+Step = tuple[float, ResponseClass | str, Health]
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        #               at  event  health after
+        pytest.param([(0, fail, A), (1, ok, A), (2, fail, A), (3, fail, D)], id="a success forgives"),
+        pytest.param([(0, fail, A), (1, lost, A), (2, fail, D)], id="nothing learnt does not"),
+        pytest.param([(0, retry, A), (1, retry, D)], id="a retryable failure is a failure"),
+        pytest.param(
+            [(0, fail, A), (0, fail, D), (9.9, PICK, D), (10, PICK, P), (11, ok, A)], id="one probe revives"
+        ),
+        pytest.param([(0, fail, A), (0, fail, D), (5, ok, D), (10, PICK, P)], id="stragglers do not revive"),
+        pytest.param([(0, fail, A), (0, fail, D), (5, fail, D), (10, PICK, P)], id="nor put it off"),
+        pytest.param([(0, fail, A), (0, fail, D), (10, PICK, P), (20, PICK, P)], id="one probe at a time"),
+        pytest.param(
+            [(0, fail, A), (0, fail, D), (10, PICK, P), (11, fail, D), (20, PICK, D), (21, PICK, P)],
+            id="a failed probe starts the next delay",
+        ),
+        pytest.param(
+            [(0, fail, A), (0, fail, D), (10, PICK, P), (11, lost, D), (11, PICK, P)],
+            id="a lost probe is asked again",
+        ),
+        pytest.param(
+            [(0, fail, A), (0, fail, D), (10, PICK, P), (11, ok, A), (12, fail, A), (13, fail, D)],
+            id="after the revival it takes the whole count again",
+        ),
+    ],
+)
+def test_the_life_of_an_endpoint(story: list[Step]) -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(2), ConstantBackoff(10.0), Random(1))
+    for at, event, health in story:
+        if isinstance(event, ResponseClass):
+            accrual.record(event, at, at)
+        else:
+            accrual.begin_probe(at)
+        assert accrual.health is health, f"at {at}"
+
+
+@pytest.mark.parametrize("outcome", list(ResponseClass))
+def test_a_request_older_than_the_probe_says_nothing_about_it(outcome: ResponseClass) -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(1), ConstantBackoff(10.0), Random(1))
+    accrual.record(fail, 0, 0)
+    accrual.begin_probe(10)
+    assert accrual.record(outcome, 9, 11) is None
+    assert accrual.health is P
+    assert accrual.record(ok, 10, 12) is Change.REVIVED
+    assert accrual.record(outcome, 9, 13) is None
+    assert accrual.health is A
+
+
+def test_the_delay_grows_with_each_failed_probe_and_starts_anew_after_a_revival() -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(5), EqualJitter(5, 300), Random(1))
+
+    def die(now: float) -> float:
+        while accrual.health is not D:
+            accrual.record(fail, now, now)
+        return accrual.retry_at - now
+
+    assert die(0) == 5
+    for low, high in [(5, 10), (10, 20), (20, 40), (40, 80), (80, 160), (160, 300), (300, 300)]:
+        now = accrual.retry_at
+        accrual.begin_probe(now)
+        assert low <= die(now) <= high
+    now = accrual.retry_at
+    accrual.begin_probe(now)
+    accrual.record(ok, now, now)
+    assert die(now) == 5
+
+
+def test_only_the_way_from_alive_to_dead_is_an_ejection() -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(1), ConstantBackoff(1.0), Random(1))
+    changes = [accrual.record(fail, 0, 0)]
+    for now, outcome in [(1, fail), (2, lost), (2, ok)]:
+        accrual.begin_probe(now)
+        changes.append(accrual.record(outcome, now, now))
+    assert changes == [Change.EJECTED, Change.PROBE_LOST, Change.PROBE_LOST, Change.REVIVED]
+    assert accrual.ejections == 1
+
+
+def test_available_is_alive_or_due() -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(1), ConstantBackoff(10.0), Random(1))
+    assert accrual.available(0)
+    accrual.record(fail, 0, 0)
+    assert [accrual.available(now) for now in (9.9, 10)] == [False, True]
+    accrual.begin_probe(10)
+    assert not accrual.available(10)
+
+
+def trips_at(policy: AccrualPolicy, outcomes: list[tuple[float, bool]]) -> float | None:
+    """Return when *policy* first takes the endpoint for dead."""
+    for now, success in outcomes:
+        if success:
+            policy.success(now)
+        elif policy.failure(now):
+            return now
+    return None
+
+
+def test_none_never_trips() -> None:
+    policy = NeverFails()
+    assert trips_at(policy, [(now, False) for now in range(1000)]) is None
+    policy.success(0)
+    policy.revived()
+
+
+def test_consecutive_failures_trips_at_the_nth() -> None:
+    assert trips_at(ConsecutiveFailures(5), [(now, False) for now in range(1, 10)]) == 5
+
+
+def test_success_rate_waits_for_its_requests() -> None:
+    assert trips_at(SuccessRate(0.9, 20), [(now, False) for now in range(1, 100)]) == 20
+
+
+@pytest.mark.parametrize(
+    ("failing", "trips"),
+    [
+        pytest.param(2, True, id="half fail"),
+        pytest.param(3, True, id="a third fails"),
+        pytest.param(100, False, id="one in a hundred fails"),
+    ],
+)
+def test_success_rate_tells_bad_from_good(failing: int, trips: bool) -> None:
+    outcomes = [(float(number), number % failing != 0) for number in range(1, 500)]
+    assert (trips_at(SuccessRate(0.8, 50), outcomes) is not None) is trips
+
+
+def test_success_rate_weighs_by_number_of_requests() -> None:
+    """After 10 successes each failure keeps e^(-1/10) of the rate: 0.905, 0.819, 0.741, 0.670."""
+    outcomes = [(0.0, True)] * 10 + [(float(failure), False) for failure in range(1, 10)]
+    assert trips_at(SuccessRate(0.7, 10), outcomes) == 4
+
+
+@pytest.mark.parametrize(
+    ("every", "trips"),
+    [
+        pytest.param(1.0, 10.0, id="after a window"),
+        pytest.param(0.1, 10.0, id="however many before"),
+        pytest.param(3.0, None, id="never on fewer than five in the window"),
+    ],
+)
+def test_windowed_success_rate_waits_for_window_and_requests(every: float, trips: float | None) -> None:
+    outcomes = [(round(number * every, 6), False) for number in range(200)]
+    assert trips_at(SuccessRateWindowed(0.8, 10.0), outcomes) == trips
+
+
+def test_windowed_success_rate_weighs_by_time() -> None:
+    """Good for 20 s, then nothing but failures: the rate is e^(-t/10), below 0.8 after 2.23 s."""
+    outcomes = [(tenth / 10, tenth <= 200) for tenth in range(400)]
+    assert trips_at(SuccessRateWindowed(0.8, 10.0), outcomes) == pytest.approx(22.3)
+
+
+@pytest.mark.parametrize(
+    "policy", [SuccessRate(0.8, 5), SuccessRateWindowed(0.8, 1.0)], ids=["number", "time"]
+)
+def test_a_revival_starts_without_history(policy: AccrualPolicy) -> None:
+    outcomes = [(now / 10, False) for now in range(20)]
+    assert trips_at(policy, outcomes) is not None
+    policy.revived()
+    assert not policy.failure(2.0)
+
+
+EVENTS = st.lists(
+    st.tuples(st.floats(0, 20), st.one_of(st.sampled_from(ResponseClass), st.just("probe")), st.floats(0, 50))
+)
+
+
+@given(EVENTS, st.integers(1, 4))
+def test_whatever_happens_it_can_come_back(
+    events: list[tuple[float, ResponseClass | str, float]], failures: int
+) -> None:
+    accrual, now = FailureAccrual(ConsecutiveFailures(failures), EqualJitter(5, 300), Random(1)), 0.0
+    for pause, event, age in events:
+        now += pause
+        if isinstance(event, ResponseClass):
+            accrual.record(event, now - age, now)
+        else:
+            accrual.begin_probe(now)
+        assert (accrual.retry_at < inf) == (accrual.health is D)
+    if accrual.health is D:
+        now = max(now, accrual.retry_at)
+        assert accrual.begin_probe(now)
+    accrual.record(ok, now, now)
+    assert accrual.health is A
