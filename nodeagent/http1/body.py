@@ -1,0 +1,273 @@
+"""Where a message ends: framing rules (RFC 9112, 6 and 7) and the bodies that are read by them.
+
+`request_framing` and `response_framing` decide, purely, from the head alone. A message whose framing two readers could
+see differently is refused, never repaired: Content-Length beside Transfer-Encoding, a list of lengths, any coding but
+one "chunked".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from nodeagent.proxy.errors import BadRequest, ProxyError, ResponseInvalid
+from nodeagent.proxy.messages import RequestHead
+from nodeagent.proxy.wire import CLOSED
+
+CHUNKED = -1
+UNTIL_CLOSE = -2
+"""Framings that are no length. A framing is an int: a length in bytes, or one of these."""
+
+MAX_CHUNK_LINE = 4096
+"""Bytes of one chunk-size line with its extensions (RFC 9112, 7.1.1 asks for a limit)."""
+
+MAX_TRAILERS = 8192
+"""Bytes of a trailer section."""
+
+CHUNK_OVERHEAD = 64 * 1024
+"""Bytes of chunk lines beyond 2 for each byte of data that one body may have: against a million tiny chunks."""
+
+FORBIDDEN_TRAILERS = frozenset(
+    b"content-length transfer-encoding host authorization proxy-authorization cookie set-cookie content-encoding"
+    b" content-type content-range trailer te connection cache-control expect max-forwards range www-authenticate"
+    b" via upgrade keep-alive age date location".split()
+)
+"""Fields that frame, route or authorise mean nothing at the end of a message (RFC 9110, 6.5.1): dropped."""
+
+_LENGTH = re.compile(rb"[0-9]{1,18}\Z")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t -~]*)?\Z")
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t -~]*\Z")
+
+
+def request_framing(head: RequestHead) -> int:
+    """Return how the request's body is framed. Raises BadRequest (the connection must close then)."""
+    special = head.special
+    length = special.get(b"content-length")
+    coding = special.get(b"transfer-encoding")
+    if coding is not None:
+        if length is not None:
+            raise BadRequest("the request has both Content-Length and Transfer-Encoding")
+        if head.version == 10:
+            raise BadRequest("Transfer-Encoding in an HTTP/1.0 request")
+        if coding.lower() != b"chunked":
+            raise BadRequest(f"Transfer-Encoding {coding[:40].decode('latin-1')!r} is not known", status=501)
+        return CHUNKED
+    if length is None:
+        return 0
+    if not _LENGTH.match(length):
+        raise BadRequest(f"Content-Length {length[:40].decode('latin-1')!r} is not one number")
+    return int(length)
+
+
+def response_framing(method: bytes, status: int, version: int, special: dict[bytes, bytes]) -> int:
+    """Return how the response's body is framed (RFC 9112, 6.3). Raises ResponseInvalid."""
+    if status < 200 or status in (204, 304) or method == b"HEAD":
+        return 0
+    length = special.get(b"content-length")
+    coding = special.get(b"transfer-encoding")
+    if coding is not None:
+        if length is not None:
+            raise ResponseInvalid("the response has both Content-Length and Transfer-Encoding")
+        if version == 10 or coding.lower() != b"chunked":
+            raise ResponseInvalid(f"Transfer-Encoding {coding[:40].decode('latin-1')!r} in the response is not known")
+        return CHUNKED
+    if length is None:
+        return UNTIL_CLOSE
+    return checked_length(length)
+
+
+def checked_length(length: bytes) -> int:
+    """Read a response's Content-Length. Raises ResponseInvalid."""
+    if not _LENGTH.match(length):
+        raise ResponseInvalid(f"Content-Length {length[:40].decode('latin-1')!r} of the response is not one number")
+    return int(length)
+
+
+class ChunkedDecoder:
+    """Takes the chunked coding apart (RFC 9112, 7.1). Sans-IO: `feed` bytes, get data; strict about every CRLF.
+
+    SIZE --line--> DATA --all of it--> CRLF --> SIZE      SIZE --"0"--> TRAILERS --empty line--> done
+    """
+
+    __slots__ = ("_buffer", "_make_error", "_missing", "_overhead", "_trailer_bytes", "done", "trailers")
+
+    def __init__(self, make_error: Callable[[str], ProxyError]) -> None:
+        self._make_error = make_error
+        self._buffer = b""
+        self._missing = 0  # bytes of the current chunk still to come, its CRLF included; 0 = a size line is next
+        self._overhead = 0
+        self._trailer_bytes = -1  # -1 = not in the trailers
+        self.trailers: list[bytes] = []
+        self.done = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the body bytes that `data` completes. After `done`, `leftover()` is what follows the message.
+
+        Raises what `make_error` makes, for anything that is not exactly the coding.
+        """
+        buffer = self._buffer + data if self._buffer else data
+        pieces: list[bytes] = []
+        at = 0
+        while not self.done:
+            if self._missing:
+                taken = self._take_data(buffer, at, pieces)
+            else:
+                taken = self._take_line(buffer, at)
+            if taken < 0:
+                break
+            at = taken
+        self._buffer = buffer[at:]
+        body = b"".join(pieces)
+        self._overhead -= 2 * len(body)
+        if self._overhead > CHUNK_OVERHEAD:
+            raise self._make_error("the chunks are too small for what they carry")
+        self._overhead = max(self._overhead, 0)
+        return body
+
+    def leftover(self) -> bytes:
+        """Return the bytes behind the end of the body."""
+        return self._buffer
+
+    def _take_data(self, buffer: bytes, at: int, pieces: list[bytes]) -> int:
+        here = len(buffer) - at
+        if not here:
+            return -1
+        data = min(self._missing - 2, here)
+        if data > 0:
+            pieces.append(buffer[at : at + data])
+            self._missing -= data
+            return at + data
+        if here < 2:
+            if buffer[at:] != b"\r":
+                raise self._make_error("a chunk is not followed by CRLF")
+            return -1
+        if buffer[at : at + 2] != b"\r\n":
+            raise self._make_error("a chunk is not followed by CRLF")
+        self._missing = 0
+        return at + 2
+
+    def _take_line(self, buffer: bytes, at: int) -> int:
+        end = buffer.find(b"\r\n", at)
+        if end < 0:
+            if len(buffer) - at > MAX_CHUNK_LINE:
+                raise self._make_error("a chunk line is too long")
+            if b"\n" in buffer[at:]:
+                raise self._make_error("a chunk line ends without CRLF")
+            return -1
+        line = buffer[at:end]
+        if self._trailer_bytes < 0:
+            self._size_line(line)
+        else:
+            self._trailer_line(line)
+        return end + 2
+
+    def _size_line(self, line: bytes) -> None:
+        match = _CHUNK_LINE.match(line)
+        if match is None or len(line) > MAX_CHUNK_LINE:
+            raise self._make_error("a chunk size is not a plain hexadecimal number")
+        self._overhead += len(line) + 4
+        size = int(match[1], 16)
+        if size:
+            self._missing = size + 2
+        else:
+            self._trailer_bytes = 0
+
+    def _trailer_line(self, line: bytes) -> None:
+        if not line:
+            self.done = True
+            return
+        self._trailer_bytes += len(line) + 2
+        match = _FIELD.match(line)
+        if match is None or self._trailer_bytes > MAX_TRAILERS:
+            raise self._make_error("the trailer section is not valid, or too long")
+        if match[1].lower() not in FORBIDDEN_TRAILERS:
+            self.trailers.append(line)
+
+
+class Source(Protocol):
+    """Where a body's bytes come from: the connection that it arrives on."""
+
+    async def read(self) -> bytes:
+        """Return some bytes, b"" at the end of the connection."""
+        ...
+
+    def unread(self, data: bytes) -> None:
+        """Put back what belongs to the next message."""
+        ...
+
+
+Ended = Callable[[bool], None]
+"""Called once when a body is over: with True when all of it was read, False when it was given up or broke."""
+
+
+class StreamBody:
+    """A body read from `source` as it comes, by one of the framings."""
+
+    __slots__ = ("_decoder", "_ended", "_make_error", "_missing", "_source", "length", "trailers")
+
+    def __init__(self, source: Source, framing: int, make_error: Callable[[str], ProxyError], ended: Ended) -> None:
+        self._source = source
+        self._make_error = make_error
+        self._ended: Ended | None = ended
+        self._missing = framing
+        self.length = framing if framing >= 0 else None
+        self._decoder = ChunkedDecoder(make_error) if framing == CHUNKED else None
+        self.trailers: list[bytes] = self._decoder.trailers if self._decoder is not None else []
+
+    async def read(self) -> bytes:
+        """Return the next piece; b"" at the end, and ever after. Cancelling is safe: nothing is lost.
+
+        Raises what `make_error` makes when the sender breaks off or breaks the framing; the body is over then.
+        """
+        while self._ended is not None:
+            try:
+                piece = self._take(await self._source.read())
+            except ProxyError:
+                self._end(False)
+                raise
+            except CLOSED:
+                self._end(False)
+                raise self._make_error("the connection broke inside the body") from None
+            if piece:
+                return piece
+        return b""
+
+    def close(self) -> None:
+        self._end(False)
+
+    @property
+    def over(self) -> bool:
+        """True when nothing more will come."""
+        return self._ended is None
+
+    def _take(self, data: bytes) -> bytes:
+        if self._decoder is not None:
+            return self._take_chunks(self._decoder, data)
+        if self._missing == UNTIL_CLOSE:
+            if not data:
+                self._end(True)
+            return data
+        if not data:
+            raise self._make_error(f"the connection closed with {self._missing} bytes of body missing")
+        if len(data) > self._missing:
+            self._source.unread(data[self._missing :])
+            data = data[: self._missing]
+        self._missing -= len(data)
+        if not self._missing:
+            self._end(True)
+        return data
+
+    def _take_chunks(self, decoder: ChunkedDecoder, data: bytes) -> bytes:
+        if not data:
+            raise self._make_error("the connection closed inside a chunked body")
+        piece = decoder.feed(data)
+        if decoder.done:
+            self._source.unread(decoder.leftover())
+            self._end(True)
+        return piece
+
+    def _end(self, whole: bool) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(whole)

@@ -1,0 +1,235 @@
+"""One HTTP/1.1 connection to a backend: one exchange after another. An edge.
+
+The cheap case is one `send` (head and body together), one `recv` (head and body together), and the connection is free
+again before the answer is passed on. A body that streams is sent by a task of its own in the request's nursery, so
+that an early answer, a 100 or a refusal, is seen while it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from nodeagent.http1.body import StreamBody, response_framing
+from nodeagent.http1.head import MAX_RESPONSE_HEAD, ResponseHead, keeps_alive, parse_response
+from nodeagent.proxy.errors import ProxyError, ResponseIncomplete, ResponseInvalid
+from nodeagent.proxy.messages import Body, Request, Response
+from nodeagent.proxy.wire import CLOSED, Wire
+
+MAX_INTERIM = 32
+"""1xx responses before the final one; more is a fault of the backend (RFC 9110, 15.2)."""
+
+
+class Http1Connection:
+    """A connection to one endpoint, busy with at most one exchange. `where` ("10.0.0.7:8080") is for error texts."""
+
+    __slots__ = ("_sender", "exchanges", "idle_since", "on_end", "opened_at", "reusable", "where", "wire")
+
+    def __init__(self, wire: Wire, where: str, now: float) -> None:
+        self.wire = wire
+        self.where = where
+        self.opened_at = now
+        self.idle_since = now
+        self.exchanges = 0
+        """How many were begun."""
+        self.reusable = False
+        """Whether the last exchange left it clean."""
+        self.on_end: Callable[[bool], None] | None = None
+        """Called once when a streaming response body is over; with True when it came whole."""
+        self._sender: _Sender | None = None
+
+    async def exchange(self, request: Request) -> Response:
+        """Send `request`, return the head of the final response.
+
+        The body is `bytes` when all of it is here; the connection is free then. Otherwise `on_end` tells when.
+        Raises ResponseIncomplete (with `unsent` when provable) or ResponseInvalid, or what the request's own body
+        raises; the connection must be closed then. Cancelling leaves it broken: close it.
+        """
+        self.exchanges += 1
+        self.reusable = False
+        wire = self.wire
+        body = request.body
+        head = render_request(request)
+        if isinstance(body, bytes):
+            await self._send(head + body if body else head)
+        else:
+            await self._send(head)
+            if request.nursery is None:
+                raise AssertionError("a streaming body needs the request's nursery")
+            self._sender = _Sender(wire, body)
+            await request.nursery.start(self._sender.run)
+        try:
+            response_head = await self._read_head(request)
+        except BaseException as error:
+            await self._stop_sending(error)
+            raise
+        return self._response(request, response_head)
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            await self.wire.send(data)
+        except CLOSED as error:
+            # The first write of a request fails as a whole only when the peer had reset the connection before.
+            unsent = len(data) <= 16384
+            raise ResponseIncomplete(f"{self.where} closed the connection ({error})", unsent=unsent) from None
+
+    async def _read_head(self, request: Request) -> ResponseHead:
+        wire = self.wire
+        buffer = wire.buffer
+        interims = 0
+        while True:
+            end = buffer.find(b"\r\n\r\n")
+            if end < 0:
+                if len(buffer) > MAX_RESPONSE_HEAD:
+                    raise ResponseInvalid(f"{self.where} sent a response head of over {MAX_RESPONSE_HEAD} bytes")
+                buffer += await self._receive()
+                continue
+            try:
+                head = parse_response(buffer[: end + 4])
+            except ResponseInvalid as error:
+                raise ResponseInvalid(f"{self.where}: {error.message}") from None
+            buffer = buffer[end + 4 :]
+            if head.status >= 200:
+                wire.buffer = buffer
+                return head
+            interims += 1
+            if head.status == 101 or interims > MAX_INTERIM:
+                raise ResponseInvalid(f"{self.where} sent {head.status} where a final response was due")
+            if request.interim is not None:
+                await request.interim(head.status, head.lines)
+
+    async def _receive(self) -> bytes:
+        try:
+            data = await self.wire.receive()
+        except CLOSED as error:
+            if self._sender is not None and self._sender.error is not None:
+                raise self._sender.error from None
+            raise ResponseIncomplete(
+                f"{self.where} broke the connection before a whole response head ({error})"
+            ) from None
+        if not data:
+            raise ResponseIncomplete(f"{self.where} closed the connection before a whole response head")
+        return data
+
+    def _response(self, request: Request, head: ResponseHead) -> Response:
+        wire = self.wire
+        status, reason, version, lines, special = head
+        framing = response_framing(request.head.method, status, version, special)
+        keep = keeps_alive(version, special)
+        body: bytes | Body
+        length: int | None
+        if framing == 0:
+            body, length = b"", _announced_length(request.head.method, status, special)
+        elif 0 < framing <= len(wire.buffer):
+            body, length = wire.buffer[:framing], framing
+            wire.buffer = wire.buffer[framing:]
+        else:
+            stream = StreamBody(wire, framing, self._incomplete, lambda whole: self._body_ended(whole and keep))
+            return Response(status, reason, lines, special, stream, stream.length)
+        # Bytes behind the end of a response belong to nobody (RFC 9112, 11.2): the connection is given up.
+        self.reusable = keep and not wire.buffer and self._sent_all()
+        return Response(status, reason, lines, special, body, length)
+
+    def _body_ended(self, clean: bool) -> None:
+        self.reusable = clean and not self.wire.buffer and self._sent_all()
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(clean)
+
+    def _incomplete(self, what: str) -> ProxyError:
+        return ResponseIncomplete(f"{self.where}: {what}")
+
+    def _sent_all(self) -> bool:
+        sender, self._sender = self._sender, None
+        if sender is None:
+            return True
+        sender.scope.cancel()
+        return sender.whole
+
+    async def _stop_sending(self, cause: BaseException) -> None:
+        """End the task that sends the body before anybody else reads that body. `cause` may be a cancellation."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.scope.cancel()
+            with trio.CancelScope(shield=True):  # short: the sender is cancelled already
+                await sender.stopped.wait()
+            if isinstance(cause, ProxyError) and sender.error is not None:
+                raise sender.error from None
+
+    def close(self) -> None:
+        """Close the socket. Idempotent."""
+        self.wire.close()
+
+
+def render_request(request: Request) -> bytes:
+    """Write the request's head for an HTTP/1.1 backend, Host first (RFC 9112, 3.2)."""
+    head = request.head
+    special = head.special
+    framing = b""
+    if special:
+        body = request.body
+        if isinstance(body, bytes):
+            if body or b"content-length" in special:
+                framing = b"Content-Length: %d\r\n" % len(body)
+        elif body.length is not None:
+            framing = b"Content-Length: %d\r\n" % body.length
+        else:
+            framing = b"Transfer-Encoding: chunked\r\n"
+        if b"expect" in special:
+            framing += b"Expect: 100-continue\r\n"
+    return b"".join((
+        head.method, b" ", head.path, b" HTTP/1.1\r\nHost: ", head.authority, b"\r\n",
+        b"\r\n".join(request.lines), b"\r\n" if request.lines else b"", framing, b"\r\n",
+    ))  # fmt: skip
+
+
+def _announced_length(method: bytes, status: int, special: dict[bytes, bytes]) -> int | None:
+    """Return what Content-Length a response without a body may show (RFC 9110, 8.6)."""
+    if method != b"HEAD" and status != 304:
+        return None if status == 204 or status < 200 else 0
+    length = special.get(b"content-length")
+    return int(length) if length is not None and length.isdigit() and len(length) < 19 else None
+
+
+class _Sender:
+    """The task that sends a streaming request body."""
+
+    def __init__(self, wire: Wire, body: Body) -> None:
+        self.scope = trio.CancelScope()
+        self.stopped = trio.Event()
+        self.whole = False
+        self.error: ProxyError | None = None
+        """What the caller's side of the body raised: it wins over what the backend says about the torso."""
+        self._wire = wire
+        self._body = body
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Send until the body ends. Cancelling leaves the connection broken."""
+        try:
+            with self.scope:
+                task_status.started()
+                await self._send()
+        except ProxyError as error:
+            self.error = error
+            self._wire.abort()
+        except CLOSED:
+            pass  # the backend stopped listening; what it answers, if anything, is read by the exchange
+        finally:
+            self.stopped.set()
+
+    async def _send(self) -> None:
+        wire, body = self._wire, self._body
+        chunked = body.length is None
+        while piece := await body.read():
+            await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        if chunked:
+            await wire.send(render_last_chunk(body.trailers))
+        self.whole = True
+
+
+def render_last_chunk(trailers: list[bytes]) -> bytes:
+    """Write the end of a chunked body."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    return b"0\r\n" + b"\r\n".join(trailers) + b"\r\n\r\n"

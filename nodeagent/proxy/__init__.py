@@ -1,0 +1,1 @@
+"""The route of one request: identify, bind, balance, dial."""

@@ -1,0 +1,271 @@
+"""One concrete name: its endpoints, which of them gets a request, and the attempt itself.
+
+A `Client` is shared by all names that bind to the same id, so that what one caller learns of an endpoint steers the
+others. It follows the address cell of its id: endpoints that stay keep their state, a source that fails changes
+nothing (the cell keeps the last good set).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import trio
+
+from balancer.balancer import Balancer
+from balancer.node import Node
+from balancer.params import AccrualParams, BalancerParams
+from balancer.response_class import ResponseClass
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
+from namer.cell import Cell
+from namer.path import Path
+from nodeagent.http1.upstream import Http1Connection
+from nodeagent.proxy.classify import Classify
+from nodeagent.proxy.dial import Dialer
+from nodeagent.proxy.errors import (
+    BadRequest,
+    ConnectFailed,
+    ConnectTimeout,
+    DeadlineExceeded,
+    NoEndpoints,
+    NoSuchName,
+    ProxyError,
+)
+from nodeagent.proxy.messages import Request, Response
+from nodeagent.proxy.pool import Pool, PoolLimits
+from nodeagent.proxy.wire import Wire
+from nodeagent.telemetry.registry import Family
+from nodeagent.telemetry.stats import BalancerReading, ClientStats
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPolicy:
+    """How a concrete name is called; seconds."""
+
+    connect_timeout: float = 3.0
+    attempt_timeout: float | None = None
+    pool: PoolLimits = PoolLimits()
+    balancer: BalancerParams = BalancerParams()
+    accrual: AccrualParams = AccrualParams()
+
+
+class Client:
+    """The endpoints behind one concrete id, balanced, with their connections."""
+
+    def __init__(
+        self,
+        id: Path,  # noqa: A002
+        addr: Cell[Addr],
+        *,
+        policy: ClientPolicy,
+        balancer: Balancer,
+        dialer: Dialer,
+        family: Family[ClientStats, BalancerReading],
+        router: str,
+    ) -> None:
+        """`family` is where it counts, under `router`."""
+        self.id = id
+        self.addr = addr
+        self.policy = policy
+        self.balancer = balancer
+        self._family = family
+        self.stats = family.acquire(router, id.show(), self._reading)
+        self.users = 0
+        """Bound names that use it."""
+        self.idle_since = 0.0
+        self._dialer = dialer
+        self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        self._try: Callable[[Request, Classify], Awaitable[Response]] = (
+            self._attempt if policy.attempt_timeout is None else self._attempt_in_time
+        )
+        addr.subscribe(self._follow)
+        self._follow()
+
+    # The attempt: balance, dial, send, and what was learnt of it.
+
+    def send(self, request: Request, classify: Classify) -> Awaitable[Response]:
+        """Send `request` to one endpoint and return the head of its response, classified.
+
+        An endpoint that fails is added to `request.avoid`. Cancelling closes the connection; the endpoint's record
+        says then only that nothing was learnt. Raises ProxyError.
+        """
+        return self._try(request, classify)
+
+    async def _attempt(self, request: Request, classify: Classify) -> Response:
+        now = self._now
+        started = now()
+        balancer = self.balancer
+        node = balancer.pick(started, request.avoid)
+        if node is None:
+            raise self._nowhere()
+        balancer.begin(node, started)
+        pool: Pool = node.pool  # type: ignore[assignment]
+        connection: Http1Connection | None = None
+        try:
+            connection = pool.take()
+            if connection is None:
+                connection = await pool.acquire(functools.partial(self._dial, node))
+            response = await connection.exchange(request)
+        except BaseException as error:
+            self._failed(request, node, connection, started, error)
+            raise
+        ended = now()
+        verdict = response.verdict = classify(request.head.method, response)
+        if verdict is not ResponseClass.SUCCESS:
+            request.avoid += (node,)
+        if type(response.body) is bytes:
+            pool.release(connection, ended)
+            balancer.end(node, started, ended, verdict)
+            self._count(ended - started, verdict is ResponseClass.SUCCESS)
+        else:
+            connection.on_end = functools.partial(self._stream_ended, node, connection, ended - started, verdict)
+        return response
+
+    async def _attempt_in_time(self, request: Request, classify: Classify) -> Response:
+        """As `_attempt`, within `requestAttemptTimeoutMs`; raises DeadlineExceeded beyond."""
+        seconds = self.policy.attempt_timeout
+        if seconds is None:
+            raise AssertionError("only composed when there is such a timeout")
+        with trio.move_on_after(seconds) as scope:
+            return await self._attempt(request, classify)
+        if not scope.cancelled_caught:
+            raise AssertionError("the attempt neither returned nor raised")
+        raise DeadlineExceeded(f"dial {self.id.show()}: no response within {seconds * 1000:g} ms")
+
+    def _failed(
+        self,
+        request: Request,
+        node: Node,
+        connection: Http1Connection | None,
+        started: float,
+        error: BaseException,
+    ) -> None:
+        ended = self._now()
+        if connection is not None:
+            connection.reusable = False
+            node.pool.release(connection, ended)  # type: ignore[attr-defined]
+        timed_out = isinstance(error, trio.Cancelled) and self._overdue(started, ended)
+        learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, BadRequest))
+        self.balancer.end(node, started, ended, ResponseClass.FAILURE if learnt else ResponseClass.IGNORABLE)
+        if learnt:
+            request.avoid += (node,)
+            self._count(ended - started, False)
+        if isinstance(error, ConnectFailed | ConnectTimeout):
+            self.stats.connect_failures[error.type] += 1
+
+    def _overdue(self, started: float, now: float) -> bool:
+        limit = self.policy.attempt_timeout
+        return limit is not None and now - started >= limit
+
+    def _stream_ended(
+        self, node: Node, connection: Http1Connection, to_head: float, verdict: ResponseClass, whole: bool
+    ) -> None:
+        """A streamed response is over. Its latency is that of its head: how long the body takes is up to its reader."""
+        now = self._now()
+        node.pool.release(connection, now)  # type: ignore[attr-defined]
+        self.balancer.end(node, now - to_head, now, verdict)
+        self._count(to_head, verdict is ResponseClass.SUCCESS and whole)
+
+    def _count(self, seconds: float, success: bool) -> None:
+        stats = self.stats
+        stats.duration.observe(seconds)
+        if success:
+            stats.success += 1
+        else:
+            stats.failure += 1
+
+    async def _dial(self, node: Node) -> Http1Connection:
+        connection = await self._dialer.http1(node.endpoint, self.policy.connect_timeout)
+        self.stats.connections += 1
+        return connection
+
+    def _closed_one(self) -> None:
+        self.stats.connections -= 1
+
+    async def connect(self, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
+        """Open a connection of its own to one endpoint, for a tunnel; avoid as in an attempt.
+
+        Returns it with what must be called once when the tunnel is over. Raises ProxyError; cancelling is safe.
+        """
+        started = self._now()
+        node = self.balancer.pick(started, request.avoid)
+        if node is None:
+            raise self._nowhere()
+        self.balancer.begin(node, started)
+        try:
+            wire = await self._dialer.wire(node.endpoint, self.policy.connect_timeout)
+        except BaseException as error:
+            self._failed(request, node, None, started, error)
+            raise
+        took = self._now() - started
+        self.stats.connections += 1
+
+        def over(outcome: ResponseClass) -> None:
+            now = self._now()
+            self._closed_one()
+            self.balancer.end(node, now - took, now, outcome)
+            self._count(took, outcome is ResponseClass.SUCCESS)
+
+        return wire, over
+
+    # The rest keeps it in step with discovery and with time.
+
+    @property
+    def pending(self) -> bool:
+        """True while discovery has never said anything about the addresses."""
+        return isinstance(self.addr.value, AddrPending)
+
+    async def wait_ready(self) -> None:
+        """Wait for the first word about the addresses. Cancelling is safe."""
+        while self.pending:
+            await self.addr.wait_changed(self.addr.version)
+
+    def expire(self, now: float) -> None:
+        """Close connections that were idle too long."""
+        for node in self.balancer.nodes:
+            node.pool.expire(now)  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Stop following discovery and close idle connections; requests under way end by themselves."""
+        self.addr.unsubscribe(self._follow)
+        for node in self.balancer.update((), self._now()):
+            node.pool.close()  # type: ignore[attr-defined]
+        self._family.release(self.stats, self._reading)
+
+    def _reading(self) -> BalancerReading:
+        now = self.balancer.statistics()
+        return BalancerReading(now.alive, now.dead, now.probing, now.ejections, self.policy.accrual.kind)
+
+    @property
+    def connections(self) -> int:
+        """Open connections to all endpoints."""
+        return sum(node.pool.size for node in self.balancer.nodes)  # type: ignore[attr-defined]
+
+    def _follow(self) -> None:
+        match self.addr.value:
+            case AddrBound(endpoints):
+                removed = self.balancer.update(endpoints, self._now())
+            case AddrNeg():
+                removed = self.balancer.update((), self._now())
+            case _:  # nothing known yet, or the source failed before its first answer: what is there stays
+                return
+        for node in removed:
+            node.pool.close()  # type: ignore[attr-defined]
+        for node in self.balancer.nodes:
+            if node.pool is None:
+                node.pool = Pool(self.policy.pool, self._closed_one)
+
+    def _nowhere(self) -> ProxyError:
+        name = self.id.show()
+        match self.addr.value:
+            case AddrNeg():
+                return NoSuchName(f"balance {name}: no such host or service")
+            case AddrFailed(reason):
+                return NoEndpoints(f"balance {name}: discovery failed: {reason}")
+            case AddrPending():
+                return NoEndpoints(f"balance {name}: discovery has not answered yet")
+        return NoEndpoints(f"balance {name}: it has no endpoints")
+
+    def __repr__(self) -> str:
+        return f"<Client {self.id.show()} {len(self.balancer.nodes)} endpoints, {self.connections} connections>"

@@ -1,0 +1,285 @@
+"""Bound names: what a logical name means now, kept in step with discovery.
+
+A `Binding` holds one (name, local dtab): the tree it binds to and the `Service` composed for it. It subscribes to every
+cell that the binding read; when one changes it binds again, at once and synchronously, so the next request sees it. A
+name that is bound costs a request one look-up in `Bindings`.
+
+Two caches, both bounded and neither ever the reason of an error: bindings by name, clients by concrete id. When one is
+full, the entry that was not used for the longest time leaves (second chance, so that use costs only a flag); requests
+that still hold it finish with it. Entries that nobody used for `idle_ttl` leave too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from namer.binding import Namers, Share, bind, shares
+from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.namer import Bound, Failure, Pending
+from namer.nametree import Empty, Fail, NameTree
+from namer.path import Path
+from nodeagent.proxy.balance import Client
+from nodeagent.proxy.errors import BindTimeout, NoEndpoints, NoSuchName, ProxyError
+from nodeagent.proxy.service import Service
+
+Key = Path | tuple[Path, Dtab]
+"""A name, with the caller's local dtab when there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """Sizes of the two caches and seconds until an unused entry leaves."""
+
+    names: int = 1000
+    clients: int = 1000
+    idle_ttl: float = 600.0
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """What a cache did so far."""
+
+    misses: int = 0
+    evicts: int = 0
+    expires: int = 0
+
+
+class Binding:
+    """One logical name as bound now. Exactly one of `service` and `error` is set, or neither while it is pending."""
+
+    __slots__ = (
+        "cells",
+        "changed",
+        "dtab",
+        "error",
+        "on_change",
+        "path",
+        "service",
+        "state",
+        "unused_since",
+        "used",
+    )
+
+    def __init__(self, path: Path, dtab: Dtab) -> None:
+        self.path = path
+        self.dtab = dtab
+        """The caller's local dtab only."""
+        self.state: Pending | Failure | NameTree[Bound] | None = None
+        self.service: Service | None = None
+        self.error: ProxyError | None = None
+        self.cells: tuple[Cell[Any], ...] = ()
+        self.changed = trio.Event()
+        """Set and replaced at each new state."""
+        self.on_change: Callable[[], None] = _nothing
+        self.used = True
+        """Since the last sweep."""
+        self.unused_since = math.inf
+
+
+class Bindings:
+    """The bound names of one router."""
+
+    def __init__(
+        self,
+        *,
+        dtab: Dtab,
+        namers: Namers,
+        limits: CacheLimits,
+        timeout: float,
+        make_client: Callable[[Bound], Client],
+        make_service: Callable[[Path, tuple[tuple[Share, Client], ...]], Service],
+    ) -> None:
+        """`make_service` composes what a bound name does with a request; `timeout` is bindingTimeoutMs in seconds."""
+        self.dtab = dtab
+        self.namers = namers
+        self.timeout = timeout
+        self._limits = limits
+        self._make_client = make_client
+        self._make_service = make_service
+        self.names: dict[Key, Binding] = {}
+        self.clients: dict[Path, Client] = {}
+        self.name_counts = CacheCounts()
+        self.client_counts = CacheCounts()
+
+    async def service(self, path: Path, local: Dtab | None) -> Service:
+        """Return the service that `path` is bound to, waiting for discovery at most the binding timeout.
+
+        Raises NoSuchName, NoEndpoints (a namer failed) or BindTimeout. Cancelling is safe.
+        """
+        binding = self.binding(path, local)
+        service = binding.service
+        if service is not None and service.ready:
+            return service
+        with trio.move_on_after(self.timeout) as scope:
+            await self._settled(binding)
+            if binding.service is not None:
+                await binding.service.wait_ready()
+        if binding.service is None:
+            raise self._unbound(binding)
+        if scope.cancelled_caught:
+            if all(client.pending for client in binding.service.clients):
+                raise self._too_late(binding)
+            binding.service.ready = True  # a branch that stays silent does not hold up the others again
+        return binding.service
+
+    async def tree(self, path: Path, local: Dtab | None) -> Binding:
+        """Return the binding of `path` once its tree is known, whatever is known of addresses.
+
+        Raises BindTimeout. Cancelling is safe.
+        """
+        binding = self.binding(path, local)
+        with trio.move_on_after(self.timeout):
+            await self._settled(binding)
+        if binding.service is None and binding.error is None:
+            raise self._too_late(binding)
+        return binding
+
+    def binding(self, path: Path, local: Dtab | None) -> Binding:
+        """Return the binding of `path` under the caller's `local` dtab, made now when it is not there."""
+        key = path if local is None else (path, local)
+        binding = self.names.get(key)
+        if binding is None:
+            binding = self._add(key, path, local)
+        binding.used = True
+        return binding
+
+    def sweep(self, now: float) -> None:
+        """Let go of what nobody used for `idle_ttl`, and close connections that idled too long."""
+        for key, binding in list(self.names.items()):
+            if binding.used:
+                binding.used, binding.unused_since = False, now
+            elif now - binding.unused_since >= self._limits.idle_ttl:
+                self._forget(key)
+                self.name_counts.expires += 1
+        for id_, client in list(self.clients.items()):
+            client.expire(now)
+            if client.users:
+                client.idle_since = now
+            elif now - client.idle_since >= self._limits.idle_ttl:
+                self.clients.pop(id_).close()
+                self.client_counts.expires += 1
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for key in list(self.names):
+            self._forget(key)
+        while self.clients:
+            self.clients.popitem()[1].close()
+
+    # Bindings
+
+    def _add(self, key: Key, path: Path, local: Dtab | None) -> Binding:
+        self.name_counts.misses += 1
+        if len(self.names) >= self._limits.names:
+            self._evict_name()
+        binding = self.names[key] = Binding(path, local or Dtab.EMPTY)
+
+        def rebind() -> None:
+            self._rebind(binding)
+
+        binding.on_change = rebind
+        self._rebind(binding)
+        return binding
+
+    def _rebind(self, binding: Binding) -> None:
+        outcome = bind(binding.path, self.dtab + binding.dtab if binding.dtab.dentries else self.dtab, self.namers)
+        for cell in outcome.cells:  # the new ones first: a source that stays wanted must not stop in between
+            cell.subscribe(binding.on_change)
+        for cell in binding.cells:
+            cell.unsubscribe(binding.on_change)
+        binding.cells = outcome.cells
+        binding.state = outcome.state
+        old = binding.service
+        binding.service, binding.error = self._compose(binding)
+        if old is not None:
+            self._release(old)
+        binding.changed.set()
+        binding.changed = trio.Event()
+
+    def _compose(self, binding: Binding) -> tuple[Service | None, ProxyError | None]:
+        name = binding.path.show()
+        state = binding.state
+        if state is None or isinstance(state, Pending):
+            return None, None
+        if isinstance(state, Failure):
+            return None, NoEndpoints(f"bind {name}: {state.reason}")
+        found = shares(state)
+        if not found:
+            how = "to Fail" if isinstance(state, Fail) else "to Empty" if isinstance(state, Empty) else "to nothing"
+            return None, NoSuchName(f"bind {name}: the name binds {how}{self._dtabs(binding)}")
+        pairs = tuple((share, self._client(share.bound)) for share in found)
+        for _, client in pairs:
+            client.users += 1
+        return self._make_service(binding.path, pairs), None
+
+    def _dtabs(self, binding: Binding) -> str:
+        text = f", base dtab: {_short(self.dtab)}"
+        return text + f", local dtab: {_short(binding.dtab)}" if binding.dtab.dentries else text
+
+    def _release(self, service: Service) -> None:
+        for client in service.clients:
+            client.users -= 1
+        service.release()
+
+    def _forget(self, key: Key) -> None:
+        binding = self.names.pop(key)
+        for cell in binding.cells:
+            cell.unsubscribe(binding.on_change)
+        binding.cells = ()
+        if binding.service is not None:
+            self._release(binding.service)
+
+    def _evict_name(self) -> None:
+        self.name_counts.evicts += 1
+        for key, binding in list(self.names.items()):
+            if not binding.used:
+                break
+            binding.used = False  # a second chance: to the end of the line
+            self.names[key] = self.names.pop(key)
+        else:
+            key = next(iter(self.names))
+        self._forget(key)
+
+    async def _settled(self, binding: Binding) -> None:
+        while binding.service is None and binding.error is None:
+            await binding.changed.wait()
+
+    def _unbound(self, binding: Binding) -> ProxyError:
+        error = binding.error
+        return self._too_late(binding) if error is None else type(error)(error.message)
+
+    def _too_late(self, binding: Binding) -> ProxyError:
+        return BindTimeout(f"bind {binding.path.show()}: discovery gave no answer within {self.timeout:g} s")
+
+    # Clients
+
+    def _client(self, bound: Bound) -> Client:
+        client = self.clients.get(bound.id)
+        if client is None:
+            self.client_counts.misses += 1
+            if len(self.clients) >= self._limits.clients:
+                self._evict_client()
+            client = self.clients[bound.id] = self._make_client(bound)
+        return client
+
+    def _evict_client(self) -> None:
+        """Drop the longest unused client; when all are in use there is one more than the limit for a while."""
+        for id_, client in self.clients.items():
+            if not client.users:
+                self.client_counts.evicts += 1
+                self.clients.pop(id_).close()
+                return
+
+
+def _nothing() -> None: ...
+
+
+def _short(dtab: Dtab) -> str:
+    text = dtab.show()
+    return text if len(text) <= 500 else text[:500] + "..."

@@ -1,0 +1,67 @@
+"""Composes what a name's policies ask for, once, when the name is bound."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from balancer.params import make_balancer, make_retry_budget
+from namer.binding import Share
+from namer.namer import Bound
+from namer.path import Path
+from nodeagent.proxy.balance import Client, ClientPolicy
+from nodeagent.proxy.dial import Dialer
+from nodeagent.proxy.fixed import FixedStatus, status_of
+from nodeagent.proxy.service import Service, ServicePolicy
+from nodeagent.telemetry.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """Makes the clients and services of one router."""
+
+    router: str
+    client_policy: Callable[[Path], ClientPolicy]
+    """The policy of a concrete id."""
+    service_policy: Callable[[Path], ServicePolicy]
+    """The policy of a logical name."""
+    dialer: Dialer
+    stats: Registry
+    rng: random.Random
+
+    def client(self, bound: Bound) -> Client:
+        """Return the client of a concrete name."""
+        policy = self.client_policy(bound.id)
+        kind = Client if status_of(bound.id) is None else FixedStatus
+        return kind(
+            bound.id,
+            bound.addr,
+            policy=policy,
+            balancer=make_balancer(policy.balancer, policy.accrual, self.rng),
+            dialer=self.dialer,
+            family=self.stats.clients,
+            router=self.router,
+        )
+
+    def service(self, name: Path, leaves: tuple[tuple[Share, Client], ...]) -> Service:
+        """Return the service of a logical name that is bound to `leaves`."""
+        policy = self.service_policy(name)
+        budget = make_retry_budget(policy.budget)
+        now = trio.lowlevel.current_clock().current_time
+
+        def balance() -> float:
+            return budget.balance(now())
+
+        stats = self.stats.services.acquire(self.router, name.show(), balance)
+        return Service(
+            name,
+            leaves,
+            policy=policy,
+            budget=budget,
+            stats=stats,
+            rng=self.rng,
+            release=lambda: self.stats.services.release(stats, balance),
+        )

@@ -1,0 +1,295 @@
+"""One connection of a local program: requests in, answers out, in order. An edge.
+
+    reading a head --whole--> answering --kept--> reading a head
+          |                      '--CONNECT accepted--> tunnel
+          '--end, idle, too slow, not HTTP--> closed
+
+One task and one cancel scope serve the whole connection; a request costs neither, unless its body streams. Time limits
+are a number (`deadline`) that the server's sweep compares, not a timer to move. That the caller has gone is told by the
+server's hang-up watch (`hung_up`), so that waiting for a backend needs no second task.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from balancer.response_class import ResponseClass
+from nodeagent.http1.body import CHUNKED, StreamBody, request_framing
+from nodeagent.http1.head import check_incomplete, keeps_alive, parse_request
+from nodeagent.http1.upstream import render_last_chunk
+from nodeagent.proxy.errors import REASONS, BadRequest, ProxyError
+from nodeagent.proxy.messages import Request, RequestHead, Response
+from nodeagent.proxy.replay import ReplayBody
+from nodeagent.proxy.tunnel import Tunnel
+from nodeagent.proxy.wire import CLOSED, Wire
+
+if TYPE_CHECKING:
+    from nodeagent.proxy.server import Server
+
+log = structlog.get_logger("nodeagent.conversation")
+
+HALF_CLOSE_GRACE = 0.1
+"""Seconds after a request within which the end of the caller's sending means "I have sent all I had" (`nc -N`), and
+after which it means that the caller has gone. The two look alike on the wire; callers that half-close do it at once."""
+
+LINGER = 1.0
+"""Seconds that a refused client gets to read the answer while its own bytes are thrown away (RFC 9112, 9.6)."""
+
+LINGER_BYTES = 1 << 20
+
+
+class Conversation:
+    """Serves one downstream HTTP/1 connection."""
+
+    __slots__ = (
+        "_head_done_at",
+        "_scope",
+        "_why",
+        "answering",
+        "deadline",
+        "half_closed",
+        "peer",
+        "server",
+        "tunnelling",
+        "wire",
+    )
+
+    def __init__(self, wire: Wire, peer: str, server: Server) -> None:
+        self.wire = wire
+        self.peer = peer
+        self.server = server
+        self.deadline = math.inf
+        """When the sweep ends it, in trio's clock."""
+        self.answering = False
+        self.tunnelling = False
+        self.half_closed = False
+        self._head_done_at = 0.0
+        self._why: ProxyError | None = None
+        self._scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Serve requests until either side ends the connection. Never raises; cancelling closes it."""
+        try:
+            with self._scope:
+                await self._serve()
+            if self._why is not None:
+                await self._refuse(self._why)
+        except CLOSED:
+            pass
+        except Exception:
+            log.exception("a bug: the connection is closed", peer=self.peer)
+        finally:
+            self.wire.close()
+
+    # Told from outside.
+
+    def expire(self) -> None:
+        """The deadline has passed: say so when a request had begun, and close."""
+        if self.wire.buffer:
+            self._why = BadRequest("the request head did not arrive in time", status=408)
+        self._scope.cancel()
+
+    def hung_up(self, now: float) -> None:
+        """The caller's side of the connection ended."""
+        if self.tunnelling or self.half_closed:
+            return
+        if self.answering and now - self._head_done_at > HALF_CLOSE_GRACE:
+            self._scope.cancel()
+        else:
+            self.half_closed = True
+
+    def drain(self) -> None:
+        """End now if no request is under way; otherwise the current answer is the last."""
+        if not self.answering and not self.wire.buffer:
+            self._scope.cancel()
+
+    # The exchange.
+
+    async def _serve(self) -> None:
+        keep = True
+        while keep:
+            limits = self.server.limits
+            self.deadline = self.server.now() + (limits.head_time if self.wire.buffer else limits.idle)
+            try:
+                head = await self._read_head()
+                if head is None:
+                    return
+                framing = request_framing(head) if head.special else 0
+                expect = head.special.get(b"expect") if head.special else None
+                if expect is not None and expect.lower() != b"100-continue":
+                    raise BadRequest(f"Expect {expect[:40].decode('latin-1')!r} is not known", status=417)
+            except BadRequest as error:
+                await self._refuse(error)
+                return
+            self.answering = True
+            self.deadline = math.inf
+            keep = await self._answer(head, framing)
+            self.answering = False
+
+    async def _read_head(self) -> RequestHead | None:
+        """Return the next request's head, None when the caller has ended. Raises BadRequest."""
+        wire = self.wire
+        limits = self.server.limits
+        while True:
+            buffer = wire.buffer
+            if buffer.startswith(b"\r\n"):
+                buffer = buffer[2:]  # one empty line before a request is forgiven (RFC 9112, 2.2)
+            end = buffer.find(b"\r\n\r\n")
+            if end >= 0:
+                break
+            if buffer:
+                check_incomplete(buffer, limits.line, limits.head)
+            data = await wire.receive()
+            if not data:
+                if buffer:
+                    raise BadRequest("the connection ended inside a request head")
+                return None
+            if not wire.buffer:
+                self.deadline = self.server.now() + limits.head_time
+            wire.buffer += data
+        wire.buffer = buffer[end + 4 :]
+        if end > limits.line:  # only then can one of the limits be exceeded
+            check_incomplete(buffer[:end], limits.line, limits.head)
+        return parse_request(buffer[: end + 4])
+
+    async def _answer(self, head: RequestHead, framing: int) -> bool:
+        """Answer one request; return whether the connection can take another."""
+        wire = self.wire
+        self._head_done_at = now = self.server.now()
+        if head.method == b"CONNECT":
+            await self._tunnel(head, framing, now)
+            return False
+        if framing == 0:
+            return await self._respond(Request(head, b"", now), None)
+        if 0 < framing <= len(wire.buffer):
+            body = wire.buffer[:framing]
+            wire.buffer = wire.buffer[framing:]
+            return await self._respond(Request(head, body, now), None)
+        stream = StreamBody(wire, framing, BadRequest, _ignore)
+        request = Request(head, stream if framing == CHUNKED else ReplayBody(stream), now)
+        if b"expect" in head.special and head.version == 11:
+            request.interim = self._interim
+        async with trio.open_nursery() as nursery:
+            request.nursery = nursery
+            keep = await self._respond(request, stream)
+            nursery.cancel_scope.cancel()
+        if not stream.over:
+            await self._linger()
+            return False
+        return keep
+
+    async def _respond(self, request: Request, stream: StreamBody | None) -> bool:
+        server = self.server
+        head = request.head
+        request.peer = self.peer
+        if request.interim is None and head.version == 11:
+            request.interim = self._interim
+        refusal = server.admit()
+        try:
+            if refusal is None:
+                response = await server.router.respond(request, server.limits.call_depth)
+            else:
+                response = server.router.refuse(refusal)
+            keep = self._may_keep(head) and (stream is None or stream.over)
+            server.answered(response.status)
+            try:
+                return await self._write(response, head, keep)
+            except CLOSED:
+                return False
+            finally:
+                response.close()
+        finally:
+            if refusal is None:
+                server.leave()
+
+    def _may_keep(self, head: RequestHead) -> bool:
+        return head.version == 11 and not self.server.draining and keeps_alive(11, head.special)
+
+    async def _write(self, response: Response, head: RequestHead, keep: bool) -> bool:
+        body = response.body
+        length = response.length
+        chunked = False
+        lines = response.lines
+        if length is not None:
+            lines.append(b"Content-Length: %d" % length)
+        elif not isinstance(body, bytes):
+            chunked = head.version == 11
+            keep = keep and chunked
+            if chunked:
+                lines.append(b"Transfer-Encoding: chunked")
+        if not keep:
+            lines.append(b"Connection: close")
+        out = b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (response.status, response.reason, b"\r\n".join(lines))
+        if isinstance(body, bytes):
+            await self.wire.send(out + body if head.method != b"HEAD" else out)
+            return keep
+        await self.wire.send(out)
+        try:
+            while piece := await body.read():
+                await self.wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        except ProxyError as error:
+            log.info("a response broke off", peer=self.peer, error=error.message)
+            self.server.router.broke_off(error)
+            self.wire.abort()  # a break and no clean end (RFC 9112, 8)
+            return False
+        if chunked:
+            await self.wire.send(render_last_chunk(body.trailers))
+        return keep
+
+    async def _interim(self, status: int, lines: list[bytes]) -> None:
+        reason = b"Continue" if status == 100 else b"Early Hints" if status == 103 else b""
+        fields = b"".join(line + b"\r\n" for line in lines)
+        try:
+            await self.wire.send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, fields))
+        except CLOSED:
+            self._scope.cancel()
+
+    async def _tunnel(self, head: RequestHead, framing: int, now: float) -> None:
+        server = self.server
+        request = Request(head, b"", now)
+        request.peer = self.peer
+        if framing:
+            await self._refuse(BadRequest("CONNECT has no body"))
+            return
+        opened = await server.router.tunnel(request, server.limits.call_depth)
+        if isinstance(opened, Response):
+            server.answered(opened.status)
+            await self._write(opened, head, False)
+            return
+        backend, over = opened
+        server.answered(200)
+        self.tunnelling = True
+        tunnel = Tunnel(self.wire, backend, server.limits.tunnel_idle)
+        try:
+            await self.wire.send(b"HTTP/1.1 200 Connection Established\r\nVia: 1.1 nodeagent\r\n\r\n")
+            await tunnel.run()
+        finally:
+            backend.close()
+            over(ResponseClass.FAILURE if tunnel.broken else ResponseClass.SUCCESS)
+
+    async def _refuse(self, error: ProxyError) -> None:
+        """Answer what cannot be served, and stop listening."""
+        response = self.server.router.refuse(error)
+        self.server.answered(response.status)
+        response.lines += (b"Connection: close", b"Content-Length: %d" % len(response.body))  # type: ignore[arg-type]
+        reason = REASONS.get(error.status, b"Error")
+        head = b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (error.status, reason, b"\r\n".join(response.lines))
+        with trio.move_on_after(LINGER):
+            await self.wire.send(head + bytes(response.body))  # type: ignore[arg-type]
+        await self._linger()
+
+    async def _linger(self) -> None:
+        """Throw away what still comes, so that the answer is not destroyed by a reset on its way."""
+        self.wire.send_eof()
+        self.wire.buffer = b""
+        seen = 0
+        with trio.move_on_after(LINGER):
+            while seen < LINGER_BYTES and (data := await self.wire.receive()):
+                seen += len(data)
+
+
+def _ignore(whole: bool) -> None: ...

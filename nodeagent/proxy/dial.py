@@ -1,0 +1,65 @@
+"""Connects to an endpoint. An edge: the only place that opens connections for traffic."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+
+import trio
+
+from namer.addr import Endpoint
+from nodeagent.http1.upstream import Http1Connection
+from nodeagent.proxy.errors import ConnectFailed, ConnectTimeout, LoopDetected
+from nodeagent.proxy.wire import Wire
+
+
+class Dialer:
+    """Opens connections, never to the agent's own listeners."""
+
+    def __init__(self, is_own: Callable[[Endpoint], bool]) -> None:
+        """`is_own` tells whether an endpoint is one of this process's own ports."""
+        self._is_own = is_own
+
+    async def wire(self, endpoint: Endpoint, within: float) -> Wire:
+        """Connect within `within` seconds. Cancelling closes the half-made connection.
+
+        Raises LoopDetected, ConnectFailed or ConnectTimeout.
+        """
+        if self._is_own(endpoint):
+            raise LoopDetected(f"dial {endpoint.show()}: that is the agent itself", unsent=True)
+        sock = self._socket(endpoint)
+        try:
+            with trio.fail_after(within):
+                await self._connect(sock, endpoint)
+        except trio.TooSlowError:
+            sock.close()
+            raise ConnectTimeout(f"dial {endpoint.show()}: no answer within {within * 1000:g} ms") from None
+        except OSError as error:
+            sock.close()
+            reason = error.strerror or str(error)
+            raise ConnectFailed(f"dial {endpoint.show()}: {reason.lower()}") from None
+        except BaseException:
+            sock.close()
+            raise
+        return Wire(sock)
+
+    async def http1(self, endpoint: Endpoint, within: float) -> Http1Connection:
+        """Connect and speak HTTP/1.1; as `wire`."""
+        wire = await self.wire(endpoint, within)
+        return Http1Connection(wire, f"dial {endpoint.show()}", trio.current_time())
+
+    def _socket(self, endpoint: Endpoint) -> socket.socket:
+        family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        return sock
+
+    async def _connect(self, sock: socket.socket, endpoint: Endpoint) -> None:
+        code = sock.connect_ex((endpoint.host, endpoint.port))
+        if code == errno.EINPROGRESS:
+            await trio.lowlevel.wait_writable(sock)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))

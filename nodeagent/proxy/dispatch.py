@@ -1,0 +1,193 @@
+"""The route of one request, in one place: identify, bind, then balance and dial inside the bound `Service`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from balancer.response_class import ResponseClass
+from namer.dtab import Dtab
+from namer.grammar import NameSyntaxError
+from namer.path import Path
+from nodeagent.proxy import deadline
+from nodeagent.proxy.bind import Bindings
+from nodeagent.proxy.errors import BadRequest, InternalError, LoopDetected, ProxyError, to_response
+from nodeagent.proxy.identify import host_name
+from nodeagent.proxy.messages import VIA, Request, RequestHead, Response
+from nodeagent.proxy.wire import Wire
+from nodeagent.telemetry.registry import Registry
+from nodeagent.telemetry.stats import ServiceStats
+
+log = structlog.get_logger("nodeagent.dispatch")
+
+
+class Router:
+    """What requests to one router's listeners go through."""
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        prefix: Path,
+        identify: Callable[[RequestHead], Path],
+        bindings: Bindings,
+        trace: Callable[[dict[bytes, bytes]], list[bytes]],
+        stats: Registry,
+    ) -> None:
+        """`trace` turns a request's special fields into the lines that carry its trace on."""
+        self.label = label
+        self.prefix = prefix
+        self.identify = identify
+        self.bindings = bindings
+        self._stats = stats
+        self._errors = stats.errors(label)
+        self._trace = trace
+        self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+
+    async def respond(self, request: Request, max_call_depth: int) -> Response:
+        """Return the answer to `request`: the backend's, or the agent's own. Never raises but for cancellation.
+
+        The caller owns the response's body. Cancelling ends whatever runs for the request.
+        """
+        name: Path | None = None
+        try:
+            # The guards come first: a request that circles must not cost a look-up each time round.
+            context = self._context(request, max_call_depth)
+            # identify: before bind, because the name is what is bound.
+            name = self.identify(request.head)
+            # bind: waits for discovery only when the name is new.
+            service = await self.bindings.service(name, request.dtab)
+            # The fields for the backend are put together once for all attempts; each adds its branch's own.
+            request.lines = request.head.lines + context
+            # balance and dial, retries included: composed when the name was bound.
+            response = await service(request)
+        except ProxyError as error:
+            return self._failed(request, name, error)
+        except Exception:
+            log.exception("a bug: the request is answered with 500", name=name and name.show())
+            return self._failed(request, name, InternalError("the agent failed; its log says more"))
+        self._count(service.stats, request, response.verdict is ResponseClass.SUCCESS)
+        self._finish(response)
+        return response
+
+    async def tunnel(
+        self, request: Request, max_call_depth: int
+    ) -> tuple[Wire, Callable[[ResponseClass], None]] | Response:
+        """Open what CONNECT asks for: a connection and whom to tell when it is over, or the answer that refuses it."""
+        name: Path | None = None
+        try:
+            self._context(request, max_call_depth)
+            name = await self._tunnel_name(request)
+            service = await self.bindings.service(name, request.dtab)
+            tunnel = await service.connect(request)
+        except ProxyError as error:
+            return self._failed(request, name, error)
+        self._count(service.stats, request, True)
+        return tunnel
+
+    def _context(self, request: Request, max_call_depth: int) -> list[bytes]:
+        """Read what the caller says of the call, and return what the next hop is told."""
+        special = request.head.special
+        via = special.get(b"via")
+        if via is None:
+            lines = [VIA]
+        else:
+            if via.count(b",") + 1 > max_call_depth:
+                raise LoopDetected(f"the request has passed through {via.count(b',') + 1} proxies")
+            lines = [b"Via: " + via + b", 1.1 nodeagent"]
+        if special:
+            left = special.get(b"l5d-ctx-deadline")
+            if left is not None:
+                remaining = deadline.parse_remaining(left, time.time_ns())
+                if remaining != math.inf:
+                    request.deadline = request.received_at + remaining
+            if b"l5d-dtab" in special or b"l5d-ctx-dtab" in special:
+                request.dtab = local_dtab(special)
+                if request.dtab is not None:
+                    lines.append(b"l5d-ctx-dtab: " + request.dtab.show().encode("latin-1"))
+        lines += self._trace(special)
+        return lines
+
+    async def _tunnel_name(self, request: Request) -> Path:
+        """Return the name that a CONNECT target means.
+
+        `users:443` is the name /svc/users:443 if discovery knows one, else the service /svc/users if discovery knows
+        that, and a host of the DNS only when neither is known, so that the port asked for is the port reached.
+        """
+        host, _, port = host_name(request.head.authority, b"").rpartition(":")
+        exact, plain = self.prefix / f"{host}:{port}", self.prefix / host
+        bound = []
+        for name in (exact, plain):
+            service = (await self.bindings.tree(name, request.dtab)).service
+            if service is not None:
+                if not all(_is_the_host(client.id, host) for client in service.clients):
+                    return name
+                bound.append(name)
+        return bound[0] if bound else exact
+
+    def refuse(self, error: ProxyError) -> Response:
+        """Return the agent's own answer for `error`, and count it."""
+        self._errors[error.type] += 1
+        return to_response(error)
+
+    def broke_off(self, error: ProxyError) -> None:
+        """Count an error that came too late for an answer of its own."""
+        self._errors[error.type] += 1
+
+    def _count(self, stats: ServiceStats, request: Request, success: bool) -> None:
+        stats.duration.observe(self._now() - request.received_at)
+        if success:
+            stats.success += 1
+        else:
+            stats.failure += 1
+        if request.tried:
+            stats.retries_per_request.observe(len(request.tried))
+
+    def _failed(self, request: Request, name: Path | None, error: ProxyError) -> Response:
+        if name is not None:
+            stats = self._stats.services.acquire(self.label, name.show(), _no_budget)
+            self._count(stats, request, False)
+            self._stats.services.release(stats, _no_budget)
+        return self.refuse(error)
+
+    def _finish(self, response: Response) -> None:
+        special = response.special
+        via = special.get(b"via")
+        success = b"1.0" if response.verdict is ResponseClass.SUCCESS else b"0.0"
+        response.lines += (
+            VIA if via is None else b"Via: " + via + b", 1.1 nodeagent",
+            b"l5d-success-class: " + special.get(b"l5d-success-class", success),
+        )
+        if b"l5d-retryable" in special:
+            response.lines.append(b"l5d-retryable: " + special[b"l5d-retryable"])
+
+
+def _no_budget() -> float:
+    return 0.0
+
+
+def _is_the_host(id: Path, host: str) -> bool:  # noqa: A002
+    """Tell whether a concrete id is just `host` looked up in the DNS (or that address)."""
+    if len(id) != 4 or id[0] != "$":
+        return False
+    return host in id.labels[2:] and id[1] in ("inet", "fixedinet", "io.buoyant.rinet")
+
+
+def local_dtab(special: dict[bytes, bytes]) -> Dtab | None:
+    """Return the caller's dentries: `l5d-ctx-dtab` from the hop before, then its own `l5d-dtab`.
+
+    Raises BadRequest when they do not parse.
+    """
+    dtab = Dtab.EMPTY
+    for field in (b"l5d-ctx-dtab", b"l5d-dtab"):
+        text = special.get(field)
+        if text:
+            try:
+                dtab += Dtab.parse(text.decode("latin-1"))
+            except NameSyntaxError as error:
+                raise BadRequest(f"identify: the {field.decode()} header is no dtab: {error}") from None
+    return dtab if dtab.dentries else None

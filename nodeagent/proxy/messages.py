@@ -1,0 +1,173 @@
+"""Requests and responses as the route sees them: neither HTTP/1.1 nor HTTP/2.
+
+A head's fields are kept as lines (`b"Name: value"`, as received: order, case and spelling survive), because most of
+them only pass through: they are joined again, not rebuilt. The few that somebody asks for, the names in
+`REQUEST_SPECIAL` and `RESPONSE_SPECIAL`, are taken out by the codec into `special` under their lower-case name, and
+are written again only by the one who owns them. A repeated special field is joined with ", " (RFC 9110, 5.3), so a
+second Host or Content-Length turns into a value that its grammar refuses.
+
+A body is `bytes` when all of it came along with the head, else a `Body` that is read piece by piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
+
+from balancer.response_class import ResponseClass
+
+if TYPE_CHECKING:
+    import trio
+
+    from balancer.node import Node
+    from namer.dtab import Dtab
+
+HOP_BY_HOP = frozenset({
+    b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization",
+    b"te", b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings",
+})  # fmt: skip
+"""Fields that end at this hop (RFC 9110, 7.6.1; RFC 9113, 3.1 for HTTP2-Settings): never forwarded."""
+
+REQUEST_SPECIAL = HOP_BY_HOP | {
+    b"host", b"content-length", b"expect", b"via", b"max-forwards",
+    b"l5d-dtab", b"l5d-ctx-dtab", b"l5d-ctx-deadline", b"l5d-ctx-trace", b"l5d-sample", b"l5d-reqid",
+    b"l5d-dst-service", b"l5d-dst-client", b"l5d-dst-residual",
+    b"traceparent", b"tracestate", b"b3",
+    b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags",
+}  # fmt: skip
+"""Request fields that the agent reads or owns."""
+
+RESPONSE_SPECIAL = HOP_BY_HOP | {b"content-length", b"via", b"l5d-retryable", b"l5d-success-class"}
+"""Response fields that the agent reads or owns."""
+
+VIA = b"Via: 1.1 nodeagent"
+
+SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+"""RFC 9110, 9.2.1."""
+
+IDEMPOTENT_METHODS = SAFE_METHODS | {b"PUT", b"DELETE"}
+"""RFC 9110, 9.2.2."""
+
+
+class Body(Protocol):
+    """A body that streams. One reader; memory is bounded by the size of one piece."""
+
+    length: int | None
+    """Bytes that were announced, or None."""
+    trailers: list[bytes]
+    """Field lines that came after the body; complete once `read` returned b""."""
+
+    async def read(self) -> bytes:
+        """Return the next piece, b"" at the end. Cancelling loses nothing but breaks the message: close it.
+
+        Raises ProxyError when the sender breaks off or breaks the framing.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what is not read, and free what the body holds. Idempotent."""
+        ...
+
+
+class RequestHead:
+    """What was asked for. `path` is in origin form ("/a?b"), or "*"; empty for CONNECT."""
+
+    __slots__ = ("authority", "lines", "method", "path", "special", "version")
+
+    def __init__(
+        self,
+        method: bytes,
+        authority: bytes,
+        path: bytes,
+        version: int,
+        lines: list[bytes],
+        special: dict[bytes, bytes],
+    ) -> None:
+        self.method = method
+        self.authority = authority
+        """host[:port] as sent, checked; b"" only for HTTP/1.0 without Host."""
+        self.path = path
+        self.version = version
+        """10, 11 or 20."""
+        self.lines = lines
+        self.special = special
+
+    def get(self, name: bytes) -> bytes | None:
+        """Look up any field by its lower-case name; repeated ones are joined with ", "."""
+        found = self.special.get(name)
+        if found is not None:
+            return found
+        if name == b"host":
+            return self.authority or None
+        values = [value.strip(b" \t") for key, _, value in map(_split, self.lines) if key.lower() == name]
+        return b", ".join(values) if values else None
+
+    def __repr__(self) -> str:
+        return f"<{self.method.decode()} {self.authority.decode()}{self.path.decode()}>"
+
+
+def _split(line: bytes) -> tuple[bytes, bytes, bytes]:
+    return line.partition(b":")
+
+
+class Request:
+    """One request on its way: its head and body, and what the stages have found out so far."""
+
+    __slots__ = (
+        "avoid", "body", "deadline", "dtab", "head", "interim", "lines", "nursery", "peer", "received_at", "tried",
+    )  # fmt: skip
+
+    def __init__(self, head: RequestHead, body: bytes | Body, received_at: float) -> None:
+        self.head = head
+        self.body = body
+        self.received_at = received_at
+        """When its head was read, in trio's clock."""
+        self.dtab: Dtab | None = None
+        """The caller's own dentries (l5d-dtab), tried before the router's."""
+        self.deadline: float = float("inf")
+        """When the caller stops waiting, in trio's clock."""
+        self.lines: list[bytes] = head.lines
+        """Field lines for the backend: the caller's, then the agent's."""
+        self.nursery: trio.Nursery | None = None
+        """Where a streaming body may be sent from while the response is read; there for such bodies only."""
+        self.interim: Callable[[int, list[bytes]], Awaitable[None]] | None = None
+        """Passes a 1xx response (status, lines) on to the client at once."""
+        self.peer: str = ""
+        """Who called, as "ip:port"."""
+        self.avoid: tuple[Node, ...] = ()
+        """Endpoints that failed this request: tried again only when nothing else is usable."""
+        self.tried: tuple[str, ...] = ()
+        """What went wrong so far, one text for each attempt that failed."""
+
+
+class Response:
+    """A response head with its body. Whoever holds it must read the body to its end or close it."""
+
+    __slots__ = ("body", "length", "lines", "reason", "special", "status", "verdict")
+
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        lines: list[bytes],
+        special: dict[bytes, bytes],
+        body: bytes | Body,
+        length: int | None,
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.lines = lines
+        self.special = special
+        self.body = body
+        self.length = length
+        """Bytes of body, None when only its end tells; for HEAD and 304 what Content-Length would have been."""
+        self.verdict = ResponseClass.IGNORABLE
+        """What the classifier says of it; an answer of the agent's own has none."""
+
+    def close(self) -> None:
+        """Free the backend connection when the body will not be read to its end."""
+        if not isinstance(self.body, bytes):
+            self.body.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.reason.decode('latin-1')}>"

@@ -1,0 +1,49 @@
+"""Request bodies that can be sent again, within a bounded buffer."""
+
+from __future__ import annotations
+
+from nodeagent.proxy.messages import Body
+
+MAX_REPLAY = 64 * 1024
+"""Bytes of body kept for another attempt; linkerd2-proxy keeps as much."""
+
+
+class ReplayBody:
+    """A body of known length that keeps what was read of it, so that `rewind` can start over.
+
+    What exceeds MAX_REPLAY passes through unkept; it cannot be rewound then. A chunked body is never replayed
+    (linkerd 1.x), and is not wrapped.
+    """
+
+    __slots__ = ("_at", "_body", "_kept", "_lost", "length", "trailers")
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._kept: list[bytes] = []
+        self._at = 0
+        self._lost = body.length is None or body.length > MAX_REPLAY
+        self.length = body.length
+        self.trailers = body.trailers
+
+    async def read(self) -> bytes:
+        """Return the next piece: a kept one after `rewind`, else a new one. As `Body.read`."""
+        if self._at < len(self._kept):
+            self._at += 1
+            return self._kept[self._at - 1]
+        piece = await self._body.read()
+        if not self._lost:
+            self._kept.append(piece)
+            self._at += 1
+        return piece
+
+    @property
+    def replayable(self) -> bool:
+        """Whether `rewind` can bring everything back."""
+        return not self._lost
+
+    def rewind(self) -> None:
+        """Start over with the first byte."""
+        self._at = 0
+
+    def close(self) -> None:
+        self._body.close()

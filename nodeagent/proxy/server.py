@@ -1,0 +1,188 @@
+"""Listens, accepts, limits and drains. An edge.
+
+drain: listeners close, idle connections end, answers under way get until the deadline, the rest is cut.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import select
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+import trio
+from trio.lowlevel import wait_readable
+
+from nodeagent.proxy.conversation import Conversation
+from nodeagent.proxy.dispatch import Router
+from nodeagent.proxy.errors import NoEndpoints, Overloaded, ProxyError
+from nodeagent.proxy.wire import Wire
+from nodeagent.telemetry.stats import ServerStats
+
+log = structlog.get_logger("nodeagent.server")
+
+SWEEP = 0.25
+"""Seconds between two looks at the deadlines of all connections: idle limits are that exact."""
+
+ACCEPTS = 64
+"""Connections accepted before others get their turn."""
+
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What one listener takes; bytes, seconds, counts."""
+
+    line: int = 4096
+    head: int = 8192
+    idle: float = 600.0
+    """Between two requests."""
+    head_time: float = 10.0
+    """From a head's first byte to its last; absolute, so that a byte a second does not help."""
+    call_depth: int = 1000
+    concurrent: float = math.inf
+    tunnel_idle: float = 3600.0
+
+
+class HangupWatch:
+    """Tells conversations that their caller's side has ended, while they wait for something else.
+
+    One epoll, edge-triggered on the half-close, that costs a connection one registration and a request nothing.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watched: dict[int, Conversation] = {}
+
+    def add(self, conversation: Conversation) -> None:
+        """Watch; closing the socket ends the registration by itself."""
+        fd = conversation.wire.fd
+        self._watched[fd] = conversation
+        self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLET)
+
+    def discard(self, conversation: Conversation) -> None:
+        """Forget a conversation that is over."""
+        if self._watched.get(conversation.wire.fd) is conversation:
+            del self._watched[conversation.wire.fd]
+
+    async def run(self) -> None:
+        """Pass on hang-ups until cancelled."""
+        try:
+            while True:
+                await wait_readable(self._epoll.fileno())
+                now = trio.current_time()
+                for fd, _ in self._epoll.poll(0):
+                    conversation = self._watched.get(fd)
+                    if conversation is not None:
+                        conversation.hung_up(now)
+        finally:
+            self._epoll.close()
+
+
+class Server:
+    """The connections of one listener of a router."""
+
+    def __init__(self, listener: socket.socket, router: Router, limits: ServerLimits, stats: ServerStats) -> None:
+        """`listener` is bound and listening."""
+        listener.setblocking(False)
+        self.listener = listener
+        self.router = router
+        self.limits = limits
+        self.stats = stats
+        self.draining = False
+        self.conversations: set[Conversation] = set()
+        self.in_flight = 0
+        self._accepting = trio.CancelScope()
+        self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+
+    async def run(self, grace: float, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `drain` is called and all is answered, or `grace` seconds after it. Cancelling cuts all."""
+        hangups = HangupWatch()
+        async with trio.open_nursery() as background:
+            background.start_soon(hangups.run)
+            background.start_soon(self._sweep)
+            async with trio.open_nursery() as connections:
+                task_status.started()
+                try:
+                    with self._accepting:
+                        await self._accept(connections, hangups)
+                finally:
+                    self.listener.close()
+                connections.cancel_scope.deadline = trio.current_time() + grace
+                for conversation in self.conversations:
+                    conversation.drain()
+            background.cancel_scope.cancel()
+
+    def drain(self) -> None:
+        """Take no new connections; answer what is under way and close. `run` returns when that is done."""
+        self.draining = True
+        self._accepting.cancel()
+
+    def admit(self) -> ProxyError | None:
+        """Count a request in, or say why not. After None `leave` must follow."""
+        if self.in_flight >= self.limits.concurrent:
+            return Overloaded(f"{self.in_flight} requests are under way, as many as maxConcurrentRequests allows")
+        if self.draining:
+            return NoEndpoints("the agent is shutting down")
+        self.in_flight += 1
+        return None
+
+    def leave(self) -> None:
+        """Count a request out."""
+        self.in_flight -= 1
+
+    def answered(self, status: int) -> None:
+        """Count a response by its status."""
+        self.stats.statuses[status // 100] += 1
+        if status < 500:
+            self.stats.success += 1
+        else:
+            self.stats.failure += 1
+
+    async def _accept(self, connections: trio.Nursery, hangups: HangupWatch) -> None:
+        while True:
+            await wait_readable(self.listener.fileno())
+            for _ in range(ACCEPTS):
+                try:
+                    sock, address = self.listener.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in OUT_OF_DESCRIPTORS:
+                        log.error("cannot accept a connection; pausing", error=error.strerror)
+                        await trio.sleep(0.1)
+                    break
+                connections.start_soon(self._converse, sock, address, hangups)
+
+    async def _converse(self, sock: socket.socket, address: object, hangups: HangupWatch) -> None:
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        conversation = Conversation(Wire(sock), _show(address), self)
+        self.conversations.add(conversation)
+        self.stats.connects += 1
+        self.stats.connections += 1
+        hangups.add(conversation)
+        try:
+            await conversation.run()
+        finally:
+            hangups.discard(conversation)
+            self.conversations.discard(conversation)
+            self.stats.connections -= 1
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP)
+            now = trio.current_time()
+            for conversation in [c for c in self.conversations if c.deadline <= now]:
+                conversation.expire()
+
+
+def _show(address: object) -> str:
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = address[0], address[1]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return "unix"

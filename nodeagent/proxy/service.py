@@ -1,0 +1,178 @@
+"""What a bound name does with a request: draw a branch, try, and try again where that is safe.
+
+A `Service` is composed once, when its name is bound, and used until the binding changes. What the name's policy does
+not ask for is not in it, and costs a request nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+import trio
+
+from balancer.budget import RetryBudget
+from balancer.params import RetryBudgetParams
+from balancer.response_class import ResponseClass
+from namer.binding import Share
+from namer.path import Path
+from nodeagent.proxy import deadline
+from nodeagent.proxy.balance import Client
+from nodeagent.proxy.classify import Classify
+from nodeagent.proxy.errors import DeadlineExceeded, NoSuchName, ProxyError
+from nodeagent.proxy.messages import Request, Response
+from nodeagent.proxy.retry import MAX_ATTEMPTS, can_replay, may_repeat, rewind
+from nodeagent.proxy.wire import Wire
+from nodeagent.telemetry.stats import ServiceStats
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePolicy:
+    """How a logical name is served; seconds."""
+
+    classify: Classify
+    retry_methods: frozenset[bytes]
+    """Methods that the classifier lets be retried after an attempt's timeout."""
+    backoffs: Callable[[random.Random], Iterator[float]]
+    """Makes the delays before the second, third... attempt of one request."""
+    total_timeout: float | None = None
+    budget: RetryBudgetParams = RetryBudgetParams()
+
+
+class Branch:
+    """One leaf of a bound name: the client, and the field lines that tell the backend how it was found."""
+
+    __slots__ = ("client", "lines")
+
+    def __init__(self, name: Path, share: Share, client: Client) -> None:
+        self.client = client
+        self.lines = [
+            b"l5d-dst-service: " + name.show().encode("latin-1"),
+            b"l5d-dst-client: " + share.bound.id.show().encode("latin-1"),
+        ]
+        if len(share.bound.residual):
+            self.lines.append(b"l5d-dst-residual: " + share.bound.residual.show().encode("latin-1"))
+
+
+class Service:
+    """A bound logical name."""
+
+    def __init__(
+        self,
+        name: Path,
+        leaves: tuple[tuple[Share, Client], ...],
+        *,
+        policy: ServicePolicy,
+        budget: RetryBudget,
+        stats: ServiceStats,
+        rng: random.Random,
+        release: Callable[[], None],
+    ) -> None:
+        """`release` is called once when the binding lets go of the service."""
+        self.name = name
+        self.policy = policy
+        self.budget = budget
+        self.stats = stats
+        self.release = release
+        self.clients = tuple(client for _, client in leaves)
+        self.branches = tuple(Branch(name, share, client) for share, client in leaves)
+        self._edges = tuple(accumulate(share.weight for share, _ in leaves))
+        self._single = self.branches[0] if len(self.branches) == 1 and self._edges[0] >= 1.0 else None
+        self.ready = not any(client.pending for client in self.clients)
+        """False while discovery has not yet told the addresses of some branch."""
+        self._rng = rng
+        self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+
+    async def __call__(self, request: Request) -> Response:
+        """Return the head of the response that the caller gets. Raises ProxyError. Cancelling ends the attempt."""
+        total = self.policy.total_timeout
+        if total is not None:
+            request.deadline = min(request.deadline, request.received_at + total)
+        if request.deadline == math.inf:
+            return await self._attempts(request)
+        if request.deadline <= self.now():
+            raise DeadlineExceeded(f"{self.name.show()}: its deadline had passed before it was sent", unsent=True)
+        with trio.move_on_at(request.deadline) as scope:
+            return await self._attempts(request)
+        if not scope.cancelled_caught:
+            raise AssertionError("the attempts neither returned nor raised")
+        waited = self.now() - request.received_at
+        raise DeadlineExceeded(f"{self.name.show()}: its deadline passed after {waited * 1000:.0f} ms{_tried(request)}")
+
+    async def _attempts(self, request: Request) -> Response:
+        policy = self.policy
+        self.budget.deposit(request.received_at)
+        delays: Iterator[float] | None = None
+        attempt = 0
+        base = request.lines
+        while True:
+            attempt += 1
+            branch = self._single or self._draw()
+            request.lines = base + branch.lines
+            if request.deadline != math.inf:
+                request.lines.append(deadline.render(request.deadline - self.now(), time.time_ns()))
+            try:
+                response = await branch.client.send(request, policy.classify)
+            except ProxyError as error:
+                if not may_repeat(error, request, policy.retry_methods) or not self._afford(attempt):
+                    error.message += _tried(request)
+                    raise
+                request.tried += (error.message,)
+                self.stats.retries[error.type] += 1
+            else:
+                if response.verdict is not ResponseClass.RETRYABLE:
+                    return response
+                if not can_replay(request) or not self._afford(attempt):
+                    return response
+                response.close()
+                request.tried += (f"status {response.status}",)
+                self.stats.retries["status"] += 1
+            rewind(request)
+            delays = delays or policy.backoffs(self._rng)
+            await trio.sleep(next(delays))
+
+    def _afford(self, attempt: int) -> bool:
+        if attempt >= MAX_ATTEMPTS:
+            return False
+        if self.budget.try_withdraw(self.now()):
+            return True
+        self.stats.budget_exhausted += 1
+        return False
+
+    def _draw(self) -> Branch:
+        at = bisect_right(self._edges, self._rng.random())
+        if at == len(self.branches):
+            raise NoSuchName(f"bind {self.name.show()}: this share of its traffic is bound to Empty")
+        return self.branches[at]
+
+    async def connect(self, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
+        """Open a tunnel's connection to one endpoint, another one when the first refuses. As `__call__`."""
+        attempt = 0
+        while True:
+            attempt += 1
+            branch = self._single or self._draw()
+            try:
+                return await branch.client.connect(request)
+            except ProxyError as error:
+                if not error.unsent or attempt >= max(len(branch.client.balancer.nodes), 2):
+                    error.message += _tried(request)
+                    raise
+                request.tried += (error.message,)
+                self.stats.retries[error.type] += 1
+
+    async def wait_ready(self) -> None:
+        """Wait until each branch heard of its addresses. Cancelling is safe."""
+        for client in self.clients:
+            await client.wait_ready()
+        self.ready = True
+
+
+def _tried(request: Request) -> str:
+    if not request.tried:
+        return ""
+    return f" (tried {len(request.tried) + 1} times; before: {'; '.join(request.tried[-3:])})"

@@ -1,0 +1,100 @@
+"""What is tried again, and what is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodeagent.proxy import errors
+from nodeagent.proxy.errors import ProxyError
+from nodeagent.proxy.messages import SAFE_METHODS, Body, Request, RequestHead
+from nodeagent.proxy.replay import MAX_REPLAY, ReplayBody
+from nodeagent.proxy.retry import can_replay, may_repeat, rewind
+
+
+class FakeBody:
+    """A body of `length` bytes, given in pieces of 1000."""
+
+    def __init__(self, length: int | None, total: int) -> None:
+        self.length = length
+        self.trailers: list[bytes] = []
+        self.left = total
+        self.closed = False
+
+    async def read(self) -> bytes:
+        size = min(self.left, 1000)
+        self.left -= size
+        return b"x" * size
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def request(method: str, body: bytes | Body = b"") -> Request:
+    return Request(RequestHead(method.encode(), b"a", b"/", 11, [], {}), body, 0.0)
+
+
+CHUNKED = FakeBody(None, 10)
+
+
+@pytest.mark.parametrize(
+    ("error", "asked", "again"),
+    [
+        pytest.param(
+            errors.ConnectFailed("refused"), request("POST", b"x"), True, id="never sent: whatever the method"
+        ),
+        pytest.param(errors.ConnectTimeout("slow"), request("POST", CHUNKED), True, id="never sent: whatever the body"),
+        pytest.param(errors.ResponseIncomplete("lost"), request("GET"), True, id="lost, and safe"),
+        pytest.param(errors.ResponseIncomplete("lost"), request("PUT", b"x"), True, id="lost, and idempotent"),
+        pytest.param(errors.ResponseIncomplete("lost"), request("POST", b"x"), False, id="lost, and maybe done"),
+        pytest.param(errors.ResponseIncomplete("lost"), request("PUT", CHUNKED), False, id="lost, with its body"),
+        pytest.param(
+            errors.ResponseIncomplete("reset", unsent=True), request("POST", b"x"), True, id="provably unsent"
+        ),
+        pytest.param(errors.ResponseInvalid("garbage"), request("GET"), False, id="an answer, though a bad one"),
+        pytest.param(errors.DeadlineExceeded("slow"), request("GET"), True, id="an attempt's timeout, method allowed"),
+        pytest.param(
+            errors.DeadlineExceeded("slow"),
+            request("PUT", b"x"),
+            False,
+            id="an attempt's timeout, not allowed",
+        ),
+        pytest.param(errors.BadRequest("body broke off"), request("GET"), False, id="the caller's fault"),
+        pytest.param(errors.LoopDetected("self", unsent=True), request("GET"), False, id="a loop stays one"),
+        pytest.param(errors.Overloaded("full"), request("GET"), False, id="more would be worse"),
+    ],
+)
+def test_may_repeat(error: ProxyError, asked: Request, again: bool) -> None:
+    assert may_repeat(error, asked, SAFE_METHODS) is again
+
+
+async def read_all(body: Body) -> bytes:
+    out = b""
+    while piece := await body.read():
+        out += piece
+    return out
+
+
+async def test_a_small_body_is_sent_again() -> None:
+    body = ReplayBody(FakeBody(2500, 2500))
+    asked = request("PUT", body)
+
+    assert await read_all(body) == b"x" * 2500
+    assert can_replay(asked)
+    rewind(asked)
+    assert await read_all(body) == b"x" * 2500
+
+
+async def test_a_body_that_was_sent_in_part_is_sent_whole_again() -> None:
+    body = ReplayBody(FakeBody(2500, 2500))
+
+    assert await body.read() == b"x" * 1000
+    body.rewind()
+    assert await read_all(body) == b"x" * 2500
+
+
+async def test_a_large_body_is_not_kept() -> None:
+    size = MAX_REPLAY + 1
+    body = ReplayBody(FakeBody(size, size))
+
+    assert not can_replay(request("PUT", body))
+    assert len(await read_all(body)) == size

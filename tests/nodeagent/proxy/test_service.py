@@ -1,0 +1,183 @@
+"""What a bound name does with a request: branches, retries, budgets, deadlines."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import trio
+
+from balancer.params import RetryBudgetParams
+from nodeagent.proxy.balance import ClientPolicy
+from tests.nodeagent.proxy.world import CLOSE, OK, Backend, World, free_port
+
+GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\nbody"
+PUT = POST.replace(b"POST", b"PUT")
+CHUNKED = b"PUT / HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+BAD = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
+RETRYABLE = b"HTTP/1.1 500 Oops\r\nl5d-retryable: true\r\nContent-Length: 0\r\n\r\n"
+CHUNKED_BAD = b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n4\r\noops\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("classifier", "request_", "first", "status", "attempts"),
+    [
+        pytest.param("nonRetryable5XX", GET, BAD, 500, 1, id="a 5xx is final by default"),
+        pytest.param("retryableRead5XX", GET, BAD, 200, 2, id="a read is tried again"),
+        pytest.param("retryableRead5XX", PUT, BAD, 500, 1, id="a write is not a read"),
+        pytest.param("retryableIdempotent5XX", PUT, BAD, 200, 2, id="an idempotent write is tried again, body and all"),
+        pytest.param("retryableIdempotent5XX", POST, BAD, 500, 1, id="a POST is not idempotent"),
+        pytest.param("retryableAll5XX", POST, BAD, 200, 2, id="unless all are"),
+        pytest.param("retryableAll5XX", CHUNKED, BAD, 500, 1, id="a chunked body is never repeated"),
+        pytest.param("nonRetryable5XX", POST, RETRYABLE, 200, 2, id="the backend says that it may be tried again"),
+        pytest.param("allSuccessful", GET, BAD, 500, 1, id="all is success"),
+        pytest.param("retryableRead5XX", GET, CHUNKED_BAD, 200, 2, id="a streamed error is thrown away"),
+        pytest.param("nonRetryable5XX", GET, CLOSE, 200, 2, id="a lost read is tried again, whatever the classifier"),
+        pytest.param("nonRetryable5XX", PUT, CLOSE, 200, 2, id="a lost idempotent write too"),
+        pytest.param("retryableAll5XX", POST, CLOSE, 502, 1, id="a lost POST may have been done"),
+    ],
+)
+async def test_what_is_tried_again(classifier: str, request_: bytes, first: bytes, status: int, attempts: int) -> None:
+    world = World(classifier=f"io.l5d.http.{classifier}")
+    async with world.running(Backend([first, OK])):
+        answer = await world.ask(request_)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        clients = list(world.router.bindings.clients.values())
+
+        assert (answer.status, len(world.backends[0].seen)) == (status, attempts)
+        assert sum(client.connections for client in clients) <= 1  # nothing leaks
+
+    bodies = {seen.partition(b"\r\n\r\n")[2] for seen in world.backends[0].seen}
+    assert len(bodies) == 1
+    service = next(iter(world.stats.services.series()))
+    assert (service.success + service.failure, service.retries.total()) == (1, attempts - 1)
+
+
+async def test_a_dead_endpoint_costs_no_request_whatever_its_method() -> None:
+    world = World(dtab=f"/svc/web => /$/inet/127.0.0.1/{free_port()} & /$/inet/127.0.0.1/{{0}}")
+    async with world.running(Backend()):
+        answers = [await world.ask(request) for request in (GET, POST, CHUNKED) * 10]
+
+    assert {answer.status for answer in answers} == {200}
+    assert len(world.backends[0].seen) == 30
+
+
+async def test_a_backend_that_dies_under_load_costs_no_idempotent_request() -> None:
+    """Both endpoints serve; one is killed while it holds requests; nobody notices."""
+    world = World(dtab="/svc/web => /$/inet/127.0.0.1/{0} & /$/inet/127.0.0.1/{1}")
+    victim, other = Backend([_slowly]), Backend([_slowly])
+    statuses: list[int] = []
+
+    async def client() -> None:
+        caller = await world.connect()
+        for _ in range(25):
+            await caller.send(GET)
+            statuses.append((await caller.answer()).status)
+        await caller.stream.aclose()
+
+    async with world.running(victim, other), trio.open_nursery() as load:
+        for _ in range(8):
+            load.start_soon(client)
+        while len(victim.seen) < 40:
+            await trio.sleep(0.001)
+        victim.kill()
+
+    assert statuses == [200] * 200
+
+
+async def _slowly(stream: trio.SocketStream, request: bytes) -> bool:
+    await trio.sleep(0.002)
+    await stream.send_all(OK)
+    return True
+
+
+async def test_the_budget_ends_a_storm() -> None:
+    world = World(
+        classifier="io.l5d.http.retryableRead5XX",
+        budget=RetryBudgetParams(ttl=60, min_per_sec=0, percent_can_retry=0.2),
+    )
+    async with world.running(Backend([BAD])):
+        caller = await world.connect()
+        for _ in range(50):
+            await caller.send(GET)
+            await caller.answer()
+        await caller.stream.aclose()
+
+    assert len(world.backends[0].seen) == 60
+
+
+async def test_one_request_is_not_tried_for_ever() -> None:
+    world = World(classifier="io.l5d.http.retryableRead5XX", budget=RetryBudgetParams(percent_can_retry=100))
+    async with world.running(Backend([BAD])):
+        answer = await world.ask(GET)
+
+    assert (answer.status, len(world.backends[0].seen)) == (500, 16)
+
+
+async def test_the_total_time_cuts_the_retries_too() -> None:
+    async def never(stream: trio.SocketStream, request: bytes) -> None:
+        await stream.receive_some()
+
+    async with World(total_timeout=0.2).running(Backend([never])) as world:
+        started = time.perf_counter()
+        answer = await world.ask(GET)
+        took = time.perf_counter() - started
+
+    assert answer.status == 504
+    assert 0.19 < took < 2
+    assert "error=http_response_timeout;" in str(answer.get("proxy-status"))
+    assert world.backends[0].ended == 0
+
+
+async def test_an_attempt_that_takes_too_long_is_made_again_elsewhere() -> None:
+    async def never(stream: trio.SocketStream, request: bytes) -> None:
+        await stream.receive_some()
+
+    world = World(classifier="io.l5d.http.retryableRead5XX", client=ClientPolicy(attempt_timeout=0.1))
+    async with world.running(Backend([never, OK])):
+        read = await world.ask(GET)
+
+    assert (read.status, len(world.backends[0].seen)) == (200, 2)
+
+
+async def test_a_deadline_that_has_passed_is_refused_unsent_and_one_that_has_not_travels_on() -> None:
+    now = time.time_ns()
+    async with World().running(Backend()) as world:
+        late = await world.ask(GET[:-2] + b"l5d-ctx-deadline: %d %d\r\n\r\n" % (now, now - 1))
+        timely = await world.ask(GET[:-2] + b"l5d-ctx-deadline: %d %d\r\n\r\n" % (now, now + 60 * 10**9))
+
+    assert (late.status, late.get("l5d-retryable"), timely.status) == (504, "true", 200)
+    (seen,) = world.backends[0].seen
+    told = int(seen.partition(b"l5d-ctx-deadline: ")[2].split()[1])
+    assert abs(told - (now + 60 * 10**9)) < 10**9
+
+
+async def test_a_union_divides_the_traffic() -> None:
+    world = World(dtab="/svc/web => 3*/$/inet/127.0.0.1/{0} & 1*/$/inet/127.0.0.1/{1}")
+    async with world.running(Backend(), Backend()):
+        caller = await world.connect()
+        for _ in range(400):
+            await caller.send(GET)
+            await caller.answer()
+        await caller.stream.aclose()
+
+    first, second = (len(backend.seen) for backend in world.backends)
+    assert (first + second, 260 < first < 340) == (400, True)
+
+
+async def test_the_share_of_an_empty_branch_fails() -> None:
+    async with World(dtab="/svc/web => 1*/$/inet/127.0.0.1/{0} & 1*$").running(Backend()) as world:
+        answers = [await world.ask(GET) for _ in range(60)]
+
+    failed = [answer for answer in answers if answer.status == 502]
+    assert 10 < len(failed) < 50
+    assert b"Empty" in failed[0].body
+
+
+async def test_what_was_tried_is_told() -> None:
+    async with World().running(Backend([CLOSE])) as world:
+        answer = await world.ask(GET)
+
+    assert answer.status == 502
+    assert b"tried 16 times" in answer.body

@@ -1,0 +1,307 @@
+"""A small world for conversations in bytes: a router with a listener on loopback, and backends that do as told.
+
+Real sockets, nothing configured by file. A backend is a list of replies, one for each request that it reads; it
+records the exact bytes that it was sent.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import trio
+
+from balancer.backoff import ConstantBackoff
+from balancer.params import RetryBudgetParams
+from namer.binding import Namers
+from namer.builtin import builtin_namers
+from namer.dtab import Dtab
+from namer.hosts import Hosts
+from namer.path import Path
+from namer.watch import Watches
+from nodeagent.proxy.balance import ClientPolicy
+from nodeagent.proxy.bind import Bindings, CacheLimits
+from nodeagent.proxy.classify import RETRYABLE_METHODS, make_classifier
+from nodeagent.proxy.compose import Composer
+from nodeagent.proxy.dial import Dialer
+from nodeagent.proxy.dispatch import Router
+from nodeagent.proxy.identify import Identifier, by_host, first_of
+from nodeagent.proxy.server import Server, ServerLimits
+from nodeagent.proxy.service import ServicePolicy
+from nodeagent.telemetry.registry import Registry
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CLOSE = b""
+"""A reply that is no reply: the backend closes."""
+
+
+def listen() -> socket.socket:
+    """Return a listening socket on a free loopback port."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(128)
+    return sock
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@dataclass
+class Backend:
+    """Answers the n-th request with the n-th of `replies`, the last one for ever.
+
+    A reply is bytes, or a function that takes the stream and the request and does as it likes.
+    """
+
+    replies: Sequence[bytes | Callable[[trio.SocketStream, bytes], object]] = (OK,)
+    seen: list[bytes] = field(default_factory=list)
+    """Each request as it arrived, head and body."""
+    connections: int = 0
+    ended: int = 0
+    """Connections that the agent closed."""
+    port: int = 0
+    _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        sock = listen()
+        self.port = sock.getsockname()[1]
+        with self._scope:
+            async with trio.SocketListener(trio.socket.from_stdlib_socket(sock)) as listener:
+                await trio.serve_listeners(self._serve, [listener], task_status=_Started(task_status))
+
+    def kill(self) -> None:
+        """Stop listening and break all connections."""
+        self._scope.cancel()
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
+        buffer = bytearray()
+        async with stream:
+            while True:
+                request = await _read_request(stream, buffer)
+                if request is None:
+                    self.ended += 1
+                    return
+                self.seen.append(request)
+                reply = self.replies[min(len(self.seen), len(self.replies)) - 1]
+                if callable(reply):
+                    if await reply(stream, request) is None:  # type: ignore[misc]
+                        return
+                elif reply == CLOSE:
+                    return
+                else:
+                    await stream.send_all(reply)
+
+
+class _Started:
+    """Turns serve_listeners' value into nothing."""
+
+    def __init__(self, status: trio.TaskStatus[None]) -> None:
+        self._status = status
+
+    def started(self, value: object = None) -> None:
+        self._status.started()
+
+
+async def _read_request(stream: trio.SocketStream, buffer: bytearray) -> bytes | None:
+    """Read one request strictly by its framing; None at the end of the connection."""
+    while (end := buffer.find(b"\r\n\r\n")) < 0:
+        if not await _more(stream, buffer):
+            return None
+    head = bytes(buffer[: end + 4])
+    length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+    need = end + 4 + int(length[1]) if length else end + 4
+    chunked = re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head)
+    while len(buffer) < need or (chunked and b"0\r\n\r\n" not in buffer[end + 4 :]):
+        if not await _more(stream, buffer):
+            return None
+    if chunked:
+        need = buffer.index(b"0\r\n\r\n", end + 4) + 5
+    request = bytes(buffer[:need])
+    del buffer[:need]
+    return request
+
+
+async def _more(stream: trio.SocketStream, buffer: bytearray) -> bool:
+    try:
+        data = await stream.receive_some()
+    except trio.BrokenResourceError:
+        return False
+    buffer += data
+    return bool(data)
+
+
+@dataclass
+class World:
+    """What a test can turn, and then the running thing. `dtab` may name backends as {0}, {1}: their ports."""
+
+    dtab: str = "/svc/web => /$/inet/127.0.0.1/{0}"
+    classifier: str = "io.l5d.http.nonRetryable5XX"
+    limits: ServerLimits = ServerLimits()
+    client: ClientPolicy = ClientPolicy()
+    total_timeout: float | None = None
+    bind_timeout: float = 10.0
+    cache: CacheLimits = CacheLimits()
+    budget: RetryBudgetParams = RetryBudgetParams()
+    identifier: Identifier = field(default_factory=by_host)
+    own: Callable[[str, int], bool] = lambda host, port: False
+
+    port: int = 0
+    server: Server = field(init=False)
+    router: Router = field(init=False)
+    stats: Registry = field(default_factory=Registry)
+    backends: tuple[Backend, ...] = ()
+
+    @asynccontextmanager
+    async def running(self, *backends: Backend) -> AsyncIterator[World]:
+        """Run backends and agent for the time of the block."""
+        self.backends = backends
+        async with trio.open_nursery() as nursery:
+            for backend in backends:
+                await nursery.start(backend.run)
+            rng = random.Random(7)
+            watches = Watches(rng)
+            nursery.start_soon(watches.run)
+            self.router = self._router(watches, rng)
+            sock = listen()
+            self.port = sock.getsockname()[1]
+            self.server = Server(sock, self.router, self.limits, self.stats.server("test", "127.0.0.1", self.port))
+            await nursery.start(self.server.run, 5.0)
+            yield self
+            nursery.cancel_scope.cancel()
+        self.router.bindings.close()
+
+    def _router(self, watches: Watches, rng: random.Random) -> Router:
+        composer = Composer(
+            "test",
+            client_policy=lambda id_: self.client,
+            service_policy=lambda name: self._service_policy(),
+            dialer=Dialer(lambda endpoint: self.own(endpoint.host, endpoint.port)),
+            stats=self.stats,
+            rng=rng,
+        )
+        bindings = Bindings(
+            dtab=Dtab.parse(self.dtab.format(*(backend.port for backend in self.backends))),
+            namers=Namers((), builtin_namers(Hosts(watches))),
+            limits=self.cache,
+            timeout=self.bind_timeout,
+            make_client=composer.client,
+            make_service=composer.service,
+        )
+        prefix = Path.parse("/svc")
+        return Router(
+            "test",
+            prefix=prefix,
+            identify=first_of(prefix, [self.identifier]),
+            bindings=bindings,
+            trace=lambda special: [],
+            stats=self.stats,
+        )
+
+    def _service_policy(self) -> ServicePolicy:
+        return ServicePolicy(
+            make_classifier(self.classifier),
+            RETRYABLE_METHODS[self.classifier],
+            ConstantBackoff(0.0).delays,
+            self.total_timeout,
+            self.budget,
+        )
+
+    async def connect(self) -> Caller:
+        """Open a client connection to the agent."""
+        return Caller(await trio.open_tcp_stream("127.0.0.1", self.port))
+
+    async def ask(self, request: bytes, *, method: str = "GET") -> Answer:
+        """Send raw bytes on a connection of their own, return the first final answer."""
+        caller = await self.connect()
+        async with caller.stream:
+            await caller.send(request)
+            while (answer := await caller.answer(method)).status < 200:
+                pass
+            return answer
+
+
+@dataclass
+class Answer:
+    """A response as the client saw it."""
+
+    status: int
+    head: bytes
+    body: bytes
+    whole: bool = True
+    """Whether the body came to the end that was announced."""
+
+    def get(self, name: str) -> str | None:
+        """Return a field's value."""
+        found = re.search(rb"(?im)^" + re.escape(name.encode()) + rb":[ \t]*(.*?)\r$", self.head)
+        return found[1].decode() if found else None
+
+
+@dataclass
+class Caller:
+    """A client that speaks bytes."""
+
+    stream: trio.SocketStream
+    buffer: bytearray = field(default_factory=bytearray)
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def answer(self, method: str = "GET") -> Answer:
+        """Read one response by its framing. Raises EOFError when the connection ends before its head."""
+        with trio.fail_after(15):
+            while (end := self.buffer.find(b"\r\n\r\n")) < 0:
+                if not await _more(self.stream, self.buffer):
+                    raise EOFError(bytes(self.buffer))
+            head = bytes(self.buffer[: end + 4])
+            del self.buffer[: end + 4]
+            answer = Answer(int(head.split(b" ")[1]), head, b"")
+            if answer.status < 200 or method in ("HEAD", "CONNECT") or answer.status in (204, 304):
+                return answer
+            return await self._with_body(answer)
+
+    async def _with_body(self, answer: Answer) -> Answer:
+        length = answer.get("content-length")
+        if answer.get("transfer-encoding") == "chunked":
+            return await self._chunks(answer)
+        need = int(length) if length is not None else math.inf
+        while len(self.buffer) < need and await _more(self.stream, self.buffer):
+            pass
+        size = int(min(need, len(self.buffer)))
+        body = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return replace(answer, body=body, whole=need == math.inf or size == need)
+
+    async def _chunks(self, answer: Answer) -> Answer:
+        body = b""
+        while True:
+            while (end := self.buffer.find(b"\r\n")) < 0:
+                if not await _more(self.stream, self.buffer):
+                    return replace(answer, body=body, whole=False)
+            size = int(self.buffer[:end], 16)
+            while len(self.buffer) < end + 2 + size + 2:
+                if not await _more(self.stream, self.buffer):
+                    return replace(answer, body=body, whole=False)
+            body += bytes(self.buffer[end + 2 : end + 2 + size])
+            del self.buffer[: end + 2 + size + 2]
+            if not size:
+                return replace(answer, body=body)
+
+    async def rest(self) -> bytes:
+        """Read until the agent closes."""
+        with trio.fail_after(15):
+            while await _more(self.stream, self.buffer):
+                pass
+        rest = bytes(self.buffer)
+        self.buffer.clear()
+        return rest
