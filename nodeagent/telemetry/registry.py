@@ -1,0 +1,230 @@
+"""Who gets which counters, and for how long.
+
+Names come from clients, so the number of series is bounded, in three steps:
+
+* The first `eager` names of a router get series of their own at their first request.
+* After those a name has to earn them with `EARNED` uses. Until then its counts are part of `other`, so that a
+  flood of invented hosts moves one series, while a service that is really used appears within a sweep.
+* Beyond `limit` names, whoever comes is counted in `other` itself.
+
+No counter goes backwards by this: when a name earns its series, what it had counted stays with `other`.
+
+A name is used through `acquire` and `release`, by whoever keeps it bound. A held name stays. A released one
+goes after `IDLE_SECONDS` without use (one that never earned its series: at the next sweep), but not while
+requests or connections are still open on it, for they hold the object too and what they will count must be
+seen. Use is noticed by comparing counters between sweeps, so the hot path does nothing for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from nodeagent.telemetry.histogram import STEP_SECONDS
+from nodeagent.telemetry.stats import (
+    BalancerReading,
+    ClientStats,
+    NamerStats,
+    Series,
+    ServerStats,
+    ServiceStats,
+)
+
+OTHER = "other"
+SWEEP_SECONDS = STEP_SECONDS
+"""How often the owner calls `Registry.sweep`: each call is one step of the window of percentiles."""
+IDLE_SECONDS = 600.0
+EARNED = 10
+
+S = TypeVar("S", bound=Series[Any])
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class _Entry(Generic[S]):
+    stats: S
+    shown: bool = False
+    earned: int = 0
+    activity: int = -1
+    touched_at: float = 0.0
+
+
+class _Names(Generic[S]):
+    """The names of one router."""
+
+    __slots__ = ("_eager", "_entries", "_limit", "_make", "_other", "_other_used", "_shown")
+
+    def __init__(self, make: Callable[[str], S], limit: int, eager: int) -> None:
+        self._make = make
+        self._limit = limit
+        self._eager = eager
+        self._entries: dict[str, _Entry[S]] = {}
+        self._other = make(OTHER)
+        self._other_used = False
+        self._shown = 0
+
+    def get(self, name: str) -> S:
+        entry = self._entries.get(name)
+        if entry is None:
+            if len(self._entries) >= self._limit:
+                self._other_used = True
+                return self._other
+            entry = self._entries[name] = _Entry(self._make(name))
+            if self._shown < self._eager:
+                self._show(entry)
+        return entry.stats
+
+    def series(self) -> Iterator[S]:
+        for entry in self._entries.values():
+            if entry.shown:
+                yield entry.stats
+        hidden = [entry.stats for entry in self._entries.values() if not entry.shown]
+        if hidden or self._other_used:
+            yield self._sum((self._other, *hidden))
+
+    def sweep(self, now: float) -> None:
+        for name, entry in tuple(self._entries.items()):
+            keep = self._keep_shown(entry, now) if entry.shown else self._keep_hidden(entry, now)
+            if not keep:
+                del self._entries[name]
+        self._other.roll()
+
+    def _keep_shown(self, entry: _Entry[S], now: float) -> bool:
+        entry.stats.roll()
+        activity = entry.stats.activity()
+        if activity != entry.activity:
+            entry.activity, entry.touched_at = activity, now
+        if _in_use(entry.stats) or now - entry.touched_at < IDLE_SECONDS:
+            return True
+        self._shown -= 1
+        return False
+
+    def _keep_hidden(self, entry: _Entry[S], now: float) -> bool:
+        entry.earned += entry.stats.activity()
+        self._leave_to_other(entry.stats)
+        if not _in_use(entry.stats):
+            return False
+        if entry.earned >= EARNED or self._shown < self._eager:
+            entry.touched_at = now
+            self._show(entry)
+        return True
+
+    def _show(self, entry: _Entry[S]) -> None:
+        entry.shown = True
+        self._shown += 1
+
+    def _leave_to_other(self, stats: S) -> None:
+        if stats.activity():
+            self._other_used = True
+            self._other.absorb(stats)
+            stats.clear()
+
+    def _sum(self, parts: tuple[S, ...]) -> S:
+        total = self._make(OTHER)
+        for part in parts:
+            total.absorb(part)
+            total.adopt_gauges(part)
+        return total
+
+
+def _in_use(stats: Series[Any]) -> bool:
+    return bool(stats.readers) or stats.busy()
+
+
+class Family(Generic[S, R]):
+    """All series of one kind: those of services, or those of clients."""
+
+    __slots__ = ("_eager", "_limit", "_make", "_routers")
+
+    def __init__(self, make: Callable[[str, str], S], *, limit: int, eager: int) -> None:
+        self._make = make
+        self._limit = limit
+        self._eager = eager
+        self._routers: dict[str, _Names[S]] = {}
+
+    def acquire(self, router: str, name: str, reader: Callable[[], R]) -> S:
+        """The counters of a name, to be held until `release` with the same `reader`.
+
+        `reader` is asked for the gauges whenever somebody looks; it must not block. Beyond the limit of names
+        the counters are those of `other`.
+        """
+        stats = self._names(router).get(name)
+        stats.readers.append(reader)
+        return stats
+
+    def release(self, stats: S, reader: Callable[[], R]) -> None:
+        """End one `acquire`. Requests still open may go on counting; what they count is not lost.
+
+        Raises ValueError when `reader` does not hold `stats`.
+        """
+        stats.readers.remove(reader)
+
+    def series(self) -> Iterator[S]:
+        """What to show: bounded, the folded names summed up as `other`. Read it at once, then drop it."""
+        for names in self._routers.values():
+            yield from names.series()
+
+    def sweep(self, now: float) -> None:
+        """Forget what is idle at `now` (seconds), show what has earned it, and move the windows on."""
+        for names in self._routers.values():
+            names.sweep(now)
+
+    def _names(self, router: str) -> _Names[S]:
+        names = self._routers.get(router)
+        if names is None:
+            names = _Names[S](lambda name: self._make(router, name), self._limit, self._eager)
+            self._routers[router] = names
+        return names
+
+
+class Registry:
+    """Everything that is counted in one agent.
+
+    `limit` bounds the service names, and the client names, of a router; `eager` is how many of them are shown
+    before they have earned it. At their defaults a flood of names leaves under 1,000 series.
+    """
+
+    __slots__ = ("_errors", "_namers", "_servers", "clients", "services")
+
+    def __init__(self, *, limit: int = 1000, eager: int = 16) -> None:
+        self.services: Family[ServiceStats, float] = Family(ServiceStats, limit=limit, eager=eager)
+        self.clients: Family[ClientStats, BalancerReading] = Family(ClientStats, limit=limit, eager=eager)
+        self._servers: dict[tuple[str, str, int], ServerStats] = {}
+        self._namers: dict[str, NamerStats] = {}
+        self._errors: dict[str, Counter[str]] = {}
+
+    def server(self, router: str, ip: str, port: int) -> ServerStats:
+        """The counters of a listener, made on first use."""
+        key = (router, ip, port)
+        if key not in self._servers:
+            self._servers[key] = ServerStats(router, ip, port)
+        return self._servers[key]
+
+    def namer(self, prefix: str) -> NamerStats:
+        """The counters of a configured namer, made on first use."""
+        if prefix not in self._namers:
+            self._namers[prefix] = NamerStats(prefix)
+        return self._namers[prefix]
+
+    def errors(self, router: str) -> Counter[str]:
+        """How often a router made an error response itself, by Proxy-Status error type (RFC 9209)."""
+        return self._errors.setdefault(router, Counter())
+
+    def servers(self) -> tuple[ServerStats, ...]:
+        """All listeners."""
+        return tuple(self._servers.values())
+
+    def namers(self) -> tuple[NamerStats, ...]:
+        """All namers."""
+        return tuple(self._namers.values())
+
+    def errors_by_router(self) -> dict[str, Counter[str]]:
+        """All routers that have been asked for, with their errors."""
+        return dict(self._errors)
+
+    def sweep(self, now: float) -> None:
+        """To be called every `SWEEP_SECONDS` by the owner, with the trio clock."""
+        self.services.sweep(now)
+        self.clients.sweep(now)

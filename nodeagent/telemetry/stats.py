@@ -1,0 +1,221 @@
+"""What is counted, as plain integers that the proxy increments directly.
+
+An object here is looked up once, when a listener starts or a name is bound, and then held: on the hot path
+counting is `stats.success += 1`. Everything belongs to the thread of the event loop; nothing locks.
+Who gets which object, and for how long, is decided in `registry`; how it is shown, in `prometheus` and
+`linkerd_metrics`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
+
+from nodeagent.telemetry.histogram import SMALL_COUNT, Histogram, Snapshot
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerReading:
+    """A balancer's endpoints by health, and how many ejections it has made since it began."""
+
+    alive: int
+    dead: int
+    probing: int
+    ejections: int
+    policy: str
+    """The failure accrual policy that ejects, by its configuration name: `consecutiveFailures`, `none`..."""
+
+
+class ServerStats:
+    """One listener.
+
+    `statuses[n]` counts responses of class n (2 for 2XX); index 0 counts requests that ended with no
+    response. It has ten places so that any three-digit status has one.
+    """
+
+    __slots__ = (
+        "connections",
+        "connects",
+        "failure",
+        "ip",
+        "port",
+        "router",
+        "statuses",
+        "success",
+    )
+
+    def __init__(self, router: str, ip: str, port: int) -> None:
+        self.router = router
+        self.ip = ip
+        self.port = port
+        self.statuses = [0] * 10
+        self.success = 0
+        self.failure = 0
+        self.connections = 0
+        self.connects = 0
+
+    @property
+    def address(self) -> str:
+        """The listener as people write it: `127.0.0.1:4140`, `[::1]:4140`."""
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+    def status_classes(self) -> dict[str, int]:
+        """Responses by class. What is above 599 counts as 5XX (RFC 9110, section 15)."""
+        classes = {f"{digit}XX": self.statuses[digit] for digit in range(1, 5)}
+        return {**classes, "5XX": sum(self.statuses[5:]), "error": self.statuses[0]}
+
+
+class Series(ABC, Generic[R]):
+    """The counters of one name, shared by everybody who holds it.
+
+    `readers` are asked for the gauges that live elsewhere, one for each holder; a series is held as long as
+    it has any.
+    """
+
+    __slots__ = ("duration", "failure", "name", "pending", "readers", "router", "success")
+
+    def __init__(self, router: str, name: str) -> None:
+        self.router = router
+        self.name = name
+        self.success = 0
+        self.failure = 0
+        self.pending = 0
+        self.duration = Histogram()
+        self.readers: list[Callable[[], R]] = []
+
+    @abstractmethod
+    def activity(self) -> int:
+        """A number that grows with use: equal at two moments means untouched between them."""
+
+    @abstractmethod
+    def busy(self) -> bool:
+        """True while requests or connections are open, whoever opened them: more will be counted."""
+
+    def absorb(self, other: Self) -> None:
+        """Add what `other` has counted. Its gauges stay its own."""
+        self.success += other.success
+        self.failure += other.failure
+        self.duration.absorb(other.duration)
+
+    def clear(self) -> None:
+        """Set what was counted to zero, for it was absorbed elsewhere. Gauges stay."""
+        self.success = 0
+        self.failure = 0
+        self.duration.clear()
+
+    def adopt_gauges(self, other: Self) -> None:
+        """Add the gauges of `other`: for a sum that is shown once and thrown away."""
+        self.pending += other.pending
+        self.readers += other.readers
+
+    def roll(self) -> None:
+        """A step of the window has passed (see `histogram`)."""
+        self.duration.roll()
+
+
+class ServiceStats(Series[float]):
+    """One logical name: a request counts once here, however many attempts it took.
+
+    A reader answers with the balance of a retry budget. `retries` counts retries by reason.
+    `retries_per_request` observes the number of retries of each request that had any; those without are known
+    from `duration`, and cost nothing.
+    """
+
+    __slots__ = ("budget_exhausted", "retries", "retries_per_request")
+
+    def __init__(self, router: str, name: str) -> None:
+        super().__init__(router, name)
+        self.retries: Counter[str] = Counter()
+        self.retries_per_request = Histogram(SMALL_COUNT)
+        self.budget_exhausted = 0
+
+    def activity(self) -> int:
+        return self.success + self.failure + self.budget_exhausted + self.retries.total()
+
+    def busy(self) -> bool:
+        return self.pending > 0
+
+    def absorb(self, other: Self) -> None:
+        super().absorb(other)
+        self.retries.update(other.retries)
+        self.retries_per_request.absorb(other.retries_per_request)
+        self.budget_exhausted += other.budget_exhausted
+
+    def clear(self) -> None:
+        super().clear()
+        self.retries.clear()
+        self.retries_per_request.clear()
+        self.budget_exhausted = 0
+
+    def roll(self) -> None:
+        super().roll()
+        self.retries_per_request.roll()
+
+    def retry_budget(self) -> float:
+        """Retries that may be made now, over all holders: a name has one budget for each local dtab."""
+        return sum(read() for read in self.readers)
+
+    def retries_window(self) -> Snapshot:
+        """Retries per request within the last window, requests without any included."""
+        return self.retries_per_request.window().with_zeros(self.duration.window().count)
+
+
+class ClientStats(Series[BalancerReading]):
+    """One concrete name: every attempt counts here. A reader answers for a balancer.
+
+    `connect_failures` counts by reason; `requeues` are repeats of what was never sent.
+    """
+
+    __slots__ = ("connect_failures", "connections", "requeues")
+
+    def __init__(self, router: str, name: str) -> None:
+        super().__init__(router, name)
+        self.connections = 0
+        self.connect_failures: Counter[str] = Counter()
+        self.requeues = 0
+
+    def activity(self) -> int:
+        return self.success + self.failure + self.requeues + self.connect_failures.total()
+
+    def busy(self) -> bool:
+        return self.pending > 0 or self.connections > 0
+
+    def absorb(self, other: Self) -> None:
+        super().absorb(other)
+        self.connect_failures.update(other.connect_failures)
+        self.requeues += other.requeues
+
+    def clear(self) -> None:
+        super().clear()
+        self.connect_failures.clear()
+        self.requeues = 0
+
+    def adopt_gauges(self, other: Self) -> None:
+        super().adopt_gauges(other)
+        self.connections += other.connections
+
+    def balancers(self) -> list[BalancerReading]:
+        """What the balancers say now: mostly one; two while a reload drains the old one."""
+        return [read() for read in self.readers]
+
+
+class NamerStats:
+    """One configured namer. The owner of its watches sets `staleness`: seconds since the least fresh of the
+    names it serves was last confirmed."""
+
+    __slots__ = ("errors", "prefix", "staleness", "updates")
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.updates = 0
+        self.errors = 0
+        self.staleness: Callable[[], float] = _fresh
+
+
+def _fresh() -> float:
+    return 0.0
