@@ -1,0 +1,103 @@
+"""Envoy's two bootstraps: one as its documentation starts it, one that does what the agent does by default.
+
+`full_bootstrap` turns on the nearest that Envoy has to each of the agent's defaults:
+
+    the agent                        Envoy
+    peak EWMA over two choices       LEAST_REQUEST: fewest active requests of two choices
+    failure accrual, 5 in a row      outlier_detection, consecutive_5xx 5
+    retries under a 20 % budget      retry_policy, circuit_breakers.retry_budget 20 %
+    deadline of a whole request      route timeout
+    trace headers, request id        OpenTelemetry tracer (traceparent), nothing sampled; x-request-id
+    Via                              via
+
+Envoy keeps counters and latency histograms per cluster and listener in both.
+"""
+
+Json = dict[str, object]
+
+_EXTENSIONS = "type.googleapis.com/envoy.extensions."
+
+
+def bootstrap(port: int, admin_port: int, backends: tuple[int, ...]) -> Json:
+    """A listener on *port* that routes the host `web` to *backends* round robin; admin on *admin_port*."""
+    return _bootstrap(port, admin_port, [_cluster("web", backends, {"lb_policy": "ROUND_ROBIN"})], {}, {})
+
+
+def full_bootstrap(port: int, admin_port: int, backends: tuple[int, ...]) -> Json:
+    """The same with balancing by load, ejection, retries under a budget, a deadline and trace headers."""
+    web: Json = {
+        "lb_policy": "LEAST_REQUEST",
+        "outlier_detection": {"consecutive_5xx": 5},
+        "circuit_breakers": {"thresholds": [{"retry_budget": {"budget_percent": {"value": 20.0}}}]},
+    }
+    collector = _cluster("collector", (admin_port,), {})  # nothing is sampled, so nothing is sent to it
+    route: Json = {
+        "timeout": "30s",
+        "retry_policy": {"retry_on": "connect-failure,refused-stream,reset", "num_retries": 3},
+    }
+    manager: Json = {"via": "envoy", "generate_request_id": True, "tracing": _tracing()}
+    return _bootstrap(port, admin_port, [_cluster("web", backends, web), collector], route, manager)
+
+
+def _bootstrap(port: int, admin_port: int, clusters: list[Json], route: Json, manager: Json) -> Json:
+    return {
+        "admin": {"address": _address(admin_port)},
+        "static_resources": {"listeners": [_listener(port, route, manager)], "clusters": clusters},
+    }
+
+
+def _listener(port: int, route: Json, manager: Json) -> Json:
+    connection_manager = {
+        "@type": _EXTENSIONS + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "outgoing",
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "web",
+                    "domains": ["web"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "web", **route}}],
+                }
+            ]
+        },
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": _EXTENSIONS + "filters.http.router.v3.Router"},
+            }
+        ],
+        **manager,
+    }
+    network_filter = {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": connection_manager,
+    }
+    return {"name": "outgoing", "address": _address(port), "filter_chains": [{"filters": [network_filter]}]}
+
+
+def _tracing() -> Json:
+    return {
+        "random_sampling": {"value": 0.0},
+        "provider": {
+            "name": "envoy.tracers.opentelemetry",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+                "grpc_service": {"envoy_grpc": {"cluster_name": "collector"}},
+                "service_name": "bench",
+            },
+        },
+    }
+
+
+def _cluster(name: str, ports: tuple[int, ...], settings: Json) -> Json:
+    endpoints = [{"endpoint": {"address": _address(port)}} for port in ports]
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+        **settings,
+    }
+
+
+def _address(port: int) -> Json:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
