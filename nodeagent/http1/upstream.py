@@ -17,6 +17,9 @@ from nodeagent.proxy.errors import ProxyError, ResponseIncomplete, ResponseInval
 from nodeagent.proxy.messages import Body, Request, Response
 from nodeagent.proxy.wire import CLOSED, Wire
 
+SHORT = 16 * 1024
+"""Bytes that an empty socket buffer always takes at once."""
+
 MAX_INTERIM = 32
 """1xx responses before the final one; more is a fault of the backend (RFC 9110, 15.2)."""
 
@@ -50,15 +53,28 @@ class Http1Connection:
         self.reusable = False
         wire = self.wire
         body = request.body
-        head = render_request(request)
-        if isinstance(body, bytes):
-            await self._send(head + body if body else head)
-        else:
-            await self._send(head)
-            if request.nursery is None:
-                raise AssertionError("a streaming body needs the request's nursery")
-            self._sender = _Sender(wire, body)
-            await request.nursery.start(self._sender.run)
+        message = render_request(request)
+        if not isinstance(body, bytes):
+            return await self._exchange_streaming(request, message, body)
+        if body:
+            message += body
+        try:
+            sent = wire.send_nowait(message)
+            if sent != len(message):
+                await wire.send(message, sent)
+        except CLOSED as error:
+            raise self._cannot_send(error, message) from None
+        return self._response(request, await self._read_head(request))
+
+    async def _exchange_streaming(self, request: Request, head: bytes, body: Body) -> Response:
+        if request.nursery is None:
+            raise AssertionError("a streaming body needs the request's nursery")
+        try:
+            await self.wire.send(head)
+        except CLOSED as error:
+            raise self._cannot_send(error, head) from None
+        self._sender = _Sender(self.wire, body)
+        await request.nursery.start(self._sender.run)
         try:
             response_head = await self._read_head(request)
         except BaseException as error:
@@ -66,13 +82,10 @@ class Http1Connection:
             raise
         return self._response(request, response_head)
 
-    async def _send(self, data: bytes) -> None:
-        try:
-            await self.wire.send(data)
-        except CLOSED as error:
-            # The first write of a request fails as a whole only when the peer had reset the connection before.
-            unsent = len(data) <= 16384
-            raise ResponseIncomplete(f"{self.where} closed the connection ({error})", unsent=unsent) from None
+    def _cannot_send(self, error: BaseException, message: bytes) -> ResponseIncomplete:
+        # A short first write fails only as a whole: the peer had reset the connection before.
+        unsent = len(message) <= SHORT
+        return ResponseIncomplete(f"{self.where} closed the connection ({error})", unsent=unsent)
 
     async def _read_head(self, request: Request) -> ResponseHead:
         wire = self.wire
@@ -83,7 +96,13 @@ class Http1Connection:
             if end < 0:
                 if len(buffer) > MAX_RESPONSE_HEAD:
                     raise ResponseInvalid(f"{self.where} sent a response head of over {MAX_RESPONSE_HEAD} bytes")
-                buffer += await self._receive()
+                try:
+                    data = await wire.receive()
+                except CLOSED as error:
+                    raise self._broken(error) from None
+                if not data:
+                    raise ResponseIncomplete(f"{self.where} closed the connection before a whole response head")
+                buffer = buffer + data if buffer else data
                 continue
             try:
                 head = parse_response(buffer[: end + 4])
@@ -99,18 +118,10 @@ class Http1Connection:
             if request.interim is not None:
                 await request.interim(head.status, head.lines)
 
-    async def _receive(self) -> bytes:
-        try:
-            data = await self.wire.receive()
-        except CLOSED as error:
-            if self._sender is not None and self._sender.error is not None:
-                raise self._sender.error from None
-            raise ResponseIncomplete(
-                f"{self.where} broke the connection before a whole response head ({error})"
-            ) from None
-        if not data:
-            raise ResponseIncomplete(f"{self.where} closed the connection before a whole response head")
-        return data
+    def _broken(self, error: BaseException) -> ProxyError:
+        if self._sender is not None and self._sender.error is not None:
+            return self._sender.error
+        return ResponseIncomplete(f"{self.where} broke the connection before a whole response head ({error})")
 
     def _response(self, request: Request, head: ResponseHead) -> Response:
         wire = self.wire

@@ -15,7 +15,7 @@ import trio
 
 from balancer.balancer import Balancer
 from balancer.node import Node
-from balancer.params import AccrualParams, BalancerParams
+from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams, make_retry_budget
 from balancer.response_class import ResponseClass
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
 from namer.cell import Cell
@@ -48,6 +48,8 @@ class ClientPolicy:
     pool: PoolLimits = PoolLimits()
     balancer: BalancerParams = BalancerParams()
     accrual: AccrualParams = AccrualParams()
+    requeues: RetryBudgetParams = RetryBudgetParams()
+    """The budget for repeats of what was never sent."""
 
 
 class Client:
@@ -71,6 +73,7 @@ class Client:
         self.balancer = balancer
         self._family = family
         self.stats = family.acquire(router, id.show(), self._reading)
+        self.requeues = make_retry_budget(policy.requeues)
         self.users = 0
         """Bound names that use it."""
         self.idle_since = 0.0
@@ -100,6 +103,7 @@ class Client:
         if node is None:
             raise self._nowhere()
         balancer.begin(node, started)
+        self.stats.pending += 1
         pool: Pool = node.pool  # type: ignore[assignment]
         connection: Http1Connection | None = None
         try:
@@ -117,6 +121,7 @@ class Client:
         if type(response.body) is bytes:
             pool.release(connection, ended)
             balancer.end(node, started, ended, verdict)
+            self.stats.pending -= 1
             self._count(ended - started, verdict is ResponseClass.SUCCESS)
         else:
             connection.on_end = functools.partial(self._stream_ended, node, connection, ended - started, verdict)
@@ -146,6 +151,7 @@ class Client:
             connection.reusable = False
             node.pool.release(connection, ended)  # type: ignore[attr-defined]
         timed_out = isinstance(error, trio.Cancelled) and self._overdue(started, ended)
+        self.stats.pending -= 1
         learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, BadRequest))
         self.balancer.end(node, started, ended, ResponseClass.FAILURE if learnt else ResponseClass.IGNORABLE)
         if learnt:
@@ -165,6 +171,7 @@ class Client:
         now = self._now()
         node.pool.release(connection, now)  # type: ignore[attr-defined]
         self.balancer.end(node, now - to_head, now, verdict)
+        self.stats.pending -= 1
         self._count(to_head, verdict is ResponseClass.SUCCESS and whole)
 
     def _count(self, seconds: float, success: bool) -> None:
@@ -172,8 +179,16 @@ class Client:
         stats.duration.observe(seconds)
         if success:
             stats.success += 1
+            self.requeues.deposit(self._now())
         else:
             stats.failure += 1
+
+    def may_requeue(self) -> bool:
+        """Pay for one more attempt at a request that was never sent; False when the budget is used up."""
+        if not self.requeues.try_withdraw(self._now()):
+            return False
+        self.stats.requeues += 1
+        return True
 
     async def _dial(self, node: Node) -> Http1Connection:
         connection = await self._dialer.http1(node.endpoint, self.policy.connect_timeout)
@@ -193,6 +208,7 @@ class Client:
         if node is None:
             raise self._nowhere()
         self.balancer.begin(node, started)
+        self.stats.pending += 1
         try:
             wire = await self._dialer.wire(node.endpoint, self.policy.connect_timeout)
         except BaseException as error:
@@ -204,6 +220,7 @@ class Client:
         def over(outcome: ResponseClass) -> None:
             now = self._now()
             self._closed_one()
+            self.stats.pending -= 1
             self.balancer.end(node, now - took, now, outcome)
             self._count(took, outcome is ResponseClass.SUCCESS)
 

@@ -107,15 +107,21 @@ class Bindings:
         self.name_counts = CacheCounts()
         self.client_counts = CacheCounts()
 
+    def service_nowait(self, path: Path, local: Dtab | None) -> Service | None:
+        """Return the service that `path` is bound to, None when `service` has to be awaited for that."""
+        binding = self.names.get(path if local is None else (path, local))
+        if binding is None:
+            return None
+        binding.used = True
+        service = binding.service
+        return service if service is not None and service.ready else None
+
     async def service(self, path: Path, local: Dtab | None) -> Service:
         """Return the service that `path` is bound to, waiting for discovery at most the binding timeout.
 
         Raises NoSuchName, NoEndpoints (a namer failed) or BindTimeout. Cancelling is safe.
         """
         binding = self.binding(path, local)
-        service = binding.service
-        if service is not None and service.ready:
-            return service
         with trio.move_on_after(self.timeout) as scope:
             await self._settled(binding)
             if binding.service is not None:

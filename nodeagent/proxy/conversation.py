@@ -21,8 +21,8 @@ from balancer.response_class import ResponseClass
 from nodeagent.http1.body import CHUNKED, StreamBody, request_framing
 from nodeagent.http1.head import check_incomplete, keeps_alive, parse_request
 from nodeagent.http1.upstream import render_last_chunk
-from nodeagent.proxy.errors import REASONS, BadRequest, ProxyError
-from nodeagent.proxy.messages import Request, RequestHead, Response
+from nodeagent.proxy.errors import BadRequest, ProxyError
+from nodeagent.proxy.messages import Body, Request, RequestHead, Response
 from nodeagent.proxy.replay import ReplayBody
 from nodeagent.proxy.tunnel import Tunnel
 from nodeagent.proxy.wire import CLOSED, Wire
@@ -47,11 +47,14 @@ class Conversation:
 
     __slots__ = (
         "_head_done_at",
+        "_last",
+        "_owed",
         "_scope",
         "_why",
         "answering",
         "deadline",
         "half_closed",
+        "opened_at",
         "peer",
         "server",
         "tunnelling",
@@ -64,9 +67,12 @@ class Conversation:
         self.server = server
         self.deadline = math.inf
         """When the sweep ends it, in trio's clock."""
+        self.opened_at = server.now()
         self.answering = False
         self.tunnelling = False
         self.half_closed = False
+        self._last = False
+        self._owed = False  # a request was read, and no answer to it was counted yet
         self._head_done_at = 0.0
         self._why: ProxyError | None = None
         self._scope = trio.CancelScope()
@@ -84,6 +90,8 @@ class Conversation:
             log.exception("a bug: the connection is closed", peer=self.peer)
         finally:
             self.wire.close()
+            if self._owed:
+                self.server.abandoned()
 
     # Told from outside.
 
@@ -102,8 +110,9 @@ class Conversation:
         else:
             self.half_closed = True
 
-    def drain(self) -> None:
+    def finish(self) -> None:
         """End now if no request is under way; otherwise the current answer is the last."""
+        self._last = True
         if not self.answering and not self.wire.buffer:
             self._scope.cancel()
 
@@ -125,9 +134,13 @@ class Conversation:
             except BadRequest as error:
                 await self._refuse(error)
                 return
-            self.answering = True
+            self.answering = self._owed = True
             self.deadline = math.inf
-            keep = await self._answer(head, framing)
+            self._head_done_at = now = self.server.now()
+            if framing == 0 and head.method != b"CONNECT":
+                keep = await self._respond(Request(head, b"", now), None)
+            else:
+                keep = await self._answer(head, framing, now)
             self.answering = False
 
     async def _read_head(self) -> RequestHead | None:
@@ -156,15 +169,12 @@ class Conversation:
             check_incomplete(buffer[:end], limits.line, limits.head)
         return parse_request(buffer[: end + 4])
 
-    async def _answer(self, head: RequestHead, framing: int) -> bool:
-        """Answer one request; return whether the connection can take another."""
+    async def _answer(self, head: RequestHead, framing: int, now: float) -> bool:
+        """Answer a request with a body, or a CONNECT; return whether the connection can take another."""
         wire = self.wire
-        self._head_done_at = now = self.server.now()
         if head.method == b"CONNECT":
             await self._tunnel(head, framing, now)
             return False
-        if framing == 0:
-            return await self._respond(Request(head, b"", now), None)
         if 0 < framing <= len(wire.buffer):
             body = wire.buffer[:framing]
             wire.buffer = wire.buffer[framing:]
@@ -188,14 +198,20 @@ class Conversation:
         request.peer = self.peer
         if request.interim is None and head.version == 11:
             request.interim = self._interim
+        edge = server.edge
+        if edge is not None:
+            edge.inbound(request, self.opened_at)
         refusal = server.admit()
         try:
             if refusal is None:
                 response = await server.router.respond(request, server.limits.call_depth)
             else:
                 response = server.router.refuse(refusal)
+            if edge is not None:
+                edge.outbound(response)
             keep = self._may_keep(head) and (stream is None or stream.over)
             server.answered(response.status)
+            self._owed = False
             try:
                 return await self._write(response, head, keep)
             except CLOSED:
@@ -207,37 +223,40 @@ class Conversation:
                 server.leave()
 
     def _may_keep(self, head: RequestHead) -> bool:
-        return head.version == 11 and not self.server.draining and keeps_alive(11, head.special)
+        return head.version == 11 and not self._last and keeps_alive(11, head.special)
 
     async def _write(self, response: Response, head: RequestHead, keep: bool) -> bool:
+        """Send the response; return whether the connection can take another request. Raises OSError."""
         body = response.body
-        length = response.length
-        chunked = False
+        if not isinstance(body, bytes):
+            return await self._stream(response, body, head, keep)
         lines = response.lines
-        if length is not None:
-            lines.append(b"Content-Length: %d" % length)
-        elif not isinstance(body, bytes):
-            chunked = head.version == 11
-            keep = keep and chunked
-            if chunked:
-                lines.append(b"Transfer-Encoding: chunked")
-        if not keep:
-            lines.append(b"Connection: close")
-        out = b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (response.status, response.reason, b"\r\n".join(lines))
-        if isinstance(body, bytes):
-            await self.wire.send(out + body if head.method != b"HEAD" else out)
-            return keep
-        await self.wire.send(out)
+        if response.length is not None:
+            lines.append(b"Content-Length: %d" % response.length)
+        out = _head_bytes(response, keep)
+        await self.wire.send(out if head.method == b"HEAD" else out + body)
+        return keep
+
+    async def _stream(self, response: Response, body: Body, head: RequestHead, keep: bool) -> bool:
+        wire = self.wire
+        chunked = response.length is None and head.version == 11
+        if response.length is not None:
+            response.lines.append(b"Content-Length: %d" % response.length)
+        elif chunked:
+            response.lines.append(b"Transfer-Encoding: chunked")
+        else:
+            keep = False  # only the end of the connection can tell an HTTP/1.0 client
+        await wire.send(_head_bytes(response, keep))
         try:
             while piece := await body.read():
-                await self.wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
         except ProxyError as error:
             log.info("a response broke off", peer=self.peer, error=error.message)
             self.server.router.broke_off(error)
-            self.wire.abort()  # a break and no clean end (RFC 9112, 8)
+            wire.abort()  # a break and no clean end (RFC 9112, 8)
             return False
         if chunked:
-            await self.wire.send(render_last_chunk(body.trailers))
+            await wire.send(render_last_chunk(body.trailers))
         return keep
 
     async def _interim(self, status: int, lines: list[bytes]) -> None:
@@ -256,6 +275,7 @@ class Conversation:
             await self._refuse(BadRequest("CONNECT has no body"))
             return
         opened = await server.router.tunnel(request, server.limits.call_depth)
+        self._owed = False
         if isinstance(opened, Response):
             server.answered(opened.status)
             await self._write(opened, head, False)
@@ -274,12 +294,14 @@ class Conversation:
     async def _refuse(self, error: ProxyError) -> None:
         """Answer what cannot be served, and stop listening."""
         response = self.server.router.refuse(error)
+        self._owed = False
         self.server.answered(response.status)
-        response.lines += (b"Connection: close", b"Content-Length: %d" % len(response.body))  # type: ignore[arg-type]
-        reason = REASONS.get(error.status, b"Error")
-        head = b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (error.status, reason, b"\r\n".join(response.lines))
+        body = response.body
+        if not isinstance(body, bytes):
+            raise AssertionError("the agent's own answers are whole")
+        response.lines.append(b"Content-Length: %d" % len(body))
         with trio.move_on_after(LINGER):
-            await self.wire.send(head + bytes(response.body))  # type: ignore[arg-type]
+            await self.wire.send(_head_bytes(response, keep=False) + body)
         await self._linger()
 
     async def _linger(self) -> None:
@@ -290,6 +312,12 @@ class Conversation:
         with trio.move_on_after(LINGER):
             while seen < LINGER_BYTES and (data := await self.wire.receive()):
                 seen += len(data)
+
+
+def _head_bytes(response: Response, keep: bool) -> bytes:
+    if not keep:
+        response.lines.append(b"Connection: close")
+    return b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (response.status, response.reason, b"\r\n".join(response.lines))
 
 
 def _ignore(whole: bool) -> None: ...

@@ -37,14 +37,19 @@ class Router:
         bindings: Bindings,
         trace: Callable[[dict[bytes, bytes]], list[bytes]],
         stats: Registry,
+        max_error: int = 5 << 20,
     ) -> None:
-        """`trace` turns a request's special fields into the lines that carry its trace on."""
+        """`trace` turns a request's special fields into the lines that carry its trace on.
+
+        `max_error` bounds the body of the agent's own errors, in bytes.
+        """
         self.label = label
         self.prefix = prefix
         self.identify = identify
         self.bindings = bindings
         self._stats = stats
         self._errors = stats.errors(label)
+        self._max_error = max_error
         self._trace = trace
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
@@ -60,11 +65,17 @@ class Router:
             # identify: before bind, because the name is what is bound.
             name = self.identify(request.head)
             # bind: waits for discovery only when the name is new.
-            service = await self.bindings.service(name, request.dtab)
+            service = self.bindings.service_nowait(name, request.dtab)
+            if service is None:
+                service = await self.bindings.service(name, request.dtab)
             # The fields for the backend are put together once for all attempts; each adds its branch's own.
             request.lines = request.head.lines + context
             # balance and dial, retries included: composed when the name was bound.
-            response = await service(request)
+            service.stats.pending += 1
+            try:
+                response = await service(request)
+            finally:
+                service.stats.pending -= 1
         except ProxyError as error:
             return self._failed(request, name, error)
         except Exception:
@@ -132,7 +143,7 @@ class Router:
     def refuse(self, error: ProxyError) -> Response:
         """Return the agent's own answer for `error`, and count it."""
         self._errors[error.type] += 1
-        return to_response(error)
+        return to_response(error, self._max_error)
 
     def broke_off(self, error: ProxyError) -> None:
         """Count an error that came too late for an answer of its own."""

@@ -180,7 +180,7 @@ MAX_ERROR_HEADER = 2048
 """Bytes of text in l5d-err and Proxy-Status: a name can be long, a header section cannot."""
 
 
-def to_response(error: ProxyError) -> Response:
+def to_response(error: ProxyError, max_body: int = 5 << 20) -> Response:
     """Show `error` to a person (body), to linkerd's tools (l5d-err) and to machines (Proxy-Status)."""
     line = " ".join(error.message.split())
     printable = "".join(c if " " <= c <= "~" else "?" for c in line)[:MAX_ERROR_HEADER]
@@ -194,5 +194,5 @@ def to_response(error: ProxyError) -> Response:
         lines.append(b"l5d-retryable: true")
     if error.retry_after is not None:
         lines.append(b"Retry-After: %d" % error.retry_after)
-    body = line.encode("utf-8", "replace") + b"\n"
+    body = (line.encode("utf-8", "replace") + b"\n")[:max_body]
     return Response(error.status, REASONS.get(error.status, b""), lines, {}, body, len(body))

@@ -6,7 +6,8 @@
     an attempt's own timeout               the classifier lets the method be retried, and the body can be sent again
     a response classed as retryable        the body can be sent again
 
-and always: the budget of the name has a token left, and the request was not tried MAX_ATTEMPTS times. A request whose
+and always: a budget pays (the concrete name's for what was never sent, the logical name's for the rest), and the
+request was not tried MAX_ATTEMPTS times. A request whose
 caller has gone, or whose total deadline has passed, is never tried again: its task is cancelled.
 """
 

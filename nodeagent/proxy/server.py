@@ -18,6 +18,7 @@ from trio.lowlevel import wait_readable
 
 from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.dispatch import Router
+from nodeagent.proxy.edge import Edge
 from nodeagent.proxy.errors import NoEndpoints, Overloaded, ProxyError
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServerStats
@@ -41,11 +42,28 @@ class ServerLimits:
     head: int = 8192
     idle: float = 600.0
     """Between two requests."""
+    life: float = math.inf
+    """Of a connection; the answer under way then is the last."""
     head_time: float = 10.0
     """From a head's first byte to its last; absolute, so that a byte a second does not help."""
     call_depth: int = 1000
     concurrent: float = math.inf
     tunnel_idle: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """Socket options of accepted connections."""
+
+    no_delay: bool = True
+    keep_alive: bool = False
+
+    def apply(self, sock: socket.socket) -> None:
+        """Set them."""
+        if self.no_delay and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        if self.keep_alive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
 
 
 class HangupWatch:
@@ -86,13 +104,24 @@ class HangupWatch:
 class Server:
     """The connections of one listener of a router."""
 
-    def __init__(self, listener: socket.socket, router: Router, limits: ServerLimits, stats: ServerStats) -> None:
-        """`listener` is bound and listening."""
+    def __init__(
+        self,
+        listener: socket.socket,
+        router: Router,
+        limits: ServerLimits,
+        stats: ServerStats,
+        *,
+        edge: Edge | None = None,
+        options: ConnectionOptions | None = None,
+    ) -> None:
+        """`listener` is bound and listening. `edge` is what this listener adds to or hides from heads."""
         listener.setblocking(False)
         self.listener = listener
         self.router = router
         self.limits = limits
         self.stats = stats
+        self.edge = edge
+        self._options = options or ConnectionOptions()
         self.draining = False
         self.conversations: set[Conversation] = set()
         self.in_flight = 0
@@ -114,7 +143,7 @@ class Server:
                     self.listener.close()
                 connections.cancel_scope.deadline = trio.current_time() + grace
                 for conversation in self.conversations:
-                    conversation.drain()
+                    conversation.finish()
             background.cancel_scope.cancel()
 
     def drain(self) -> None:
@@ -143,6 +172,11 @@ class Server:
         else:
             self.stats.failure += 1
 
+    def abandoned(self) -> None:
+        """Count a request that got no response: its caller went away, or it was cut."""
+        self.stats.statuses[0] += 1
+        self.stats.failure += 1
+
     async def _accept(self, connections: trio.Nursery, hangups: HangupWatch) -> None:
         while True:
             await wait_readable(self.listener.fileno())
@@ -159,8 +193,7 @@ class Server:
                 connections.start_soon(self._converse, sock, address, hangups)
 
     async def _converse(self, sock: socket.socket, address: object, hangups: HangupWatch) -> None:
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        self._options.apply(sock)
         conversation = Conversation(Wire(sock), _show(address), self)
         self.conversations.add(conversation)
         self.stats.connects += 1
@@ -177,8 +210,12 @@ class Server:
         while True:
             await trio.sleep(SWEEP)
             now = trio.current_time()
-            for conversation in [c for c in self.conversations if c.deadline <= now]:
-                conversation.expire()
+            born = now - self.limits.life
+            for conversation in tuple(self.conversations):
+                if conversation.deadline <= now:
+                    conversation.expire()
+                elif conversation.opened_at <= born:
+                    conversation.finish()
 
 
 def _show(address: object) -> str:

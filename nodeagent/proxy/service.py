@@ -10,7 +10,7 @@ import math
 import random
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -47,10 +47,11 @@ class ServicePolicy:
 class Branch:
     """One leaf of a bound name: the client, and the field lines that tell the backend how it was found."""
 
-    __slots__ = ("client", "lines")
+    __slots__ = ("client", "lines", "weight")
 
     def __init__(self, name: Path, share: Share, client: Client) -> None:
         self.client = client
+        self.weight = share.weight
         self.lines = [
             b"l5d-dst-service: " + name.show().encode("latin-1"),
             b"l5d-dst-client: " + share.bound.id.show().encode("latin-1"),
@@ -88,13 +89,16 @@ class Service:
         self._rng = rng
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Awaitable[Response]:
         """Return the head of the response that the caller gets. Raises ProxyError. Cancelling ends the attempt."""
+        if self.policy.total_timeout is None and request.deadline == math.inf:
+            return self._attempts(request)
+        return self._attempts_in_time(request)
+
+    async def _attempts_in_time(self, request: Request) -> Response:
         total = self.policy.total_timeout
         if total is not None:
             request.deadline = min(request.deadline, request.received_at + total)
-        if request.deadline == math.inf:
-            return await self._attempts(request)
         if request.deadline <= self.now():
             raise DeadlineExceeded(f"{self.name.show()}: its deadline had passed before it was sent", unsent=True)
         with trio.move_on_at(request.deadline) as scope:
@@ -110,41 +114,58 @@ class Service:
         delays: Iterator[float] | None = None
         attempt = 0
         base = request.lines
+        failed: tuple[Branch, ...] = ()
         while True:
             attempt += 1
-            branch = self._single or self._draw()
+            branch = self._single or self._draw(failed)
             request.lines = base + branch.lines
             if request.deadline != math.inf:
                 request.lines.append(deadline.render(request.deadline - self.now(), time.time_ns()))
             try:
                 response = await branch.client.send(request, policy.classify)
             except ProxyError as error:
-                if not may_repeat(error, request, policy.retry_methods) or not self._afford(attempt):
+                if not may_repeat(error, request, policy.retry_methods) or not self._afford(attempt, error, branch):
                     error.message += _tried(request)
                     raise
                 request.tried += (error.message,)
                 self.stats.retries[error.type] += 1
+                if error.unsent:
+                    failed = _with(failed, branch)
+                    continue  # nothing was sent, so there is nobody to spare by a pause
             else:
                 if response.verdict is not ResponseClass.RETRYABLE:
                     return response
-                if not can_replay(request) or not self._afford(attempt):
+                if not can_replay(request) or not self._afford(attempt, None, branch):
                     return response
                 response.close()
                 request.tried += (f"status {response.status}",)
                 self.stats.retries["status"] += 1
+            failed = _with(failed, branch)
             rewind(request)
             delays = delays or policy.backoffs(self._rng)
             await trio.sleep(next(delays))
 
-    def _afford(self, attempt: int) -> bool:
+    def _afford(self, attempt: int, error: ProxyError | None, branch: Branch) -> bool:
+        """Pay for another attempt: what was never sent from the client's budget, the rest from the name's own."""
         if attempt >= MAX_ATTEMPTS:
             return False
+        if error is not None and error.unsent:
+            return branch.client.may_requeue()
         if self.budget.try_withdraw(self.now()):
             return True
         self.stats.budget_exhausted += 1
         return False
 
-    def _draw(self) -> Branch:
+    def _draw(self, failed: tuple[Branch, ...]) -> Branch:
+        """Draw a branch by its share; a retry takes one that has not failed yet, while there is one."""
+        branch = self._draw_any()
+        if branch in failed:
+            others = [other for other in self.branches if other not in failed and other.weight]
+            if others:
+                return self._rng.choices(others, [other.weight for other in others])[0]
+        return branch
+
+    def _draw_any(self) -> Branch:
         at = bisect_right(self._edges, self._rng.random())
         if at == len(self.branches):
             raise NoSuchName(f"bind {self.name.show()}: this share of its traffic is bound to Empty")
@@ -153,15 +174,17 @@ class Service:
     async def connect(self, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
         """Open a tunnel's connection to one endpoint, another one when the first refuses. As `__call__`."""
         attempt = 0
+        failed: tuple[Branch, ...] = ()
         while True:
             attempt += 1
-            branch = self._single or self._draw()
+            branch = self._single or self._draw(failed)
             try:
                 return await branch.client.connect(request)
             except ProxyError as error:
-                if not error.unsent or attempt >= max(len(branch.client.balancer.nodes), 2):
+                if not may_repeat(error, request, frozenset()) or not self._afford(attempt, error, branch):
                     error.message += _tried(request)
                     raise
+                failed = _with(failed, branch)
                 request.tried += (error.message,)
                 self.stats.retries[error.type] += 1
 
@@ -170,6 +193,10 @@ class Service:
         for client in self.clients:
             await client.wait_ready()
         self.ready = True
+
+
+def _with(failed: tuple[Branch, ...], branch: Branch) -> tuple[Branch, ...]:
+    return failed if branch in failed else (*failed, branch)
 
 
 def _tried(request: Request) -> str:

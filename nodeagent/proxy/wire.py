@@ -2,7 +2,8 @@
 
 After an answer is written the next message is never there yet, so reading waits first and then calls the socket's own
 non-blocking `recv`; writing tries `send` at once and waits only for what did not fit. Nothing here yields when the
-kernel takes all bytes at once: a conversation yields whenever it reads.
+kernel takes all bytes at once: a conversation yields whenever it reads. Where a message is mostly small enough for that,
+`send_nowait` saves its caller a coroutine, and `send` is for what is left.
 """
 
 from __future__ import annotations
@@ -55,23 +56,24 @@ class Wire:
         """Put `data` back in front."""
         self.buffer = data + self.buffer
 
-    async def send(self, data: bytes) -> None:
-        """Write all of `data`. Cancelled half-way, the connection is of no more use: close it.
+    def send_nowait(self, data: bytes) -> int:
+        """Write what the kernel takes at once, return how many bytes that were. Raises OSError."""
+        try:
+            return self._write(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
+    async def send(self, data: bytes, sent: int = 0) -> None:
+        """Write all of `data` from `sent` on. Cancelled half-way, the connection is of no more use: close it.
 
         Raises OSError when the connection broke.
         """
-        try:
-            sent = self._write(data)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        if sent != len(data):
-            await self._send_rest(memoryview(data)[sent:])
-
-    async def _send_rest(self, data: memoryview) -> None:
-        while data:
-            await wait_writable(self.fd)
-            with contextlib.suppress(BlockingIOError, InterruptedError):
-                data = data[self._write(data) :]
+        rest = memoryview(data)[sent:]
+        while rest:
+            try:
+                rest = rest[self._write(rest) :]
+            except (BlockingIOError, InterruptedError):
+                await wait_writable(self.fd)
 
     def has_bytes(self) -> bool:
         """Tell whether something (or the end) can be read already; a broken connection counts."""

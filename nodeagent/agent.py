@@ -1,0 +1,252 @@
+"""The agent: a configuration becomes listeners, routers and the tasks behind them. The composition root.
+
+root -- naming      files, watches: one child a name that somebody needs
+     |- admin       the administrative port; outlives the traffic, so that a drain can be watched
+     |- housekeeping  caches, idle connections, windows of the statistics
+     '- servers     one child a listener, in it one a connection
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+import trio
+
+from conf import AgentConfig
+from conf.router import HttpRouter, ZipkinTracePropagator
+from namer.dtab import Dentry
+from namer.path import Path
+from nodeagent import policies
+from nodeagent.edges import make_edge
+from nodeagent.listen import Listening, OwnPorts, address, listen, take_inherited
+from nodeagent.naming import Naming
+from nodeagent.proxy.bind import Bindings
+from nodeagent.proxy.compose import Composer
+from nodeagent.proxy.dial import Dialer
+from nodeagent.proxy.dispatch import Router
+from nodeagent.proxy.errors import ProxyError
+from nodeagent.proxy.server import ConnectionOptions, Server
+from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
+from nodeagent.tracing import make_trace
+
+log = structlog.get_logger("nodeagent.agent")
+
+HOUSEKEEPING = 1.0
+"""Seconds between two rounds of letting go what is unused."""
+
+MAX_PRIMED = 200
+"""Names of one dtab that are tried before the agent calls itself ready."""
+
+
+@dataclass(slots=True)
+class RunningRouter:
+    """A router with its configuration and listeners."""
+
+    config: HttpRouter
+    router: Router
+    servers: list[Server] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """Its name in metrics and on the admin pages."""
+        return self.config.label
+
+
+class Agent:
+    """One agent. Construct it within trio; nothing is bound or asked before `run`."""
+
+    def __init__(self, config: AgentConfig, rng: random.Random | None = None) -> None:
+        """`rng` makes all choices by chance; it is seeded by the system unless given."""
+        self.config = config
+        self._rng = rng or random.Random()
+        self.naming = Naming(config.namers, self._rng)
+        self.stats = Registry()
+        self._own = OwnPorts()
+        self.routers = tuple(RunningRouter(router, self._router(router)) for router in config.routers)
+        self.started_at: float | None = None
+        self._unready: str | None = "starting"
+        self._stop = trio.Event()
+
+    async def run(
+        self,
+        inherited: Sequence[socket.socket] = (),
+        *,
+        task_status: trio.TaskStatus[tuple[Listening, ...]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until `shutdown`, then drain and return. Tells its listeners once all of them are open.
+
+        `inherited` are listening sockets to use instead of binding the same address. Raises ListenError. Cancelling
+        cuts everything at once.
+        """
+        sockets = self._listen(list(inherited))
+        grace = self.config.admin.shutdown_grace_ms / 1000
+        async with trio.open_nursery() as root:
+            await root.start(self.naming.run)
+            root.start_soon(self._housekeeping)
+            await root.start(self._serve_admin, sockets[-1][1])
+            async with trio.open_nursery() as servers:
+                for running in self.routers:
+                    for server in running.servers:
+                        await servers.start(server.run, grace)
+                self.started_at = trio.current_time()
+                task_status.started(tuple(listening for listening, _ in sockets))
+                root.start_soon(self._prime)
+                await self._stop.wait()
+                self._unready = "shutting down"
+                for running in self.routers:
+                    for server in running.servers:
+                        server.drain()
+            root.cancel_scope.cancel()
+        for running in self.routers:
+            running.router.bindings.close()
+
+    def shutdown(self) -> None:
+        """Begin the drain: `run` returns when what is under way is answered, or the grace time is over."""
+        self._stop.set()
+
+    def readiness(self) -> str | None:
+        """Return None when traffic is welcome, else the reason why not."""
+        return self._unready
+
+    # Construction
+
+    def _router(self, config: HttpRouter) -> Router:
+        composer = Composer(
+            config.label,
+            client_policy=lambda id_: policies.client_policy(config.client, id_),
+            service_policy=lambda name: policies.service_policy(config.service, name),
+            dialer=Dialer(self._own.__contains__),
+            stats=self.stats,
+            rng=self._rng,
+        )
+        bindings = Bindings(
+            dtab=config.dtab,
+            namers=self.naming.namers,
+            limits=policies.cache_limits(config),
+            timeout=config.binding_timeout_ms / 1000,
+            make_client=composer.client,
+            make_service=composer.service,
+        )
+        return Router(
+            config.label,
+            prefix=config.dst_prefix,
+            identify=policies.identifier(config),
+            bindings=bindings,
+            trace=make_trace(self._rng, b3=isinstance(config.trace_propagator, ZipkinTracePropagator)),
+            stats=self.stats,
+            max_error=config.max_err_response_kb * 1024,
+        )
+
+    def _listen(self, inherited: list[socket.socket]) -> list[tuple[Listening, socket.socket]]:
+        """Open every listener, or none."""
+        opened: list[tuple[Listening, socket.socket]] = []
+        try:
+            for running in self.routers:
+                opened += self._listen_router(running, inherited)
+            admin = self.config.admin
+            sock = take_inherited(inherited, admin.ip, admin.port) or listen("admin", admin.ip, admin.port)
+            opened.append((Listening("admin", *address(sock)), sock))
+        except BaseException:
+            for _, sock in opened:
+                sock.close()
+            raise
+        for sock in inherited:
+            log.warning("an inherited socket belongs to no listener", address=sock.getsockname())
+        self._own.add((listening.host, listening.port) for listening, _ in opened)
+        return opened
+
+    def _listen_router(
+        self, running: RunningRouter, inherited: list[socket.socket]
+    ) -> Iterator[tuple[Listening, socket.socket]]:
+        what = f"router {running.label}"
+        for config in running.config.servers:
+            options = config.socket_options
+            sock = take_inherited(inherited, config.ip, config.port) or listen(
+                what,
+                config.ip,
+                config.port,
+                reuse_addr=options.reuse_addr,
+                reuse_port=options.reuse_port,
+                backlog=options.backlog,
+            )
+            listening = Listening(what, *address(sock))
+            running.servers.append(
+                Server(
+                    sock,
+                    running.router,
+                    policies.server_limits(running.config, config),
+                    self.stats.server(running.label, listening.host, listening.port),
+                    edge=make_edge(config, running.label, listening.address, self._rng),
+                    options=ConnectionOptions(options.no_delay, options.keep_alive),
+                )
+            )
+            yield listening, sock
+
+    # Tasks
+
+    async def _serve_admin(
+        self, sock: socket.socket, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        # Imported here, because only a running agent should pay for the libraries of the admin server.
+        from nodeagent.admin.app import admin_app
+        from nodeagent.admin.serve import serve
+
+        app = admin_app(self, socket.gethostname())
+        await serve(app, sock, shutdown=trio.sleep_forever, task_status=task_status)
+
+    async def _housekeeping(self) -> None:
+        """Let go of what is unused, and move the statistics on."""
+        window_at = trio.current_time() + SWEEP_SECONDS
+        while True:
+            await trio.sleep(HOUSEKEEPING)
+            now = trio.current_time()
+            for running in self.routers:
+                running.router.bindings.sweep(now)
+            self._report_naming(now)
+            if now >= window_at:
+                self.stats.sweep(now)
+                window_at = now + SWEEP_SECONDS
+
+    def _report_naming(self, now: float) -> None:
+        """Bring the statistics of the namers up to date."""
+        oldest: dict[str, float] = {}
+        for watch in self.naming.watches.statistics():
+            if watch.error is not None and watch.subscribers and watch.updated_at is not None:
+                source = watch.key.source
+                oldest[source] = max(oldest.get(source, 0.0), now - watch.updated_at)
+        totals = self.naming.watches.totals()
+        for source in {*totals, *(prefix.show() for prefix in self.naming.prefixes)}:
+            stats = self.stats.namer(source)
+            if source in totals:
+                stats.updates, stats.errors = totals[source].updates, totals[source].errors
+            stats.staleness = partial(float, oldest.get(source, 0.0))
+
+    async def _prime(self) -> None:
+        """Try the names that the dtabs spell out, so that the first request to them finds them bound."""
+        for running in self.routers:
+            for name in primed_names(running.config):
+                self._unready = f"trying {name.show()} of router {running.label}"
+                try:
+                    await running.router.bindings.service(name, None)
+                except ProxyError as error:
+                    log.warning("a name of the dtab cannot be bound", router=running.label, error=error.message)
+        if not self._stop.is_set():
+            self._unready = None
+
+
+def primed_names(config: HttpRouter) -> list[Path]:
+    """Return the logical names that a dtab spells out, longer than the prefix and without wildcards."""
+    names = [_literal(dentry) for dentry in config.dtab.dentries]
+    prefix = config.dst_prefix
+    found = [name for name in names if name is not None and name.startswith(prefix) and len(name) > len(prefix)]
+    return list(dict.fromkeys(found))[:MAX_PRIMED]
+
+
+def _literal(dentry: Dentry) -> Path | None:
+    labels = tuple(element for element in dentry.prefix.elements if isinstance(element, str))
+    return Path(labels) if len(labels) == len(dentry.prefix.elements) else None

@@ -1,0 +1,301 @@
+"""What a name resolves to, and how it came to that: what `nodeagent explain` and `/explain.json` answer.
+
+A name is bound as a request would bind it, and then watched for a while, since what nobody watches is not
+known: who explains subscribes to every answer that the binding rests on, and to the addresses it found, until
+all of them are known or the time is up. What is not known by then is said to be so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+import trio
+
+from balancer.balancer import BalancerStatistics, NodeStatistics
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.binding import Answer, Namers, Outcome, Share, Step, bind, shares, verdict
+from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.grammar import NameSyntaxError
+from namer.namer import Failure, Pending
+from namer.path import Path
+from nodeagent.http1.head import check_authority
+from nodeagent.proxy.errors import BadRequest
+from nodeagent.proxy.identify import host_name
+
+MAX_CHARS: Final = 1_000_000
+"""How much JSON of bound names, and how much of steps, is shown: a table that multiplies makes gigabytes of it."""
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundName:
+    """A concrete name that traffic may go to.
+
+    `weight` is its share of the traffic. `error` is what went wrong with its source since the addresses were
+    last known. `state` is what a running agent knows of the endpoints, None where no agent has called it.
+    """
+
+    id: Path
+    residual: Path
+    weight: float
+    addr: Addr
+    error: str | None
+    state: tuple[NodeStatistics, ...] | None = None
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The addresses that are known."""
+        return self.addr.endpoints if isinstance(self.addr, AddrBound) else ()
+
+    def to_json(self) -> Json:
+        """The leaf as in `explain --json`; `error` and `state` stand there only when there are any."""
+        shown: Json = {
+            "id": self.id.show(),
+            "residual": self.residual.show(),
+            "weight": self.weight,
+            "addr": show_addr(self.addr),
+            "endpoints": [endpoint.show() for endpoint in self.endpoints()],
+        }
+        if self.error is not None:
+            shown["error"] = self.error
+        if self.state is not None:
+            shown["state"] = [show_node(node) for node in self.state]
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a name resolves to: `outcome` is bound, neg, empty, fail, or error, of which `error` says more.
+
+    `steps` are the rewrites in the order in which they were tried, each with what it came to; `answers` are
+    what the namers said.
+    """
+
+    name: Path
+    outcome: str
+    bound: tuple[BoundName, ...]
+    error: str | None
+    steps: tuple[Step, ...]
+    answers: tuple[Answer, ...]
+
+    def to_json(self) -> Json:
+        """The object of `explain --json`; `bound_left_out` and `steps_left_out` count what would be too much."""
+        bound = _fitting(name.to_json() for name in self.bound)
+        steps = _fitting({"path": step.path, "dentry": step.dentry, "to": step.to} for step in self.steps)
+        shown: Json = {
+            "name": self.name.show(),
+            "outcome": self.outcome,
+            "bound": bound,
+            "error": self.error,
+            "steps": steps,
+        }
+        if len(bound) < len(self.bound):
+            shown["bound_left_out"] = len(self.bound) - len(bound)
+        if len(steps) < len(self.steps):
+            shown["steps_left_out"] = len(self.steps) - len(steps)
+        return shown
+
+
+class Evaluation(Protocol):
+    """Something read from cells, which may change."""
+
+    @property
+    def cells(self) -> tuple[Cell[Any], ...]:
+        """What was read."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """Whether some of it was not known yet."""
+        ...
+
+
+E = TypeVar("E", bound=Evaluation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One binding of the name, with the concrete names it came to."""
+
+    outcome: Outcome
+    found: tuple[Share, ...]
+
+    @property
+    def cells(self) -> tuple[Cell[Any], ...]:
+        return self.outcome.cells + tuple(share.bound.addr for share in self.found)
+
+    @property
+    def pending(self) -> bool:
+        return self.outcome.pending or any(_is_pending(share.bound.addr) for share in self.found)
+
+
+async def explain(namers: Namers, dtab: Dtab, path: Path, *, timeout: float) -> Explanation:  # noqa: ASYNC109
+    """Explain what `path` resolves to under `dtab`, waiting for discovery at most `timeout` seconds.
+
+    Addresses that are not known by then are pending; a name that is not, is an error. Cancelling is safe.
+    """
+    attempt = await settled(lambda: _bind(path, dtab, namers), timeout)
+    outcome = verdict(attempt.outcome.state)
+    if outcome == "bound" and not attempt.found:
+        outcome = "empty"  # a union of nothing but Empty
+    return Explanation(
+        name=path,
+        outcome="error" if outcome == "pending" else outcome,
+        bound=tuple(_bound_name(share) for share in attempt.found),
+        error=_error(path, attempt.outcome, timeout),
+        steps=attempt.outcome.steps,
+        answers=attempt.outcome.answers,
+    )
+
+
+async def settled(evaluate: Callable[[], E], timeout: float) -> E:  # noqa: ASYNC109
+    """Evaluate again at each change until nothing is pending, or for `timeout` seconds; return the last result.
+
+    What it reads is subscribed to meanwhile, so that its sources run. Cancelling is safe.
+    """
+    interest = _Interest()
+    try:
+        evaluation = evaluate()
+        interest.follow(evaluation.cells)
+        with trio.move_on_after(timeout):
+            while evaluation.pending:
+                await interest.changed()
+                evaluation = evaluate()
+                interest.follow(evaluation.cells)
+        return evaluation
+    finally:
+        interest.follow(())
+
+
+def with_live_state(explanation: Explanation, statistics: Callable[[Path], BalancerStatistics | None]) -> Explanation:
+    """The explanation with what a running agent knows of the endpoints; `statistics` is by concrete id."""
+    return replace(explanation, bound=tuple(_with_state(name, statistics(name.id)) for name in explanation.bound))
+
+
+def name_of(text: str, prefix: Path) -> Path:
+    """The name that a text stands for: a path stands for itself, a URL for what its requests are named.
+
+    `http://users/x` is `/svc/users` where `prefix` is the router's dstPrefix `/svc`. `https://users/` is
+    `/svc/users:443`, the name that its CONNECT asks for first. Raises NameSyntaxError.
+    """
+    scheme, mark, rest = text.strip().partition("://")
+    if not mark:
+        return Path.parse(text)
+    match scheme.lower():
+        case "http":
+            return prefix / host_name(_authority(rest, text))
+        case "https":
+            name = host_name(_authority(rest, text), b"")
+            return prefix / (name if _has_port(name) else f"{name}:443")
+        case _:
+            raise NameSyntaxError(f"{scheme}: is not the scheme of an HTTP URL: use http or https", text)
+
+
+def show_addr(addr: Addr) -> str:
+    """The state of an address in one word: bound, neg, pending or failed."""
+    match addr:
+        case AddrBound():
+            return "bound"
+        case AddrNeg():
+            return "neg"
+        case AddrPending():
+            return "pending"
+        case AddrFailed():
+            return "failed"
+
+
+def show_node(node: NodeStatistics) -> Json:
+    """One endpoint as its balancer sees it."""
+    return {
+        "endpoint": node.endpoint.show(),
+        "health": node.health.value,
+        "load": node.load,
+        "pending": node.pending,
+        "ejections": node.ejections,
+    }
+
+
+class _Interest:
+    """Subscribes to cells, and wakes one waiter when any of them changes."""
+
+    def __init__(self) -> None:
+        self._cells: tuple[Cell[Any], ...] = ()
+        self._changed = trio.Event()
+
+    def follow(self, cells: tuple[Cell[Any], ...]) -> None:
+        """Subscribe to these cells only."""
+        for cell in cells:  # before the old ones are let go: what stays wanted must not stop in between
+            cell.subscribe(self._notify)
+        for cell in self._cells:
+            cell.unsubscribe(self._notify)
+        self._cells = cells
+
+    async def changed(self) -> None:
+        """Return when a cell has changed since the last return. Cancelling is safe: no change is lost."""
+        await self._changed.wait()
+        self._changed = trio.Event()
+
+    def _notify(self) -> None:
+        self._changed.set()
+
+
+def _bind(path: Path, dtab: Dtab, namers: Namers) -> _Attempt:
+    outcome = bind(path, dtab, namers)
+    state = outcome.state
+    return _Attempt(outcome, () if isinstance(state, Pending | Failure) else shares(state))
+
+
+def _bound_name(share: Share) -> BoundName:
+    bound, cell = share.bound, share.bound.addr
+    reason = cell.value.reason if isinstance(cell.value, AddrFailed) else cell.error
+    return BoundName(bound.id, bound.residual, share.weight, cell.value, reason)
+
+
+def _with_state(name: BoundName, statistics: BalancerStatistics | None) -> BoundName:
+    return name if statistics is None else replace(name, state=statistics.nodes)
+
+
+def _error(path: Path, outcome: Outcome, waited: float) -> str | None:
+    match outcome.state:
+        case Failure(reason):
+            return reason
+        case Pending():
+            failures = [cell.error for cell in outcome.cells if cell.error is not None]
+            why = f": {'; '.join(failures)}" if failures else ""
+            return f"{path.show()}: discovery gave no answer within {waited:g} s{why}"
+        case _:
+            return None
+
+
+def _fitting(items: Iterable[Json]) -> list[Json]:
+    """The first of these, as many as MAX_CHARS has room for."""
+    room = MAX_CHARS
+    fitting = []
+    for item in items:
+        room -= len(json.dumps(item))
+        if room < 0:
+            break
+        fitting.append(item)
+    return fitting
+
+
+def _authority(rest: str, text: str) -> bytes:
+    """HOST or HOST:PORT out of a URL, of which `rest` is what follows `://`."""
+    authority = rest.replace("?", "/").replace("#", "/").partition("/")[0].encode("utf-8", "surrogateescape")
+    try:
+        check_authority(authority, "the URL's host")
+    except BadRequest as error:
+        raise NameSyntaxError(error.message, text) from None
+    return authority
+
+
+def _has_port(name: str) -> bool:
+    return ":" in name and name.rpartition(":")[2].isdigit()
+
+
+def _is_pending(addr: Cell[Addr]) -> bool:
+    return isinstance(addr.value, AddrPending)

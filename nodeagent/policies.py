@@ -1,0 +1,152 @@
+"""Configuration values -> the values that the route works with. Pure; the one place where milliseconds end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from balancer import backoff
+from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
+from conf import balancing, identifiers, resolve, retries
+from conf.client import AnyClientPolicy
+from conf.router import HttpRouter
+from conf.server import Server
+from conf.service import AnyServicePolicy
+from namer.path import Path
+from nodeagent.proxy import identify
+from nodeagent.proxy.balance import ClientPolicy
+from nodeagent.proxy.bind import CacheLimits
+from nodeagent.proxy.classify import RETRYABLE_METHODS, make_classifier
+from nodeagent.proxy.identify import Identifier
+from nodeagent.proxy.messages import RequestHead
+from nodeagent.proxy.pool import PoolLimits
+from nodeagent.proxy.server import ServerLimits
+from nodeagent.proxy.service import ServicePolicy
+
+
+def client_policy(policy: AnyClientPolicy, id: Path) -> ClientPolicy:  # noqa: A002
+    """Return how the concrete name `id` is called."""
+    params = resolve(policy, id)
+    pool, session = params.host_connection_pool, params.client_session
+    return ClientPolicy(
+        connect_timeout=params.connect_timeout_ms / 1000,
+        attempt_timeout=_seconds(params.request_attempt_timeout_ms),
+        pool=PoolLimits(
+            min_size=pool.min_size,
+            max_size=math.inf if pool.max_size is None else pool.max_size,
+            max_waiters=math.inf if pool.max_waiters is None else pool.max_waiters,
+            idle_time=min(pool.idle_time_ms / 1000, _limit(session.idle_time_ms)),
+            life_time=_limit(session.life_time_ms),
+        ),
+        balancer=_balancer(params.load_balancer),
+        accrual=_accrual(params.failure_accrual),
+        requeues=_budget(params.requeue_budget),
+    )
+
+
+def service_policy(policy: AnyServicePolicy, name: Path) -> ServicePolicy:
+    """Return how the logical name `name` is served."""
+    params = resolve(policy, name)
+    kind = params.response_classifier.kind
+    return ServicePolicy(
+        classify=make_classifier(kind),
+        retry_methods=RETRYABLE_METHODS[kind],
+        backoffs=_backoff(params.retry_backoff).delays,
+        total_timeout=_seconds(params.total_timeout_ms),
+        budget=_budget(params.retry_budget),
+    )
+
+
+def cache_limits(config: HttpRouter) -> CacheLimits:
+    """Return the sizes of the caches of a router."""
+    cache = config.binding_cache
+    return CacheLimits(names=cache.paths, clients=cache.clients, idle_ttl=cache.idle_ttl_secs)
+
+
+def server_limits(router: HttpRouter, server: Server) -> ServerLimits:
+    """Return what a listener takes."""
+    session = server.server_session
+    defaults = ServerLimits()
+    return ServerLimits(
+        line=router.max_initial_line_kb * 1024,
+        head=router.max_headers_kb * 1024,
+        idle=defaults.idle if session.idle_time_ms is None else session.idle_time_ms / 1000,
+        life=_limit(session.life_time_ms),
+        call_depth=server.max_call_depth,
+        concurrent=math.inf if server.max_concurrent_requests is None else server.max_concurrent_requests,
+    )
+
+
+def identifier(config: HttpRouter) -> Callable[[RequestHead], Path]:
+    """Return what turns a request of this router into its logical name."""
+    return identify.first_of(config.dst_prefix, [_identifier(each) for each in config.identifier])
+
+
+def _identifier(config: identifiers.AnyIdentifier) -> Identifier:
+    match config:
+        case identifiers.HeaderToken(header):
+            return identify.by_header_token(header)
+        case identifiers.HeaderPath(header):
+            return identify.by_header(header)
+        case identifiers.UrlPathIdentifier(segments, consume):
+            return identify.by_path(segments, consume)
+        case identifiers.MethodAndHost(http_uri_in_dst):
+            return identify.by_method_and_host(http_uri_in_dst)
+        case identifiers.StaticIdentifier(path):
+            return identify.static(path)
+
+
+def _balancer(config: balancing.AnyBalancer) -> BalancerParams:
+    match config:
+        case balancing.Ewma():
+            return BalancerParams("ewma", config.max_effort, decay=config.decay_time_ms / 1000)
+        case balancing.P2c():
+            return BalancerParams("p2c", config.max_effort)
+        case balancing.ApertureBalancer():
+            return BalancerParams(
+                "aperture",
+                config.max_effort,
+                smooth_window=config.smooth_window_ms / 1000,
+                low_load=config.low_load,
+                high_load=config.high_load,
+                min_aperture=config.min_aperture,
+            )
+        case balancing.HeapBalancer():
+            return BalancerParams("heap")
+        case balancing.RoundRobinBalancer():
+            return BalancerParams("roundRobin", config.max_effort)
+
+
+def _accrual(config: balancing.AnyAccrual) -> AccrualParams:
+    pause = AccrualParams().backoff if config.backoff is None else _backoff(config.backoff)
+    match config:
+        case balancing.ConsecutiveFailures():
+            return AccrualParams("consecutiveFailures", failures=config.failures, backoff=pause)
+        case balancing.SuccessRate():
+            rate, requests = config.success_rate, config.requests
+            return AccrualParams("successRate", success_rate=rate, requests=requests, backoff=pause)
+        case balancing.SuccessRateWindowed():
+            rate, window = config.success_rate, config.window
+            return AccrualParams("successRateWindowed", success_rate=rate, window=window, backoff=pause)
+        case balancing.NoAccrual():
+            return AccrualParams("none", backoff=pause)
+
+
+def _backoff(config: retries.AnyBackoff) -> backoff.Backoff:
+    match config:
+        case retries.ConstantBackoff(ms):
+            return backoff.ConstantBackoff(ms / 1000)
+        case retries.JitteredBackoff(min_ms, max_ms):
+            return backoff.DecorrelatedJitter(min_ms / 1000, max_ms / 1000)
+
+
+def _budget(config: retries.RetryBudget) -> RetryBudgetParams:
+    return RetryBudgetParams(config.ttl_secs, config.min_retries_per_sec, config.percent_can_retry)
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _limit(milliseconds: int | None) -> float:
+    return math.inf if milliseconds is None else milliseconds / 1000
