@@ -84,6 +84,17 @@ class Agent:
         cuts everything at once.
         """
         sockets = self._listen(list(inherited))
+        try:
+            await self._serve(sockets, task_status)
+        finally:
+            for running in self.routers:
+                running.router.bindings.close()
+
+    async def _serve(
+        self,
+        sockets: list[tuple[Listening, socket.socket]],
+        task_status: trio.TaskStatus[tuple[Listening, ...]],
+    ) -> None:
         grace = self.config.admin.shutdown_grace_ms / 1000
         async with trio.open_nursery() as root:
             await root.start(self.naming.run)
@@ -102,8 +113,6 @@ class Agent:
                     for server in running.servers:
                         server.drain()
             root.cancel_scope.cancel()
-        for running in self.routers:
-            running.router.bindings.close()
 
     def shutdown(self) -> None:
         """Begin the drain: `run` returns when what is under way is answered, or the grace time is over."""

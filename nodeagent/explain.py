@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
 
 from balancer.balancer import BalancerStatistics, NodeStatistics
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
-from namer.binding import Answer, Namers, Outcome, Share, Step, bind, shares, verdict
+from namer.binding import Namers, Outcome, Share, Step, bind, shares, verdict
 from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.grammar import NameSyntaxError
 from namer.namer import Failure, Pending
 from namer.path import Path
+from namer.settle import Addresses, Settling, settle
 from nodeagent.http1.head import check_authority
 from nodeagent.proxy.errors import BadRequest
 from nodeagent.proxy.identify import host_name
@@ -30,6 +31,7 @@ MAX_CHARS: Final = 1_000_000
 """How much JSON of bound names, and how much of steps, is shown: a table that multiplies makes gigabytes of it."""
 
 Json: TypeAlias = dict[str, Any]
+S = TypeVar("S", bound=Settling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,7 @@ class BoundName:
 class Explanation:
     """What a name resolves to: `outcome` is bound, neg, empty, fail, or error, of which `error` says more.
 
-    `steps` are the rewrites in the order in which they were tried, each with what it came to; `answers` are
-    what the namers said.
+    `steps` are the rewrites in the order in which they were tried, each with what it came to.
     """
 
     name: Path
@@ -80,7 +81,6 @@ class Explanation:
     bound: tuple[BoundName, ...]
     error: str | None
     steps: tuple[Step, ...]
-    answers: tuple[Answer, ...]
 
     def to_json(self) -> Json:
         """The object of `explain --json`; `bound_left_out` and `steps_left_out` count what would be too much."""
@@ -100,23 +100,6 @@ class Explanation:
         return shown
 
 
-class Evaluation(Protocol):
-    """Something read from cells, which may change."""
-
-    @property
-    def cells(self) -> tuple[Cell[Any], ...]:
-        """What was read."""
-        ...
-
-    @property
-    def pending(self) -> bool:
-        """Whether some of it was not known yet."""
-        ...
-
-
-E = TypeVar("E", bound=Evaluation)
-
-
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """One binding of the name, with the concrete names it came to."""
@@ -126,11 +109,15 @@ class _Attempt:
 
     @property
     def cells(self) -> tuple[Cell[Any], ...]:
-        return self.outcome.cells + tuple(share.bound.addr for share in self.found)
+        return self.outcome.cells + self._addresses.cells
 
     @property
     def pending(self) -> bool:
-        return self.outcome.pending or any(_is_pending(share.bound.addr) for share in self.found)
+        return self.outcome.pending or self._addresses.pending
+
+    @property
+    def _addresses(self) -> Addresses:
+        return Addresses.of([share.bound for share in self.found])
 
 
 async def explain(namers: Namers, dtab: Dtab, path: Path, *, timeout: float) -> Explanation:  # noqa: ASYNC109
@@ -138,7 +125,7 @@ async def explain(namers: Namers, dtab: Dtab, path: Path, *, timeout: float) -> 
 
     Addresses that are not known by then are pending; a name that is not, is an error. Cancelling is safe.
     """
-    attempt = await settled(lambda: _bind(path, dtab, namers), timeout)
+    attempt = await known_within(timeout, lambda: _bind(path, dtab, namers))
     outcome = verdict(attempt.outcome.state)
     if outcome == "bound" and not attempt.found:
         outcome = "empty"  # a union of nothing but Empty
@@ -148,27 +135,17 @@ async def explain(namers: Namers, dtab: Dtab, path: Path, *, timeout: float) -> 
         bound=tuple(_bound_name(share) for share in attempt.found),
         error=_error(path, attempt.outcome, timeout),
         steps=attempt.outcome.steps,
-        answers=attempt.outcome.answers,
     )
 
 
-async def settled(evaluate: Callable[[], E], timeout: float) -> E:  # noqa: ASYNC109
-    """Evaluate again at each change until nothing is pending, or for `timeout` seconds; return the last result.
+async def known_within(seconds: float, compute: Callable[[], S]) -> S:
+    """The first result of `compute` with nothing pending, or what it gives after so many seconds.
 
-    What it reads is subscribed to meanwhile, so that its sources run. Cancelling is safe.
+    The sources that it waits for run meanwhile. Cancelling is safe.
     """
-    interest = _Interest()
-    try:
-        evaluation = evaluate()
-        interest.follow(evaluation.cells)
-        with trio.move_on_after(timeout):
-            while evaluation.pending:
-                await interest.changed()
-                evaluation = evaluate()
-                interest.follow(evaluation.cells)
-        return evaluation
-    finally:
-        interest.follow(())
+    with trio.move_on_after(seconds):
+        return await settle(compute)
+    return compute()
 
 
 def with_live_state(explanation: Explanation, statistics: Callable[[Path], BalancerStatistics | None]) -> Explanation:
@@ -217,30 +194,6 @@ def show_node(node: NodeStatistics) -> Json:
         "pending": node.pending,
         "ejections": node.ejections,
     }
-
-
-class _Interest:
-    """Subscribes to cells, and wakes one waiter when any of them changes."""
-
-    def __init__(self) -> None:
-        self._cells: tuple[Cell[Any], ...] = ()
-        self._changed = trio.Event()
-
-    def follow(self, cells: tuple[Cell[Any], ...]) -> None:
-        """Subscribe to these cells only."""
-        for cell in cells:  # before the old ones are let go: what stays wanted must not stop in between
-            cell.subscribe(self._notify)
-        for cell in self._cells:
-            cell.unsubscribe(self._notify)
-        self._cells = cells
-
-    async def changed(self) -> None:
-        """Return when a cell has changed since the last return. Cancelling is safe: no change is lost."""
-        await self._changed.wait()
-        self._changed = trio.Event()
-
-    def _notify(self) -> None:
-        self._changed.set()
 
 
 def _bind(path: Path, dtab: Dtab, namers: Namers) -> _Attempt:
@@ -295,7 +248,3 @@ def _authority(rest: str, text: str) -> bytes:
 
 def _has_port(name: str) -> bool:
     return ":" in name and name.rpartition(":")[2].isdigit()
-
-
-def _is_pending(addr: Cell[Addr]) -> bool:
-    return isinstance(addr.value, AddrPending)

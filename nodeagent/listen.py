@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from namer.addr import Endpoint
 
-_WILDCARDS = ("0.0.0.0", "::")
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not bound)
 
 
 class ListenError(Exception):

@@ -1,0 +1,131 @@
+"""The ASGI application of the admin port: which page is where.
+
+Pages only read, but for `POST /admin/shutdown`. They run on the event loop, where the numbers of one page belong
+together, and none waits but for discovery, within a limit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+import trio
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+import conf
+from nodeagent import __version__
+from nodeagent.admin import names, pages, state
+from nodeagent.admin.answers import JsonAnswer, problem
+from nodeagent.admin.guard import Guard
+from nodeagent.admin.security import Gate, PathRules
+from nodeagent.admin.view import AgentView
+from nodeagent.telemetry import linkerd_metrics
+from nodeagent.telemetry.prometheus import Exposition
+
+YES: Final = frozenset({"", "1", "t", "true"})
+"""What `?tree=` and `?pretty=` take for yes."""
+
+log = structlog.get_logger("nodeagent.admin")
+
+
+def admin_app(agent: AgentView, machine: str) -> Starlette:
+    """Make the application for one agent; `machine` is the name of this host, by which it may be asked too."""
+    security = agent.config.admin.security
+    rules = PathRules(
+        ui=security.ui_enabled,
+        control=security.control_enabled,
+        diagnostics=security.diagnostics_enabled,
+        whitelist=security.path_whitelist,
+        blacklist=security.path_blacklist,
+    )
+    return Starlette(
+        routes=_Pages(agent).routes(),
+        middleware=[Middleware(Guard, Gate(rules, machine))],
+        exception_handlers={HTTPException: _problem},
+    )
+
+
+class _Pages:
+    """The pages of one agent."""
+
+    def __init__(self, agent: AgentView) -> None:
+        self._agent = agent
+        self._exposition = Exposition(agent.stats, __version__)
+
+    def routes(self) -> list[Route]:
+        metrics = {"/metrics", "/admin/metrics/prometheus", *(each.path for each in self._agent.config.telemetry)}
+        return [
+            Route("/", self.index),
+            Route("/admin/ping", self.ping),
+            Route("/live", self.ping),
+            Route("/ready", self.ready),
+            *(Route(path, self.metrics) for path in sorted(metrics)),
+            Route("/admin/metrics.json", self.metrics_json),
+            Route("/delegator.json", self.delegator, methods=["GET", "POST"]),
+            Route("/explain.json", self.explain),
+            Route("/config.json", self.config),
+            Route("/bound-names.json", self.bound_names),
+            Route("/client_state.json", self.client_state),
+            Route("/namer_state.json", self.namer_state),
+            Route("/admin/shutdown", self.shutdown, methods=["POST"]),
+        ]
+
+    async def index(self, request: Request) -> Response:  # noqa: ARG002
+        return HTMLResponse(pages.index(self._agent, __version__))
+
+    async def ping(self, request: Request) -> Response:  # noqa: ARG002
+        return PlainTextResponse("pong")
+
+    async def ready(self, request: Request) -> Response:  # noqa: ARG002
+        waiting = self._agent.readiness()
+        return PlainTextResponse("ready\n") if waiting is None else PlainTextResponse(f"{waiting}\n", 503)
+
+    async def metrics(self, request: Request) -> Response:
+        body, content_type = self._exposition.render(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
+
+    async def metrics_json(self, request: Request) -> Response:
+        asked = request.query_params
+        form = linkerd_metrics.tree if asked.get("tree") in YES else linkerd_metrics.flat
+        scope = asked.get("q", "")
+        try:
+            return JsonAnswer(form(self._agent.stats, scope), pretty=asked.get("pretty") in YES)
+        except linkerd_metrics.UnknownSubtreeError:
+            raise HTTPException(404, f"there is no metric {scope!r}, nor any below it") from None
+
+    async def delegator(self, request: Request) -> Response:
+        return await names.delegator(request, self._agent.routers)
+
+    async def explain(self, request: Request) -> Response:
+        return await names.explanation(request, self._agent.routers)
+
+    async def config(self, request: Request) -> Response:  # noqa: ARG002
+        return JsonAnswer(conf.effective(self._agent.config))
+
+    async def bound_names(self, request: Request) -> Response:  # noqa: ARG002
+        return JsonAnswer(state.bound_names(self._agent.routers))
+
+    async def client_state(self, request: Request) -> Response:  # noqa: ARG002
+        return JsonAnswer(state.client_state(self._agent.routers, trio.current_time()))
+
+    async def namer_state(self, request: Request) -> Response:  # noqa: ARG002
+        return JsonAnswer(state.namer_state(self._agent.naming.watches.statistics(), trio.current_time()))
+
+    async def shutdown(self, request: Request) -> Response:  # noqa: ARG002
+        async def begin() -> None:
+            log.info("shutdown was asked for on the admin port")
+            self._agent.shutdown()
+
+        # Only once the answer is sent: the end of the agent must not overtake it.
+        return PlainTextResponse("shutting down\n", background=BackgroundTask(begin))
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "it is registered for no other"
+    return problem(request.scope["path"], error.status_code, error.detail, error.headers)

@@ -1,0 +1,66 @@
+"""The page at `/`: what runs here, and where to look further. Pure."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final
+
+from nodeagent.admin.view import AgentView, RouterView
+
+LINKS: Final = (
+    ("/ready", "whether the agent takes traffic, and if not, why"),
+    ("/live", "whether the process answers"),
+    ("/metrics", "metrics for Prometheus"),
+    ("/admin/metrics.json?pretty=1", "metrics under linkerd 1.x's names; also ?q=SCOPE and ?tree=1"),
+    ("/config.json", "the configuration in force, and where each value comes from"),
+    ("/bound-names.json", "the concrete names in use"),
+    ("/client_state.json", "their addresses, with health and load"),
+    ("/namer_state.json", "the sources of discovery, with age and last error"),
+    ("/explain.json?path=/svc/NAME", "what a name or URL resolves to"),
+    ("/delegator.json?path=/svc/NAME", "all branches of its delegation"),
+)
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>nodeagent</title>
+<style>
+body {{ font-family: sans-serif; margin: 2em; max-width: 60em }}
+td, th {{ padding: .2em 1em .2em 0; text-align: left; vertical-align: top }}
+pre {{ margin: 0; white-space: pre-wrap }}
+</style>
+<h1>nodeagent {version}</h1>
+<p>{readiness}</p>
+<h2>Routers</h2>
+<table>
+<tr><th>label</th><th>listens on</th><th>dtab</th></tr>
+{routers}
+</table>
+<h2>Pages</h2>
+<table>
+{links}
+<tr><td>POST /admin/shutdown</td><td>drain and exit</td></tr>
+</table>
+</html>
+"""
+
+
+def index(agent: AgentView, version: str) -> str:
+    """The page as HTML."""
+    waiting = agent.readiness()
+    return _PAGE.format(
+        version=escape(version),
+        readiness="Ready." if waiting is None else f"Not ready: {escape(waiting)}",
+        routers="\n".join(map(_router, agent.routers)),
+        links="\n".join(_link(path, text) for path, text in LINKS),
+    )
+
+
+def _router(router: RouterView) -> str:
+    addresses = ", ".join(server.stats.address for server in router.servers)
+    dentries = ";\n".join(dentry.show() for dentry in router.router.bindings.dtab.dentries)
+    return f"<tr><td>{escape(router.label)}</td><td>{escape(addresses)}</td><td><pre>{escape(dentries)}</pre></td></tr>"
+
+
+def _link(path: str, text: str) -> str:
+    return f'<tr><td><a href="{escape(path)}">{escape(path)}</a></td><td>{escape(text)}</td></tr>'

@@ -1,0 +1,96 @@
+"""What the admin pages see of the agent: what they show, and the one thing they may do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from conf import AgentConfig
+from namer.path import Path
+from namer.watch import Watches
+from nodeagent.proxy.bind import Bindings
+from nodeagent.telemetry.registry import Registry
+from nodeagent.telemetry.stats import ServerStats
+
+
+class ListenerView(Protocol):
+    """One listener of a router."""
+
+    @property
+    def stats(self) -> ServerStats:
+        """Its counters, and its address."""
+        ...
+
+
+class RouteView(Protocol):
+    """How a router names requests and binds names."""
+
+    @property
+    def prefix(self) -> Path:
+        """What stands before each name: dstPrefix."""
+        ...
+
+    @property
+    def bindings(self) -> Bindings:
+        """The bound names, the clients, the dtab."""
+        ...
+
+
+class RouterView(Protocol):
+    """One running router."""
+
+    @property
+    def label(self) -> str:
+        """Its name in the configuration."""
+        ...
+
+    @property
+    def router(self) -> RouteView:
+        """What requests go through."""
+        ...
+
+    @property
+    def servers(self) -> Sequence[ListenerView]:
+        """Its listeners."""
+        ...
+
+
+class NamingView(Protocol):
+    """Discovery."""
+
+    @property
+    def watches(self) -> Watches:
+        """All live sources."""
+        ...
+
+
+class AgentView(Protocol):
+    """The running agent."""
+
+    @property
+    def config(self) -> AgentConfig:
+        """The configuration in force."""
+        ...
+
+    @property
+    def naming(self) -> NamingView:
+        """Discovery."""
+        ...
+
+    @property
+    def stats(self) -> Registry:
+        """What is counted."""
+        ...
+
+    @property
+    def routers(self) -> Sequence[RouterView]:
+        """The routers, in the order of the configuration."""
+        ...
+
+    def readiness(self) -> str | None:
+        """None when the agent is ready for traffic, else the reason why not."""
+        ...
+
+    def shutdown(self) -> None:
+        """Begin to drain; the agent ends when that is done."""
+        ...

@@ -1,0 +1,248 @@
+"""The whole agent in this process: from a configuration text to answers, and to its end."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+import trio
+
+import conf
+from nodeagent.agent import Agent, primed_names
+from nodeagent.listen import ListenError, Listening, address, listen
+from tests.nodeagent.proxy.world import OK, Answer, Backend, Caller
+
+GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
+
+
+@dataclass
+class Running:
+    """A running agent and where it listens."""
+
+    agent: Agent
+    listening: tuple[Listening, ...]
+
+    def port(self, what: str) -> int:
+        return next(each.port for each in self.listening if each.what == what)
+
+    async def ask(self, what: str, request: bytes) -> Answer:
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port(what))
+        async with stream:
+            caller = Caller(stream)
+            await caller.send(request)
+            return await caller.answer()
+
+    async def admin(self, target: str, method: str = "GET") -> Answer:
+        return await self.ask("admin", f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+
+@asynccontextmanager
+async def running(routers: str, namers: str = "[]", admin: str = "port: 0") -> AsyncIterator[Running]:
+    config = conf.load(f"admin: {{{admin}}}\nnamers: {namers}\nrouters:\n{routers}", "test")
+    agent = Agent(config)
+    async with trio.open_nursery() as nursery:
+        yield Running(agent, await nursery.start(agent.run))
+        nursery.cancel_scope.cancel()
+
+
+def router(dtab: str, more: str = "") -> str:
+    return f"- protocol: http\n  label: out\n  dtab: {dtab}\n  servers: [{{port: 0}}]\n{more}"
+
+
+async def until_ready(run: Running) -> None:
+    with trio.fail_after(10):
+        while run.agent.readiness() is not None:
+            await trio.sleep(0.01)
+
+
+async def test_a_file_a_name_an_answer(tmp_path: pathlib.Path) -> None:
+    async with trio.open_nursery() as nursery:
+        backend = Backend()
+        await nursery.start(backend.run)
+        (tmp_path / "web").write_text(f"127.0.0.1 {backend.port}\n")
+        async with running(router("/svc => /#/io.l5d.fs"), f"[{{kind: io.l5d.fs, rootDir: {tmp_path}}}]") as run:
+            answer = await run.ask("router out", GET)
+            metrics = await run.admin("/metrics")
+            explained = json.loads((await run.admin("/explain.json?path=/svc/web")).body)
+            ready, live, ping = [await run.admin(page) for page in ("/ready", "/live", "/admin/ping")]
+        nursery.cancel_scope.cancel()
+
+    assert (answer.status, answer.body) == (200, b"ok")
+    counted = b'nodeagent_service_requests_total{classification="success",router="out",service="/svc/web"} 1.0'
+    assert counted in metrics.body
+    assert explained["bound"][0]["endpoints"] == [f"127.0.0.1:{backend.port}"]
+    assert (ready.status, live.status, ping.body.strip()) == (200, 200, b"pong")
+    (seen,) = backend.seen
+    for field in (
+        b"Via: 1.1 nodeagent",
+        b"l5d-reqid: ",
+        b"l5d-ctx-trace: ",
+        b"traceparent: 00-",
+        b"l5d-dst-service: /",
+    ):
+        assert b"\r\n" + field in seen
+
+
+async def test_a_new_endpoint_is_used_within_a_second_and_a_bad_line_harms_nobody(tmp_path: pathlib.Path) -> None:
+    async with trio.open_nursery() as nursery:
+        old, new = Backend(), Backend([OK.replace(b"ok", b"nu")])
+        await nursery.start(old.run)
+        await nursery.start(new.run)
+        (tmp_path / "web").write_text(f"127.0.0.1 {old.port}\nnot an endpoint\n")
+        async with running(router("/svc => /#/io.l5d.fs"), f"[{{kind: io.l5d.fs, rootDir: {tmp_path}}}]") as run:
+            first = await run.ask("router out", GET)
+            state = await run.admin("/namer_state.json")
+            (tmp_path / "web").write_text(f"127.0.0.1 {new.port}\n")
+            with trio.fail_after(1.5):
+                while (await run.ask("router out", GET)).body != b"nu":
+                    await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+
+    assert first.body == b"ok"
+    assert b"web:2" in state.body
+
+
+@pytest.mark.parametrize(
+    ("trace", "sent", "seen"),
+    [
+        pytest.param("", b"x-b3-traceid: %(t)s\r\nx-b3-spanid: 0000000000000001\r\n", b"x-b3-traceid: %(t)s", id="B3"),
+        pytest.param(
+            "", b"traceparent: 00-0000000000000000%(t)s-0000000000000001-01\r\n",
+            b"traceparent: 00-0000000000000000%(t)s-", id="W3C",
+        ),
+        pytest.param("  tracePropagator: {kind: io.l5d.zipkin}\n", b"", b"x-b3-traceid: ", id="B3 begun here"),
+    ],
+)  # fmt: skip
+async def test_a_trace_goes_on(trace: str, sent: bytes, seen: bytes) -> None:
+    values = {b"t": b"00000000000000ab"}
+    async with trio.open_nursery() as nursery:
+        backend = Backend()
+        await nursery.start(backend.run)
+        async with running(router(f"/svc => /$/inet/127.0.0.1/{backend.port}", trace)) as run:
+            await run.ask("router out", GET[:-2] + (sent % values if sent else sent) + b"\r\n")
+        nursery.cancel_scope.cancel()
+
+    assert (seen % values if b"%" in seen else seen) in backend.seen[0]
+
+
+async def test_readiness_waits_for_the_names_that_the_dtab_spells_out(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "web").write_text("127.0.0.1 1\n")
+    dtab = "/svc/web => /#/io.l5d.fs/web ; /svc/other => /#/io.l5d.fs/none"
+    async with running(router(dtab), f"[{{kind: io.l5d.fs, rootDir: {tmp_path}}}]") as run:
+        await until_ready(run)
+        names = json.loads((await run.admin("/bound-names.json")).body)
+        run.agent.shutdown()
+        await trio.testing.wait_all_tasks_blocked()
+        assert run.agent.readiness() == "shutting down"
+
+    assert "web" in json.dumps(names)
+
+
+def test_the_names_that_a_dtab_spells_out() -> None:
+    text = router("/svc => /#/x ; /svc/a => /b ; /svc/*/c => /d ; /other/e => /f ; /svc/a => /g ; /svc/h/i => /j")
+    (config,) = conf.load(f"routers:\n{text}", "test").routers
+
+    assert [name.show() for name in primed_names(config)] == ["/svc/a", "/svc/h/i"]
+
+
+async def test_it_ends_when_what_is_under_way_is_answered() -> None:
+    asked, go = trio.Event(), trio.Event()
+
+    async def wait(stream: trio.SocketStream, request: bytes) -> bool:
+        asked.set()
+        await go.wait()
+        await stream.send_all(OK)
+        return True
+
+    answers: list[Answer] = []
+    async with trio.open_nursery() as nursery:
+        backend = Backend([wait])
+        await nursery.start(backend.run)
+        config = conf.load(
+            f"admin: {{port: 0}}\nrouters:\n{router(f'/svc => /$/inet/127.0.0.1/{backend.port}')}", "test"
+        )
+        agent = Agent(config)
+        async with trio.open_nursery() as life:
+            run = Running(agent, await life.start(agent.run))
+
+            async def client() -> None:
+                answers.append(await run.ask("router out", GET))
+
+            life.start_soon(client)
+            await asked.wait()
+            stopped = await run.admin("/admin/shutdown", "POST")
+            live = await run.admin("/live")
+            ready = await run.admin("/ready")
+            go.set()
+        nursery.cancel_scope.cancel()
+
+    assert (stopped.status, live.status, ready.status) == (200, 200, 503)
+    assert (answers[0].status, answers[0].get("connection")) == (200, "close")
+
+
+async def test_what_takes_too_long_is_cut_at_the_end_of_the_grace_time() -> None:
+    asked = trio.Event()
+
+    async def never(stream: trio.SocketStream, request: bytes) -> None:
+        asked.set()
+        await stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        backend = Backend([never])
+        await nursery.start(backend.run)
+        text = router(f"/svc => /$/inet/127.0.0.1/{backend.port}")
+        agent = Agent(conf.load(f"admin: {{port: 0, shutdownGraceMs: 200}}\nrouters:\n{text}", "test"))
+        async with trio.open_nursery() as life:
+            run = Running(agent, await life.start(agent.run))
+            stream = await trio.open_tcp_stream("127.0.0.1", run.port("router out"))
+            await stream.send_all(GET)
+            await asked.wait()
+            agent.shutdown()
+            with trio.fail_after(5):
+                assert await stream.receive_some() == b""
+            await stream.aclose()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_taken_port_stops_the_start_and_gives_back_the_others() -> None:
+    with listen("x", "127.0.0.1", 0) as taken:
+        _, port = address(taken)
+        free = listen("y", "127.0.0.1", 0)
+        _, other = address(free)
+        free.close()
+        text = f"- protocol: http\n  servers: [{{port: {other}}}, {{port: {port}}}]\n"
+        agent = Agent(conf.load(f"admin: {{port: 0}}\nrouters:\n{text}", "test"))
+
+        with pytest.raises(ListenError, match=f"router http on 127.0.0.1:{port}"):
+            await agent.run()
+
+    listen("z", "127.0.0.1", other).close()
+
+
+async def test_a_name_that_leads_back_to_the_agent_is_refused() -> None:
+    probe = listen("x", "127.0.0.1", 0)
+    _, port = address(probe)
+    probe.close()
+    text = f"- protocol: http\n  label: out\n  dtab: /svc => /$/inet/127.0.0.1/{port}\n  servers: [{{port: {port}}}]\n"
+    async with running(text) as run:
+        answer = await run.ask("router out", GET)
+
+    assert (answer.status, "proxy_loop_detected" in str(answer.get("proxy-status"))) == (502, True)
+
+
+async def test_an_inherited_socket_serves() -> None:
+    inherited = listen("x", "127.0.0.1", 0)
+    _, port = address(inherited)
+    dtab = "/svc => /$/io.buoyant.http.status/204"
+    text = f"- protocol: http\n  label: out\n  dtab: {dtab}\n  servers: [{{port: {port}}}]\n"
+    agent = Agent(conf.load(f"admin: {{port: 0}}\nrouters:\n{text}", "test"))
+    async with trio.open_nursery() as nursery:
+        run = Running(agent, await nursery.start(agent.run, [inherited]))
+        answer = await run.ask("router out", GET)
+        nursery.cancel_scope.cancel()
+
+    assert (answer.status, inherited.fileno()) == (204, -1)

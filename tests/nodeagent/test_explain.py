@@ -1,0 +1,302 @@
+"""Explanations: what the contract prints, and what waiting for discovery does to it."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+import trio
+
+from balancer.balancer import Balancer
+from balancer.params import AccrualParams, BalancerParams, make_balancer
+from balancer.response_class import ResponseClass
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.binding import Namers
+from namer.builtin import builtin_namers
+from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.grammar import NameSyntaxError
+from namer.hosts import Hosts
+from namer.path import Path
+from namer.watch import Watches
+from nodeagent.explain import MAX_CHARS, Explanation, explain, name_of, with_live_state
+from tests.namer.fakes import FakeNamer
+
+WEB = Endpoint("127.0.0.1", 8081)
+PREFIX = Path.parse("/svc")
+
+
+def a_namer() -> FakeNamer:
+    namer = FakeNamer("/#/io.l5d.fs")
+    namer.serve("web", WEB)
+    namer.serve("v6", Endpoint("::1", 8082))
+    namer.serve("empty")
+    return namer
+
+
+def namers(namer: FakeNamer) -> Namers:
+    return Namers([(namer.prefix, namer)], builtin_namers(Hosts(Watches(random.Random(7)))))
+
+
+async def explained(dtab: str, name: str, namer: FakeNamer | None = None) -> Explanation:
+    return await explain(namers(namer or a_namer()), Dtab.parse(dtab), Path.parse(name), timeout=2.0)
+
+
+def leaf(id_: str, weight: float = 1.0, *endpoints: str, residual: str = "/") -> dict[str, Any]:
+    return {"id": id_, "residual": residual, "weight": weight, "addr": "bound", "endpoints": list(endpoints)}
+
+
+async def test_the_explanation_of_a_bound_name_is_the_object_of_the_contract() -> None:
+    found = await explained("/svc => /#/io.l5d.fs", "/svc/web/a")
+    assert json.dumps(found.to_json()) == json.dumps(
+        {
+            "name": "/svc/web/a",
+            "outcome": "bound",
+            "bound": [
+                {
+                    "id": "/#/io.l5d.fs/web",
+                    "residual": "/a",
+                    "weight": 1.0,
+                    "addr": "bound",
+                    "endpoints": ["127.0.0.1:8081"],
+                }
+            ],
+            "error": None,
+            "steps": [{"path": "/svc/web/a", "dentry": "/svc => /#/io.l5d.fs", "to": "/#/io.l5d.fs/web/a"}],
+        }
+    )
+
+
+WEB_LEAF = leaf("/#/io.l5d.fs/web", 1.0, "127.0.0.1:8081")
+
+
+@pytest.mark.parametrize(
+    ("dtab", "name", "outcome", "bound"),
+    [
+        pytest.param("/svc => /#/io.l5d.fs", "/svc/web", "bound", [WEB_LEAF], id="a leaf"),
+        pytest.param(
+            "/svc => /#/io.l5d.fs", "/svc/v6", "bound", [leaf("/#/io.l5d.fs/v6", 1.0, "[::1]:8082")], id="IPv6"
+        ),
+        pytest.param(
+            "/svc => /#/io.l5d.fs", "/svc/empty", "bound", [leaf("/#/io.l5d.fs/empty")], id="bound to no endpoint"
+        ),
+        pytest.param(
+            "/svc/a => 9 * /#/io.l5d.fs/web & 1 * /#/io.l5d.fs/v6",
+            "/svc/a",
+            "bound",
+            [leaf("/#/io.l5d.fs/web", 0.9, "127.0.0.1:8081"), leaf("/#/io.l5d.fs/v6", 0.1, "[::1]:8082")],
+            id="a union, in branch order",
+        ),
+        pytest.param(
+            "/svc/a => 9 * /#/io.l5d.fs/web & 1 * $",
+            "/svc/a",
+            "bound",
+            [leaf("/#/io.l5d.fs/web", 0.9, "127.0.0.1:8081")],
+            id="an Empty branch keeps its share",
+        ),
+        pytest.param("/svc/a => /#/io.l5d.fs/none | /#/io.l5d.fs/web", "/svc/a", "bound", [WEB_LEAF], id="fallback"),
+        pytest.param("/svc/a => 1 * $ & 1 * $", "/svc/a", "empty", [], id="a union of nothing but Empty"),
+        pytest.param("/svc => /#/io.l5d.fs", "/svc/none", "neg", [], id="unknown name"),
+        pytest.param("", "/svc/web", "neg", [], id="empty table"),
+        pytest.param("/svc => $", "/svc/web", "empty", [], id="Empty"),
+        pytest.param("/svc => ! | /#/io.l5d.fs", "/svc/web", "fail", [], id="Fail"),
+        pytest.param(
+            "/svc => /$/inet/127.0.0.1/80",
+            "/svc",
+            "bound",
+            [leaf("/$/inet/127.0.0.1/80", 1.0, "127.0.0.1:80")],
+            id="inet",
+        ),
+    ],
+)
+async def test_outcomes(dtab: str, name: str, outcome: str, bound: list[dict[str, Any]]) -> None:
+    found = (await explained(dtab, name)).to_json()
+    assert (found["outcome"], found["bound"], found["error"]) == (outcome, bound, None)
+
+
+@pytest.mark.parametrize(
+    ("dtab", "error"),
+    [
+        pytest.param("/svc => /$/x", "there is no namer /$/x", id="unknown built-in namer"),
+        pytest.param("/svc => /svc", "the dtab goes in a circle", id="a circle"),
+        pytest.param("/svc => /svc & /svc", "the dtab multiplies branches", id="a table that multiplies"),
+    ],
+)
+async def test_a_name_that_cannot_be_bound_is_an_error(dtab: str, error: str) -> None:
+    found = (await explained(dtab, "/svc/web")).to_json()
+    assert (found["outcome"], found["bound"]) == ("error", [])
+    assert error in found["error"]
+
+
+class TestWaiting:
+    """Nobody watched the name before; virtual time passes only by waiting."""
+
+    async def test_a_known_name_takes_no_time(self, autojump_clock: trio.testing.MockClock) -> None:
+        await explained("/svc => /#/io.l5d.fs", "/svc/web")
+        assert trio.current_time() == 0.0
+
+    async def test_a_tree_that_comes_in_time_is_bound(self, autojump_clock: trio.testing.MockClock) -> None:
+        namer = a_namer()
+        tree = namer.cell("late")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_after, 1.5, lambda: tree.set(namer.lookup(Path.parse("/web")).value, 1.5))
+            found = await explained("/svc => /#/io.l5d.fs", "/svc/late", namer)
+        assert found.to_json()["bound"] == [WEB_LEAF]
+        assert trio.current_time() == 1.5
+
+    async def test_a_tree_that_stays_unknown_is_an_error_with_the_reason(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        namer = a_namer()
+        namer.cell("late").fail("OSError: no route to host", 0.0)
+        found = await explained("/svc => /#/io.l5d.fs", "/svc/late", namer)
+        assert found.outcome == "error"
+        assert found.error == "/svc/late: discovery gave no answer within 2 s: OSError: no route to host"
+        assert trio.current_time() == 2.0
+
+    @pytest.mark.parametrize(
+        ("value", "addr", "endpoints", "error"),
+        [
+            pytest.param(AddrBound((WEB,)), "bound", ["127.0.0.1:8081"], None, id="bound"),
+            pytest.param(AddrNeg(), "neg", [], None, id="neg"),
+            pytest.param(AddrFailed("refused"), "failed", [], "refused", id="failed"),
+        ],
+    )
+    async def test_addresses_that_come_in_time(
+        self,
+        autojump_clock: trio.testing.MockClock,
+        value: Addr,
+        addr: str,
+        endpoints: list[str],
+        error: str | None,
+    ) -> None:
+        namer = a_namer()
+        cell: Cell[Addr] = Cell(AddrPending())
+        namer.addrs[Path.parse("/slow")] = cell
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_after, 1.0, lambda: cell.set(value, 1.0))
+            found = await explained("/svc => /#/io.l5d.fs", "/svc/slow", namer)
+        [shown] = found.to_json()["bound"]
+        assert (shown["addr"], shown["endpoints"], shown.get("error")) == (addr, endpoints, error)
+
+    async def test_addresses_that_stay_unknown_are_pending(self, autojump_clock: trio.testing.MockClock) -> None:
+        namer = a_namer()
+        namer.addrs[Path.parse("/slow")] = Cell(AddrPending())
+        found = await explained("/svc => 1 * /#/io.l5d.fs/web & 1 * /#/io.l5d.fs/slow", "/svc", namer)
+        assert found.outcome == "bound"
+        assert [each["addr"] for each in found.to_json()["bound"]] == ["bound", "pending"]
+
+    async def test_the_last_known_addresses_are_shown_with_what_went_wrong_since(self) -> None:
+        namer = a_namer()
+        namer.addrs[Path.parse("/web")].fail("OSError: gone", 5.0)
+        found = await explained("/svc => /#/io.l5d.fs", "/svc/web", namer)
+        assert found.to_json()["bound"] == [{**WEB_LEAF, "error": "OSError: gone"}]
+
+    async def test_the_sources_run_while_it_waits_and_are_let_go_however_it_ends(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        namer = a_namer()
+        tree = namer.cell("late")
+        with trio.move_on_after(1.0):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(explained, "/svc => /#/io.l5d.fs", "/svc/late", namer)
+                await trio.testing.wait_all_tasks_blocked()
+                assert tree.subscribers == 1
+        assert tree.subscribers == 0
+        await explained("/svc => /#/io.l5d.fs", "/svc/late", namer)
+        assert tree.subscribers == 0
+
+
+async def _after(seconds: float, act: Any) -> None:
+    await trio.sleep(seconds)
+    act()
+
+
+class TestLiveState:
+    """What a running agent adds."""
+
+    def a_balancer(self) -> Balancer:
+        rng = random.Random(7)
+        balancer = make_balancer(BalancerParams(kind="p2c"), AccrualParams(failures=1), rng)
+        balancer.update([WEB], 0.0)
+        return balancer
+
+    async def test_a_client_that_was_never_called_has_no_state(self) -> None:
+        found = await explained("/svc => /#/io.l5d.fs", "/svc/web")
+        assert with_live_state(found, lambda id_: None).to_json()["bound"] == [WEB_LEAF]
+
+    async def test_health_load_and_ejections_stand_beside_the_endpoints(self) -> None:
+        balancer = self.a_balancer()
+        [node] = balancer.nodes
+        for _ in range(2):
+            balancer.begin(node, 0.0)
+        balancer.end(node, 0.0, 1.0, ResponseClass.FAILURE)
+        found = await explained("/svc => /#/io.l5d.fs", "/svc/web")
+        shown = with_live_state(found, {Path.parse("/#/io.l5d.fs/web"): balancer.statistics()}.get).to_json()
+        assert shown["bound"] == [
+            {
+                **WEB_LEAF,
+                "state": [{"endpoint": "127.0.0.1:8081", "health": "dead", "load": 1, "pending": 1, "ejections": 1}],
+            }
+        ]
+
+
+class TestHostileTables:
+    """However a table multiplies, an explanation stays readable and small."""
+
+    async def test_steps_that_would_not_fit_are_counted(self) -> None:
+        found = (await explained("/svc => /svc/" + "x" * 1000 + " & /svc", "/svc")).to_json()
+        assert len(json.dumps(found)) < MAX_CHARS + 10_000
+        assert found["steps"]
+        assert found["steps_left_out"] > 0
+
+    async def test_leaves_that_would_not_fit_are_counted(self) -> None:
+        namer = FakeNamer("/#/io.l5d.fs")
+        namer.serve("web", *(Endpoint("127.0.0.1", port) for port in range(1, 1001)))
+        doublings = " ; ".join(f"/d{n} => /d{n + 1} & /d{n + 1}" for n in range(10))
+        found = (await explained(f"{doublings} ; /d10 => /#/io.l5d.fs/web", "/d0", namer)).to_json()
+        assert len(json.dumps(found)) < 2 * MAX_CHARS + 100_000
+        assert len(found["bound"]) + found["bound_left_out"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("/svc/users", "/svc/users"),
+        ("/", "/"),
+        ("http://users/x", "/svc/users"),
+        ("http://users", "/svc/users"),
+        ("http://users?q=a/b", "/svc/users"),
+        ("http://users#top", "/svc/users"),
+        (" HTTP://Users.Example.org:80/ ", "/svc/users.example.org"),
+        ("http://users:8080/", "/svc/users:8080"),
+        ("https://users/", "/svc/users:443"),
+        ("https://users:8443/", "/svc/users:8443"),
+        ("https://users:80/", "/svc/users:80"),
+        ("https://[::1]/", r"/svc/\x5b\x3a\x3a\x31\x5d\x3a\x34\x34\x33"),
+    ],
+)
+def test_a_text_stands_for_a_name(text: str, name: str) -> None:
+    assert name_of(text, PREFIX).show() == name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected"),
+        ("users", "expected"),
+        ("/svc//users", "expected"),
+        ("ftp://users/", "use http or https"),
+        ("http://", "not a host name"),
+        ("http://a b/", "not a host name"),
+        ("http://me@users/", "not a host name"),
+        ("http://bücher/", "not a host name"),
+        ("http://users:99999/", "the port is not in 1..65535"),
+        ("http://\udc80/", "not a host name"),
+    ],
+)
+def test_a_text_that_stands_for_none_is_a_syntax_error(text: str, message: str) -> None:
+    with pytest.raises(NameSyntaxError, match=message):
+        name_of(text, PREFIX)

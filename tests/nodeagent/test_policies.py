@@ -1,0 +1,155 @@
+"""Configuration becomes the values that the route works with; milliseconds become seconds."""
+
+from __future__ import annotations
+
+import math
+import random
+from itertools import islice
+
+import pytest
+
+import conf
+from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
+from conf.router import HttpRouter
+from namer.path import Path
+from nodeagent import policies
+from nodeagent.proxy.errors import BadRequest
+from nodeagent.proxy.messages import RequestHead
+from nodeagent.proxy.pool import PoolLimits
+
+WEB = Path.parse("/#/io.l5d.fs/web")
+
+
+def router(keys: str) -> HttpRouter:
+    text = f"routers:\n- protocol: http\n  servers: [{{port: 0}}]\n{keys}"
+    return conf.load(text, "test").routers[0]
+
+
+def test_the_defaults() -> None:
+    config = router("")
+    client = policies.client_policy(config.client, WEB)
+    service = policies.service_policy(config.service, Path.parse("/svc/web"))
+
+    assert client.balancer == BalancerParams("ewma")
+    assert (client.accrual.kind, client.accrual.failures) == ("consecutiveFailures", 5)
+    assert client.pool == PoolLimits(idle_time=30.0)
+    assert (client.connect_timeout, client.attempt_timeout, service.total_timeout) == (3.0, None, None)
+    assert service.budget == client.requeues == RetryBudgetParams(10, 10, 0.2)
+    assert service.retry_methods == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("keys", "params"),
+    [
+        ("{kind: ewma, decayTimeMs: 2500, maxEffort: 3}", BalancerParams("ewma", 3, decay=2.5)),
+        ("{kind: p2c}", BalancerParams("p2c")),
+        ("{kind: heap}", BalancerParams("heap")),
+        ("{kind: roundRobin, maxEffort: 2}", BalancerParams("roundRobin", 2)),
+        (
+            "{kind: aperture, smoothWindowMs: 1500, lowLoad: 0.3, highLoad: 3.0, minAperture: 4}",
+            BalancerParams("aperture", smooth_window=1.5, low_load=0.3, high_load=3.0, min_aperture=4),
+        ),
+    ],
+)
+def test_balancers(keys: str, params: BalancerParams) -> None:
+    config = router(f"  client: {{loadBalancer: {keys}}}")
+
+    assert policies.client_policy(config.client, WEB).balancer == params
+
+
+@pytest.mark.parametrize(
+    ("keys", "params"),
+    [
+        ("{kind: io.l5d.consecutiveFailures, failures: 3}", AccrualParams(failures=3)),
+        (
+            "{kind: io.l5d.successRate, successRate: 0.9, requests: 30}",
+            AccrualParams("successRate", success_rate=0.9, requests=30),
+        ),
+        (
+            "{kind: io.l5d.successRateWindowed, successRate: 0.9, window: 60}",
+            AccrualParams("successRateWindowed", success_rate=0.9, window=60),
+        ),
+        ("{kind: none}", AccrualParams("none")),
+    ],
+)
+def test_accruals(keys: str, params: AccrualParams) -> None:
+    config = router(f"  client: {{failureAccrual: {keys}}}")
+
+    assert policies.client_policy(config.client, WEB).accrual == params
+
+
+def test_pools_and_sessions() -> None:
+    config = router(
+        "  client: {hostConnectionPool: {minSize: 1, maxSize: 5, idleTimeMs: 60000, maxWaiters: 9},"
+        " clientSession: {idleTimeMs: 20000, lifeTimeMs: 90000}}"
+    )
+
+    assert policies.client_policy(config.client, WEB).pool == PoolLimits(1, 5, 9, 20.0, 90.0)
+
+
+def test_retries() -> None:
+    config = router(
+        "  service: {totalTimeoutMs: 1500, responseClassifier: {kind: io.l5d.http.retryableRead5XX}, retries:"
+        " {budget: {minRetriesPerSec: 5, percentCanRetry: 0.5, ttlSecs: 15}, backoff: {kind: constant, ms: 20}}}"
+    )
+    policy = policies.service_policy(config.service, Path.parse("/svc/web"))
+
+    assert policy.total_timeout == 1.5
+    assert policy.budget == RetryBudgetParams(15, 5, 0.5)
+    assert b"GET" in policy.retry_methods
+    assert list(islice(policy.backoffs(random.Random(1)), 3)) == [0.02, 0.02, 0.02]
+
+
+def test_the_policy_of_one_prefix() -> None:
+    config = router(
+        "  client:\n    kind: io.l5d.static\n    configs:\n"
+        "    - {prefix: /, requestAttemptTimeoutMs: 100}\n    - {prefix: /#/io.l5d.fs/web, connectTimeoutMs: 50}"
+    )
+
+    web, other = (policies.client_policy(config.client, path) for path in (WEB, Path.parse("/#/io.l5d.fs/x")))
+
+    assert (web.attempt_timeout, web.connect_timeout) == (0.1, 0.05)
+    assert (other.attempt_timeout, other.connect_timeout) == (0.1, 3.0)
+
+
+def test_what_a_listener_takes() -> None:
+    config = router("  maxHeadersKB: 16\n  maxInitialLineKB: 2")
+    limits = policies.server_limits(config, config.servers[0])
+    session = conf.load(
+        "routers: [{protocol: http, servers: [{port: 0, maxConcurrentRequests: 3, maxCallDepth: 7, serverSession:"
+        " {idleTimeMs: 1000, lifeTimeMs: 2000}}]}]",
+        "test",
+    ).routers[0]
+    limited = policies.server_limits(session, session.servers[0])
+
+    assert (limits.head, limits.line, limits.concurrent, limits.life) == (16384, 2048, math.inf, math.inf)
+    assert (limited.concurrent, limited.call_depth, limited.idle, limited.life) == (3, 7, 1.0, 2.0)
+
+
+def test_the_list_of_identifiers_is_tried_in_order() -> None:
+    config = router("  dstPrefix: /http\n  identifier: [{kind: io.l5d.header}, {kind: io.l5d.static, path: /x}]")
+    name = policies.identifier(config)
+
+    assert name(RequestHead(b"GET", b"a", b"/", 11, [b"l5d-name: /b/c"], {})).show() == "/http/b/c"
+    assert name(RequestHead(b"GET", b"a", b"/", 11, [], {})).show() == "/http/x"
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ("{kind: io.l5d.header.token}", "/svc/web"),
+        ("{kind: io.l5d.path, segments: 2}", "/svc/a/b"),
+        ("{kind: io.l5d.methodAndHost}", "/svc/1.1/GET/web"),
+    ],
+)
+def test_each_identifier_can_be_configured(keys: str, name: str) -> None:
+    identify = policies.identifier(router(f"  identifier: {keys}"))
+
+    assert identify(RequestHead(b"GET", b"Web", b"/a/b/c", 11, [], {})).show() == name
+
+
+def test_nobody_identifies() -> None:
+    identify = policies.identifier(router("  identifier: {kind: io.l5d.header.token, header: my-svc}"))
+
+    with pytest.raises(BadRequest):
+        identify(RequestHead(b"GET", b"a", b"/", 11, [], {}))
