@@ -18,10 +18,14 @@ import trio
 
 from balancer.backoff import ConstantBackoff
 from balancer.params import RetryBudgetParams
+from namer.addr import Addr, AddrBound, Endpoint
 from namer.binding import Namers
 from namer.builtin import builtin_namers
 from namer.dtab import Dtab
+from namer.cell import Cell
 from namer.hosts import Hosts
+from namer.namer import Bound, ConstantNamer, NameState
+from namer.nametree import Leaf
 from namer.path import Path
 from namer.watch import Watches
 from nodeagent.proxy.balance import ClientPolicy
@@ -38,6 +42,9 @@ from nodeagent.telemetry.registry import Registry
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CLOSE = b""
 """A reply that is no reply: the backend closes."""
+
+
+POOL = Path.parse("/#/pool")
 
 
 def listen() -> socket.socket:
@@ -192,7 +199,7 @@ class World:
         )
         bindings = Bindings(
             dtab=Dtab.parse(self.dtab.format(*(backend.port for backend in self.backends))),
-            namers=Namers((), builtin_namers(Hosts(watches))),
+            namers=Namers([(POOL, ConstantNamer(self._pool()))], builtin_namers(Hosts(watches))),
             limits=self.cache,
             timeout=self.bind_timeout,
             make_client=composer.client,
@@ -207,6 +214,11 @@ class World:
             trace=lambda special: [],
             stats=self.stats,
         )
+
+    def _pool(self) -> NameState:
+        """All backends as the endpoints of one name, `/#/pool`."""
+        addr: Addr = AddrBound(tuple(Endpoint("127.0.0.1", backend.port) for backend in self.backends))
+        return Leaf(Bound(POOL, Path(()), Cell.constant(addr)))
 
     def _service_policy(self) -> ServicePolicy:
         return ServicePolicy(

@@ -1,0 +1,91 @@
+# What people run here. Each target sets up what it needs in .venv by itself; `make help` lists them.
+
+PYTHON ?= python3
+CONFIG ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+
+# What is installed, as stamp files: the agent, its tests and checks, its peers for benchmarks.
+RUN := $(VENV)/ready-$(VERSION)-run
+DEV := $(VENV)/ready-$(VERSION)-dev
+BENCH := $(VENV)/ready-$(VERSION)-bench
+$(RUN): PACKAGE := .
+$(DEV): PACKAGE := .[dev]
+$(BENCH): PACKAGE := .[dev,bench]
+
+# Real parts that some tests drive, as command:Debian-package. A test whose part is missing is skipped.
+PARTS := curl:curl dnsmasq:dnsmasq-base ip:iproute2 promtool:prometheus systemd-analyze:systemd \
+  systemd-nspawn:systemd-container
+MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${part\#*:}; done
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint e2e bench docs lock clean parts missing-packages
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@echo 'PYTHON=python3.12 chooses another interpreter (3.11 to 3.13).'
+
+run: $(RUN) ## the agent with CONFIG=file; without it the demonstration
+	@$(BIN)/nodeagent $(if $(CONFIG),run '$(CONFIG)',demo)
+
+test: $(DEV) parts ## all tests
+	$(BIN)/pytest
+
+check: lint ## what a change must pass: format, lint, types, imports, fast tests
+	$(BIN)/pytest -m 'not e2e'
+
+lint: $(DEV)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+e2e: $(DEV) parts ## the tests with real processes only
+	$(BIN)/pytest -m e2e
+
+bench: $(BENCH) ## the agent beside nginx, HAProxy and Envoy
+	$(BIN)/python -m bench.compare
+
+docs: $(RUN) ## docs/configuration.md, from the schema
+	$(BIN)/python -m conf.reference > docs/configuration.md
+
+parts:
+	@for package in $$($(MISSING)); do \
+	  echo "optional: some tests are skipped without $$package: apt-get install $$package"; done
+
+missing-packages:
+	@$(MISSING)
+
+$(RUN) $(DEV) $(BENCH): pyproject.toml constraints.txt | $(VENV)/ready-$(VERSION)
+	@echo 'Installing $(PACKAGE) into $(VENV), in the versions of constraints.txt'
+	@$(BIN)/pip install --quiet -c constraints.txt hatchling editables
+	@$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation -e '$(PACKAGE)'
+	@touch $@
+
+# From scratch when the last one was another interpreter's, or was left half made.
+$(VENV)/ready-$(VERSION):
+	@command -v '$(PYTHON)' >/dev/null || { \
+	  echo 'There is no $(PYTHON): apt-get install python3 python3-venv' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo '$(PYTHON) is Python $(VERSION), 3.11 or newer is needed: make PYTHON=python3.11 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo '$(PYTHON) has no venv module: apt-get install python3-venv' >&2; exit 1; }
+	@$(BIN)/pip --version 2>/dev/null | grep -qF '(python $(VERSION))' || $(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+lock: ## constraints.txt anew, from what is current
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/pip install --quiet hatchling editables
+	build/lock/bin/pip install --quiet --no-build-isolation '.[dev,bench]'
+	{ echo '# Every version that make installs; written by make lock.'; \
+	  build/lock/bin/pip freeze --exclude nodeagent; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+	rm -rf build/lock
+
+clean: ## remove .venv and everything that was generated
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
