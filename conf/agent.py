@@ -1,0 +1,48 @@
+"""The whole configuration of an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
+
+from conf.admin import Admin
+from conf.errors import KeyPath
+from conf.fields import NOT_A_KEY, Secret, about
+from conf.namers import AnyNamer
+from conf.router import AnyRouter
+from conf.section import Section
+from conf.telemetry import AnyTelemeter
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where the values of a configuration stand: the name of the text, and lines by key path.
+
+    Configurations are compared by their values, wherever those came from.
+    """
+
+    origin: str = field(default="", compare=False)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict, compare=False)
+
+
+class Usage(Section, frozen=True):
+    """linkerd's report to its vendor. Here nothing is ever sent to anyone."""
+
+    enabled: Annotated[
+        bool, about("Accepted, without effect.", why="there is nothing to enable", like="linkerd 1.x: true")
+    ] = False
+    org_id: Annotated[Secret | None, about("Accepted, without effect.", unset="none")] = None
+
+
+class AgentConfig(Section, frozen=True, kw_only=True):
+    """The keys at the top of the file."""
+
+    admin: Annotated[Admin, about("The administrative interface.")] = Admin()
+    routers: Annotated[tuple[AnyRouter, ...], Meta(min_length=1), about("The routers.")]
+    namers: Annotated[tuple[AnyNamer, ...], about("Service discovery; the last is asked first.")] = ()
+    telemetry: Annotated[tuple[AnyTelemeter, ...], about("Exporters of measurements.")] = ()
+    usage: Annotated[Usage, about("linkerd's report to its vendor; nothing is sent.")] = Usage()
+    origins: Annotated[Origins, NOT_A_KEY] = Origins()

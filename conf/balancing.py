@@ -1,0 +1,145 @@
+"""How an endpoint is chosen, when it is taken for dead, and the connections kept to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from conf.fields import Count, CountFromZero, Millis, Ratio, about, only
+from conf.retries import AnyBackoff
+from conf.section import Kinded, Section
+
+_MaxEffort = Annotated[
+    Count,
+    Meta(le=1000),
+    about("How often to pick again when a dead endpoint was picked.", why="then traffic flows to it all the same"),
+]
+_Load = Annotated[float, Meta(ge=0.001, le=1_000_000.0)]
+
+
+class LoadBalancer(Kinded, frozen=True):
+    """How an endpoint is chosen among those of a name."""
+
+    default_kind: ClassVar = "ewma"
+
+    enable_probation: Annotated[
+        bool,
+        only(False, feature="keeping endpoints that discovery dropped"),
+        about("Keep endpoints that discovery has dropped.", why="what discovery says is believed"),
+    ] = False
+
+
+class Ewma(LoadBalancer, frozen=True, tag="ewma"):
+    """Power of two choices by peak EWMA: of two endpoints the one whose latency times load is lower.
+
+    The default: it is the only kind that sees that an endpoint has become slow.
+    """
+
+    max_effort: _MaxEffort = 5
+    decay_time_ms: Annotated[Millis, about("How long a slow answer is remembered.")] = 10_000
+
+
+class P2c(LoadBalancer, frozen=True, tag="p2c"):
+    """Power of two choices by load: of two endpoints the one with fewer requests under way."""
+
+    max_effort: _MaxEffort = 5
+
+
+class ApertureBalancer(LoadBalancer, frozen=True, tag="aperture"):
+    """Power of two choices among a few endpoints, as many as the load needs: fewer connections to large sets."""
+
+    max_effort: _MaxEffort = 5
+    smooth_window_ms: Annotated[Millis, about("Over how long the load is averaged.")] = 5_000
+    low_load: Annotated[_Load, about("Requests under way per endpoint below which the set shrinks.")] = 0.5
+    high_load: Annotated[_Load, about("Requests under way per endpoint above which the set grows.")] = 2.0
+    min_aperture: Annotated[Count, about("The fewest endpoints to use.")] = 1
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.high_load <= self.low_load:
+            yield "highLoad", f"{self.high_load:g} must be above lowLoad, {self.low_load:g}"
+
+
+class HeapBalancer(LoadBalancer, frozen=True, tag="heap"):
+    """Always the endpoint with the fewest requests under way."""
+
+
+class RoundRobinBalancer(LoadBalancer, frozen=True, tag="roundRobin"):
+    """One endpoint after the other."""
+
+    max_effort: _MaxEffort = 5
+
+
+AnyBalancer = Ewma | P2c | ApertureBalancer | HeapBalancer | RoundRobinBalancer
+
+
+class FailureAccrual(Kinded, frozen=True):
+    """When an endpoint is taken for dead. It is tried again after a pause, with one request."""
+
+    backoff: Annotated[
+        AnyBackoff | None,
+        about(
+            "How long an endpoint stays dead, the first time and each time after.",
+            unset="equal jitter from 5 s, doubling to 300 s",
+        ),
+    ] = None
+
+
+class ConsecutiveFailures(FailureAccrual, frozen=True, tag="io.l5d.consecutiveFailures"):
+    """Dead after failures in a row."""
+
+    failures: Annotated[Count, about("How many.", like="finagle; linkerd 1.x wants it given")] = 5
+
+
+class SuccessRate(FailureAccrual, frozen=True, tag="io.l5d.successRate", kw_only=True):
+    """Dead when the moving average over some requests falls below a rate."""
+
+    success_rate: Annotated[Ratio, about("The least that is good enough.")]
+    requests: Annotated[Count, about("How many requests are averaged.")]
+
+
+class SuccessRateWindowed(FailureAccrual, frozen=True, tag="io.l5d.successRateWindowed", kw_only=True):
+    """Dead when the moving average over some time falls below a rate."""
+
+    success_rate: Annotated[Ratio, about("The least that is good enough.")]
+    window: Annotated[Count, Meta(le=86_400), about("Over how long requests are averaged, in seconds.")]
+
+
+class NoAccrual(FailureAccrual, frozen=True, tag="none"):
+    """No endpoint is ever taken for dead."""
+
+
+AnyAccrual = ConsecutiveFailures | SuccessRate | SuccessRateWindowed | NoAccrual
+
+
+class HostConnectionPool(Section, frozen=True):
+    """The connections kept to one endpoint."""
+
+    min_size: Annotated[CountFromZero, about("Connections that idleness does not close.")] = 0
+    max_size: Annotated[Count | None, about("The most connections.", unset="no limit")] = None
+    idle_time_ms: Annotated[
+        Millis,
+        about(
+            "How long an unused connection is kept.",
+            why="servers hang up on idle connections; linkerd 1.x kept them for ever and met closed ones",
+            like="shorter than nginx's 60 s and Go's 90 s",
+        ),
+    ] = 30_000
+    max_waiters: Annotated[
+        CountFromZero | None,
+        about("Requests that may wait for a connection when `maxSize` is reached.", unset="no limit"),
+    ] = None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.max_size is not None and self.max_size < self.min_size:
+            yield "maxSize", f"{self.max_size} is less than minSize, {self.min_size}"
+
+
+class ClientSession(Section, frozen=True):
+    """How long a connection to an endpoint may live, whatever the pool would keep."""
+
+    idle_time_ms: Annotated[
+        Millis | None, about("Closed after so long without use.", unset="as `hostConnectionPool.idleTimeMs`")
+    ] = None
+    life_time_ms: Annotated[Millis | None, about("Closed after so long, once unused.", unset="no limit")] = None

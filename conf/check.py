@@ -1,0 +1,72 @@
+"""What no section can see alone: labels, ports and pages that two of them want."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TypeVar
+
+from conf.admin import Admin
+from conf.errors import KeyPath, quote, show_key_path
+from conf.router import HttpRouter
+from conf.section import Section
+from conf.server import Server
+from conf.telemetry import Prometheus
+
+S = TypeVar("S", bound=Section)
+
+
+def conflicts(sections: Mapping[KeyPath, Section], doubtful: Collection[KeyPath]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield (key path, message) for each conflict between the sections of a file.
+
+    The file may have other faults. Where a key is doubtful, its section holds a default that nobody meant: what
+    would follow from it is not reported.
+    """
+
+    def all_of(wanted: type[S], *keys: str) -> dict[KeyPath, S]:
+        return {
+            at: section
+            for at, section in sections.items()
+            if isinstance(section, wanted) and not any((*at, key) in doubtful for key in keys)
+        }
+
+    by_default: dict[KeyPath, Admin] = {("admin",): Admin()}
+    if ("admin",) in sections or ("admin",) in doubtful:
+        by_default = {}
+    yield from _labels(all_of(HttpRouter, "label"))
+    yield from _listeners(by_default | all_of(Admin, "ip", "port"), all_of(Server, "ip", "port"))
+    yield from _pages(all_of(Prometheus, "path"))
+
+
+def _labels(routers: dict[KeyPath, HttpRouter]) -> Iterator[tuple[KeyPath, str]]:
+    first: dict[str, KeyPath] = {}
+    for at, router in routers.items():
+        other = first.setdefault(router.label, at)
+        if other != at:
+            taken = f"duplicate router label {quote(router.label)}, {show_key_path(other)} has it"
+            yield (*at, "label"), f"{taken}; give each router its own"
+
+
+def _listeners(admin: dict[KeyPath, Admin], servers: dict[KeyPath, Server]) -> Iterator[tuple[KeyPath, str]]:
+    """Two listeners on one address; one on all addresses takes the port on each. Port 0 is any free one."""
+    first: dict[tuple[int, str], KeyPath] = {}
+    addresses = [(at, each.port, each.ip) for at, each in admin.items()]
+    addresses += [(at, each.port, each.ip) for at, each in servers.items()]
+    for at, port, ip in addresses:
+        if port == 0:
+            continue
+        all_addresses = "::" if ":" in ip else "0.0.0.0"  # noqa: S104  (nothing is bound here)
+        same_family = (port, f"any {all_addresses}")
+        other = first.get(same_family if ip == all_addresses else (port, ip)) or first.get((port, all_addresses))
+        if other:
+            shown = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+            yield (*at, "port"), f"{shown} is taken by {show_key_path(other)}"
+        first.setdefault((port, ip), at)
+        first.setdefault(same_family, at)
+
+
+def _pages(pages: dict[KeyPath, Prometheus]) -> Iterator[tuple[KeyPath, str]]:
+    first: dict[str, KeyPath] = {}
+    for at, page in pages.items():
+        other = first.setdefault(page.path, at)
+        if other != at:
+            yield (*at, "path"), f"{page.path} is taken by {show_key_path(other)}"

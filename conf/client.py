@@ -1,0 +1,132 @@
+"""The policy towards a concrete name: balancing, health, connections, the time of one attempt.
+
+A policy is one for all names (`io.l5d.global`) or a list of prefixes (`io.l5d.static`). In a list all that match
+are applied in order, and a later one wins key by key; so "not set" is None, and differs from the default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from conf.balancing import AnyAccrual, AnyBalancer, ClientSession, ConsecutiveFailures, Ewma, HostConnectionPool
+from conf.fields import Millis, about, only
+from conf.retries import RetryBudget
+from conf.section import Kinded, Section, laid_over, not_yet
+from namer.pattern import PathPattern
+
+
+@dataclass(frozen=True, slots=True)
+class ClientParams:
+    """What holds for one concrete name; the defaults are the documented ones."""
+
+    load_balancer: AnyBalancer = Ewma()
+    failure_accrual: AnyAccrual = ConsecutiveFailures()
+    request_attempt_timeout_ms: int | None = None
+    connect_timeout_ms: int = 3_000
+    requeue_budget: RetryBudget = RetryBudget()
+    host_connection_pool: HostConnectionPool = HostConnectionPool()
+    client_session: ClientSession = ClientSession()
+    fail_fast: bool = False
+
+
+class ClientKeys(Section, frozen=True):
+    """What may be set for a concrete name."""
+
+    absent: ClassVar = {
+        "tls": not_yet("TLS to the endpoints"),
+        "forwardClientCert": not_yet("the certificate of the caller in a header"),
+        "socketOptions": not_yet("socket options towards the endpoints"),
+    }
+
+    load_balancer: Annotated[
+        AnyBalancer | None,
+        about(
+            "How an endpoint is chosen.",
+            why="it is the only kind that avoids an endpoint that has become slow",
+            like="linkerd2; linkerd 1.x: p2c",
+        ),
+    ] = None
+    failure_accrual: Annotated[AnyAccrual | None, about("When an endpoint is taken for dead.")] = None
+    request_attempt_timeout_ms: Annotated[
+        Millis | None,
+        about(
+            "The time for one attempt; then another may be made, if the classifier allows.",
+            why="some requests are meant to last",
+            unset="no limit",
+        ),
+    ] = None
+    connect_timeout_ms: Annotated[
+        Millis | None,
+        about(
+            "The time to connect to an endpoint.",
+            why="one lost SYN is survived, and a host that is gone is soon noticed",
+            like="between finagle's 1 s and Envoy's 5 s",
+        ),
+    ] = None
+    requeue_budget: Annotated[
+        RetryBudget | None,
+        about("How many requests that were never sent are sent elsewhere at once, for each concrete name."),
+    ] = None
+    host_connection_pool: Annotated[HostConnectionPool | None, about("The connections kept to each endpoint.")] = None
+    client_session: Annotated[ClientSession | None, about("How long a connection to an endpoint may live.")] = None
+    fail_fast: Annotated[
+        bool | None,
+        only(False, feature="taking an endpoint for dead at its first refused connection"),
+        about(
+            "Take an endpoint for dead when one connection fails.",
+            why="harmful to small sets; failed connections count as failures anyway",
+        ),
+    ] = None
+
+    def over(self, below: ClientParams) -> ClientParams:
+        """These keys laid over others: what is not set here stays."""
+        return ClientParams(
+            load_balancer=laid_over(below.load_balancer, self.load_balancer),
+            failure_accrual=laid_over(below.failure_accrual, self.failure_accrual),
+            request_attempt_timeout_ms=laid_over(below.request_attempt_timeout_ms, self.request_attempt_timeout_ms),
+            connect_timeout_ms=laid_over(below.connect_timeout_ms, self.connect_timeout_ms),
+            requeue_budget=laid_over(below.requeue_budget, self.requeue_budget),
+            host_connection_pool=laid_over(below.host_connection_pool, self.host_connection_pool),
+            client_session=laid_over(below.client_session, self.client_session),
+            fail_fast=laid_over(below.fail_fast, self.fail_fast),
+        )
+
+
+class ClientPolicy(Kinded, frozen=True):
+    """The policy towards concrete names, which names are bound to: `/#/io.l5d.fs/users`."""
+
+    default_kind: ClassVar = "io.l5d.global"
+
+
+class GlobalClient(ClientPolicy, ClientKeys, frozen=True, tag="io.l5d.global"):
+    """One policy for all concrete names."""
+
+    @staticmethod
+    def of(params: ClientParams) -> GlobalClient:
+        """The policy that spells out *params*."""
+        return GlobalClient(
+            load_balancer=params.load_balancer,
+            failure_accrual=params.failure_accrual,
+            request_attempt_timeout_ms=params.request_attempt_timeout_ms,
+            connect_timeout_ms=params.connect_timeout_ms,
+            requeue_budget=params.requeue_budget,
+            host_connection_pool=params.host_connection_pool,
+            client_session=params.client_session,
+            fail_fast=params.fail_fast,
+        )
+
+
+class ClientPrefix(ClientKeys, frozen=True, kw_only=True):
+    """What is set for the concrete names that begin like this."""
+
+    prefix: Annotated[PathPattern, about("The names it is for; `/` is all, `*` and `{any}` are any one label.")]
+
+
+class StaticClient(ClientPolicy, frozen=True, tag="io.l5d.static"):
+    """A policy by prefix: all that match apply in order, and a later one wins, key by key."""
+
+    configs: Annotated[tuple[ClientPrefix, ...], about("The prefixes with what is set for them.")]
+
+
+AnyClientPolicy = GlobalClient | StaticClient

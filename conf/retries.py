@@ -1,0 +1,66 @@
+"""How often is tried again, and after what pause: retry budgets and backoffs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from conf.fields import CountFromZero, Millis, MillisFromZero, about
+from conf.section import Kinded, Section
+
+
+class RetryBudget(Section, frozen=True):
+    """How many retries are paid for: a part of the requests of the last `ttlSecs`, and some per second besides."""
+
+    min_retries_per_sec: Annotated[
+        CountFromZero,
+        about("Retries per second that are always allowed.", why="a quiet service can retry, too"),
+    ] = 10
+    percent_can_retry: Annotated[
+        float,
+        Meta(ge=0.0, le=1000.0),
+        about(
+            "Retries for each request: 0.2 is one for five, 2.0 is two for each.",
+            why="a backend that fails gets a fifth more load, not a multiple",
+        ),
+    ] = 0.2
+    ttl_secs: Annotated[
+        int,
+        Meta(ge=1, le=60),
+        about("How long a request pays for retries, in seconds.", like="linkerd 1.x, with finagle's bounds"),
+    ] = 10
+
+
+class Backoff(Kinded, frozen=True):
+    """The pauses before retries, or before an endpoint that failed is tried again."""
+
+    absent_kinds: ClassVar = {}
+
+
+class ConstantBackoff(Backoff, frozen=True, tag="constant"):
+    """Always the same pause."""
+
+    ms: Annotated[MillisFromZero, about("The pause.", why="the budget already bounds retries")] = 0
+
+
+class JitteredBackoff(Backoff, frozen=True, tag="jittered"):
+    """Decorrelated jitter: from `minMs`, each pause is chosen at random up to three times the last one."""
+
+    min_ms: Annotated[Millis, about("The shortest pause.")]
+    max_ms: Annotated[Millis, about("The longest pause.")]
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.max_ms < self.min_ms:
+            yield "maxMs", f"{self.max_ms} is less than minMs, {self.min_ms}"
+
+
+AnyBackoff = ConstantBackoff | JitteredBackoff
+
+
+class Retries(Section, frozen=True):
+    """When a failed request is sent again. Budget and backoff merge apart."""
+
+    budget: Annotated[RetryBudget | None, about("How many retries are paid for, for each service.")] = None
+    backoff: Annotated[AnyBackoff | None, about("The pause before each retry.")] = None

@@ -1,0 +1,136 @@
+"""Routers: one protocol, one dtab, some listeners and the policies between them and the endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, field
+
+from conf.client import AnyClientPolicy, GlobalClient
+from conf.fields import ONE_OR_MANY, Count, Kilobytes, Label, Millis, about, only
+from conf.identifiers import AnyIdentifier, HeaderToken
+from conf.interpreters import AnyInterpreter, DefaultInterpreter
+from conf.section import Kinded, Section, not_here, not_yet
+from conf.server import Server
+from conf.service import AnyServicePolicy, GlobalService
+from namer.dtab import Dtab
+from namer.path import Path
+
+
+class BindingCache(Section, frozen=True):
+    """How much is remembered of names that were bound. A full cache makes a request slower, never fail."""
+
+    paths: Annotated[Count, about("Logical names.")] = 1000
+    trees: Annotated[Count, about("Accepted, without effect: kept with the logical name.")] = 1000
+    bounds: Annotated[Count, about("Accepted, without effect: kept with the logical name.")] = 1000
+    clients: Annotated[Count, about("Concrete names with their balancers.")] = 1000
+    idle_ttl_secs: Annotated[Count, about("Seconds without use after which something is forgotten.")] = 600
+
+
+class TracePropagator(Kinded, frozen=True):
+    """The headers that carry the identity of a trace."""
+
+
+class DefaultTracePropagator(TracePropagator, frozen=True, tag="io.l5d.default"):
+    """W3C's `traceparent` and linkerd's `l5d-ctx-trace`; B3 if the caller sent it."""
+
+
+class ZipkinTracePropagator(TracePropagator, frozen=True, tag="io.l5d.zipkin"):
+    """The same, and Zipkin's B3 headers always."""
+
+
+AnyTracePropagator = DefaultTracePropagator | ZipkinTracePropagator
+
+
+class Router(Kinded, frozen=True, tag_field="protocol"):
+    """A protocol with its listeners, names and policies."""
+
+    absent_kinds: ClassVar = {
+        "h2": not_yet("a router that speaks HTTP/2 to its backends"),
+        "thrift": not_here("Thrift"),
+        "mux": not_here("Mux"),
+        "thriftmux": not_here("ThriftMux"),
+    }
+
+
+class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
+    """HTTP/1.0 and HTTP/1.1."""
+
+    absent: ClassVar = {
+        "announcers": not_here("announcing listeners to ZooKeeper"),
+        "requestAuthorizers": not_here("Istio's mixer"),
+        "loggers": not_here("Istio's mixer"),
+        "httpAccessLog": not_yet("an access log"),
+        "httpAccessLogRollPolicy": not_yet("an access log"),
+        "httpAccessLogAppend": not_yet("an access log"),
+        "httpAccessLogRotateCount": not_yet("an access log"),
+        "maxChunkKB": not_here("chunks stream, whatever their size"),
+        "maxRequestKB": not_here("bodies stream, whatever their size; linkerd 1.7 has dropped the key"),
+        "maxResponseKB": not_here("bodies stream, whatever their size; linkerd 1.7 has dropped the key"),
+    }
+
+    label: Annotated[Label, about("Name of the router in metrics and on the admin pages; unique.")] = "http"
+    servers: Annotated[tuple[Server, ...], Meta(min_length=1), about("The listeners.")]
+    dtab: Annotated[Dtab, about("The base delegation table; a request's own rules come after it.")] = Dtab.EMPTY
+    dst_prefix: Annotated[Path, about("Stands before what the identifier makes of a request.")] = Path(("svc",))
+    identifier: Annotated[
+        tuple[AnyIdentifier, ...],
+        Meta(min_length=1),
+        ONE_OR_MANY,
+        about("How a request gets its name: the first of the list that finds one.", why="`http_proxy` just works"),
+    ] = (HeaderToken(),)
+    interpreter: Annotated[AnyInterpreter, about("Who resolves names.")] = DefaultInterpreter()
+    service: Annotated[AnyServicePolicy, about("The policy towards logical names.")] = GlobalService()
+    client: Annotated[AnyClientPolicy, about("The policy towards concrete names.")] = GlobalClient()
+    originator: Annotated[
+        bool, about("Marks the first agent on the way of a request, for those who add up metrics.")
+    ] = False
+    binding_timeout_ms: Annotated[
+        Millis, about("The time to resolve a name; after it the answer is 504.", why="discovery may be starting")
+    ] = 10_000
+    binding_cache: Annotated[BindingCache, about("How much is remembered of bound names.")] = BindingCache()
+    max_headers_kb: Annotated[Kilobytes, about("The most that all headers of a message may have; above it 431.")] = (
+        field(default=8, name="maxHeadersKB")
+    )
+    max_initial_line_kb: Annotated[
+        Kilobytes, about("The most that the first line of a message may have; above it 414.")
+    ] = field(default=4, name="maxInitialLineKB")
+    max_err_response_kb: Annotated[
+        Kilobytes, about("The most that the body of an error of the agent itself may have.")
+    ] = field(default=5120, name="maxErrResponseKB")
+    streaming_enabled: Annotated[
+        bool,
+        about(
+            "Bodies stream, with bounded memory. Only `true` works now.",
+            why="holding them back costs time and memory",
+        ),
+    ] = True
+    stream_after_content_length_kb: Annotated[
+        Kilobytes | None,
+        about(
+            "Accepted, without effect: linkerd 1.x held shorter bodies back.",
+            unset="every body streams",
+        ),
+    ] = field(default=None, name="streamAfterContentLengthKB")
+    compression_level: Annotated[
+        int,
+        Meta(ge=-1, le=9),
+        only(0, feature="compression of responses"),
+        about(
+            "Compression of responses; 0 is none.",
+            why="it costs more time than it saves between neighbours",
+            like="linkerd 1.x: -1, textual types at level 6",
+        ),
+    ] = 0
+    trace_propagator: Annotated[AnyTracePropagator, about("The headers that carry traces.")] = DefaultTracePropagator()
+    experimental: Annotated[bool, about("Accepted, never needed.")] = False
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if not self.streaming_enabled and self.stream_after_content_length_kb is not None:
+            yield "streamingEnabled", "false contradicts streamAfterContentLengthKB; take one of them away"
+        elif not self.streaming_enabled:
+            yield "streamingEnabled", "false is not provided yet (holding bodies back); only true is"
+
+
+AnyRouter = HttpRouter

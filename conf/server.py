@@ -1,0 +1,125 @@
+"""The listeners of a router."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import field
+
+from conf.fields import Count, HeaderName, IpAddress, Label, Millis, Port, about
+from conf.section import Kinded, Section, not_here, not_yet
+
+
+class Labeler(Kinded, frozen=True):
+    """How one end of a connection is named in the `Forwarded` header (RFC 7239)."""
+
+
+class IpLabeler(Labeler, frozen=True, tag="ip"):
+    """The address: `192.168.1.1`, `"[2001:db8::17]"`."""
+
+
+class IpPortLabeler(Labeler, frozen=True, tag="ip:port"):
+    """Address and port: `"192.168.1.1:80"`, `"[2001:db8::17]:80"`."""
+
+
+class ConnectionRandomLabeler(Labeler, frozen=True, tag="connectionRandom"):
+    """A random label, the same for all requests of a connection."""
+
+
+class RequestRandomLabeler(Labeler, frozen=True, tag="requestRandom"):
+    """A random label for each request."""
+
+
+class RouterLabeler(Labeler, frozen=True, tag="router"):
+    """The label of the router."""
+
+
+class StaticLabeler(Labeler, frozen=True, tag="static"):
+    """A fixed label."""
+
+    label: Annotated[HeaderName, about("The label; it is sent with `_` before it.")]
+
+
+AnyLabeler = IpLabeler | IpPortLabeler | ConnectionRandomLabeler | RequestRandomLabeler | RouterLabeler | StaticLabeler
+
+
+class AddForwardedHeader(Section, frozen=True):
+    """Adds a `Forwarded` header to requests; one that is there already is continued."""
+
+    by: Annotated[
+        AnyLabeler, about("Names the agent.", why="RFC 7239: no address is shown unless the operator says so")
+    ] = RequestRandomLabeler()
+    for_: Annotated[AnyLabeler, about("Names the caller.", why="the same")] = field(
+        default=RequestRandomLabeler(), name="for"
+    )
+
+
+class SocketOptions(Section, frozen=True):
+    """Options of the listening socket and of the connections it accepts."""
+
+    absent: ClassVar = {
+        "readTimeoutMs": not_yet("a time limit for one read"),
+        "writeTimeoutMs": not_yet("a time limit for one write"),
+    }
+
+    no_delay: Annotated[bool, about("TCP_NODELAY.", why="small messages do not wait for each other")] = True
+    reuse_addr: Annotated[bool, about("SO_REUSEADDR.", why="a restart binds the port again at once")] = True
+    reuse_port: Annotated[
+        bool, about("SO_REUSEPORT.", why="two processes on one port are more often a mistake than a hand-over")
+    ] = False
+    keep_alive: Annotated[bool, about("SO_KEEPALIVE.", why="idle callers are the caller's business")] = False
+    backlog: Annotated[Count | None, about("Connections that may wait to be accepted.", unset="the system's limit")] = (
+        None
+    )
+
+
+class ServerSession(Section, frozen=True):
+    """How long a caller's connection may live."""
+
+    idle_time_ms: Annotated[
+        Millis,
+        about(
+            "Closed after so long without a request.",
+            why="callers that vanished are let go; an app may pause between bursts",
+            like="between nginx's 75 s and Envoy's 1 h; linkerd 1.x: no limit",
+        ),
+    ] = 600_000
+    life_time_ms: Annotated[Millis | None, about("Closed after so long, once unused.", unset="no limit")] = None
+
+
+class Server(Section, frozen=True):
+    """A listener: where requests come in."""
+
+    absent: ClassVar = {
+        "tls": not_yet("TLS on a listener"),
+        "announce": not_here("announcing a listener to ZooKeeper"),
+    }
+
+    port: Annotated[Port, about("TCP port; 0 takes any free one.")] = 4140
+    ip: Annotated[
+        IpAddress, about("Address to listen on; `0.0.0.0` is all of IPv4.", why="nothing is open unless told so")
+    ] = "127.0.0.1"
+    label: Annotated[
+        Label | None, about("Accepted, without effect: metrics and logs name a listener by its address.", unset="none")
+    ] = None
+    max_concurrent_requests: Annotated[
+        Count | None,
+        about("Requests under way at once; one more is answered 503 immediately.", unset="no limit"),
+    ] = None
+    clear_context: Annotated[
+        bool,
+        about(
+            "For a listener at the edge: `l5d-*` headers are neither believed nor shown, errors have no body.",
+            why="inside, context travels from agent to agent",
+        ),
+    ] = False
+    add_forwarded_header: Annotated[
+        AddForwardedHeader | None, about("Adds `Forwarded` (RFC 7239) to requests.", unset="not added")
+    ] = None
+    timestamp_header: Annotated[
+        HeaderName | None,
+        about("A header with the time of arrival in milliseconds since 1970.", unset="not added"),
+    ] = None
+    max_call_depth: Annotated[Count, about("The most `Via` entries; a request with more runs in circles.")] = 1000
+    server_session: Annotated[ServerSession, about("How long a caller's connection may live.")] = ServerSession()
+    socket_options: Annotated[SocketOptions, about("Options of the socket.")] = SocketOptions()

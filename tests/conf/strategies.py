@@ -1,0 +1,72 @@
+"""Configurations out of the schema, as plain data: right ones, and ones with anything anywhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hypothesis import strategies as st
+
+from conf.agent import AgentConfig
+from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Text, Truth, keys_of
+from conf.section import Section, short_kind
+
+Data = st.SearchStrategy[object]
+
+_TEXTS: Final = ["/a", "/a/*/{x}", "/{x}/b", "/a => /b", "Host", "127.0.0.1", "::1", "^/x$", "mesh_", "a label"]
+
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
+anything: Data = st.recursive(
+    _scalars,
+    lambda items: st.lists(items, max_size=4) | st.dictionaries(st.text(max_size=8), items, max_size=4),
+)
+
+
+def configurations(*, wild: bool) -> st.SearchStrategy[dict[str, object]]:
+    """Configurations with known keys. The wild ones have anything as a value now and then."""
+    return _section(AgentConfig, wild)
+
+
+def _section(section: type[Section], wild: bool) -> st.SearchStrategy[dict[str, object]]:
+    keys = keys_of(section).values()
+    return st.fixed_dictionaries(
+        {key.name: _later(key, wild) for key in keys if key.required},
+        optional={key.name: _later(key, wild) for key in keys if not key.required},
+    )
+
+
+def _later(key: Key, wild: bool) -> Data:
+    if key.only and not wild:
+        return st.sampled_from(key.only)
+    right = st.deferred(lambda: _value(key.shape, wild))
+    return st.one_of(right, right, right, right, anything) if wild else right
+
+
+def _value(shape: Shape, wild: bool) -> Data:
+    match shape:
+        case Truth():
+            return st.booleans()
+        case Number(low, high, whole):
+            return st.integers(int(low), int(high)) if whole else st.floats(low, high)
+        case Text():
+            return st.sampled_from(_TEXTS) if wild else st.sampled_from([text for text in _TEXTS if _fits(text, shape)])
+        case Many(item=item, fewest=fewest):
+            return st.lists(_value(item, wild), min_size=0 if wild else fewest, max_size=2)
+        case Keys(section):
+            return _section(section, wild)
+        case Kinds(tag, members):
+            return st.one_of([_of_kind(tag, name, member, wild) for name, member in members.items()])
+
+
+def _of_kind(tag: str, name: str, member: type[Section], wild: bool) -> Data:
+    names = st.sampled_from([name, short_kind(name)])
+    return st.builds(lambda keys, kind: {**keys, tag: kind}, _section(member, wild), names)
+
+
+def _fits(text: str, shape: Text) -> bool:
+    if shape.reader is None:
+        return True
+    try:
+        shape.reader.read(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""Listeners."""
+
+from __future__ import annotations
+
+import pytest
+
+import conf
+from conf.server import (
+    AddForwardedHeader,
+    ConnectionRandomLabeler,
+    IpLabeler,
+    IpPortLabeler,
+    RequestRandomLabeler,
+    RouterLabeler,
+    Server,
+    ServerSession,
+    SocketOptions,
+    StaticLabeler,
+)
+from tests.conf.texts import problems
+
+
+def server(keys: str) -> Server:
+    return conf.load(f"routers: [{{protocol: http, servers: [{{{keys}}}]}}]", "l5d").routers[0].servers[0]
+
+
+def test_defaults() -> None:
+    assert server("") == Server(port=4140, ip="127.0.0.1")
+    assert server("").server_session == ServerSession(idle_time_ms=600_000, life_time_ms=None)
+    assert server("").socket_options == SocketOptions(True, True, False, False, None)
+    assert (server("").max_call_depth, server("").add_forwarded_header) == (1000, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "labeler"),
+    [
+        ("ip", IpLabeler()),
+        ("ip:port", IpPortLabeler()),
+        ("connectionRandom", ConnectionRandomLabeler()),
+        ("requestRandom", RequestRandomLabeler()),
+        ("router", RouterLabeler()),
+    ],
+)
+def test_labelers(kind: str, labeler: object) -> None:
+    header = server(f"addForwardedHeader: {{for: {{kind: '{kind}'}}}}").add_forwarded_header
+
+    assert header == AddForwardedHeader(by=RequestRandomLabeler(), for_=labeler)  # type: ignore[arg-type]
+
+
+def test_a_static_labeler() -> None:
+    header = server("addForwardedHeader: {by: {kind: static, label: edge}}").add_forwarded_header
+
+    assert header == AddForwardedHeader(by=StaticLabeler("edge"))
+
+
+def test_forwarded_with_its_defaults() -> None:
+    assert server("addForwardedHeader: {}").add_forwarded_header == AddForwardedHeader()
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        pytest.param("tls: {certPath: x}", "servers[0].tls: not provided yet (TLS on a listener)", id="tls"),
+        pytest.param("announce: [/x]", "servers[0].announce: not provided here (", id="announce"),
+        pytest.param(
+            "socketOptions: {readTimeoutMs: 5}",
+            "servers[0].socketOptions.readTimeoutMs: not provided yet (a time limit for one read)",
+            id="read timeout",
+        ),
+        pytest.param("maxConcurrentRequests: 0", "0 is out of range", id="nothing at once"),
+    ],
+)
+def test_what_is_refused(keys: str, line: str) -> None:
+    (problem,) = problems(f"routers: [{{protocol: http, servers: [{{{keys}}}]}}]")
+
+    assert line in problem
