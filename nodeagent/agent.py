@@ -19,7 +19,7 @@ import trio
 
 from conf import AgentConfig
 from conf.router import HttpRouter, ZipkinTracePropagator
-from namer.dtab import Dentry
+from namer.dtab import Dentry, Dtab
 from namer.path import Path
 from nodeagent import policies
 from nodeagent.edges import make_edge
@@ -134,7 +134,7 @@ class Agent:
             rng=self._rng,
         )
         bindings = Bindings(
-            dtab=config.dtab,
+            dtab=self.naming.dtab(config),
             namers=self.naming.namers,
             limits=policies.cache_limits(config),
             timeout=config.binding_timeout_ms / 1000,
@@ -238,7 +238,9 @@ class Agent:
     async def _prime(self) -> None:
         """Try the names that the dtabs spell out, so that the first request to them finds them bound."""
         for running in self.routers:
-            for name in primed_names(running.config):
+            self._unready = f"reading the dtab of router {running.label}"
+            await running.router.bindings.wait_dtab()
+            for name in primed_names(running.router.bindings.dtab, running.config.dst_prefix):
                 self._unready = f"trying {name.show()} of router {running.label}"
                 try:
                     await running.router.bindings.service(name, None)
@@ -248,10 +250,9 @@ class Agent:
             self._unready = None
 
 
-def primed_names(config: HttpRouter) -> list[Path]:
-    """Return the logical names that a dtab spells out, longer than the prefix and without wildcards."""
-    names = [_literal(dentry) for dentry in config.dtab.dentries]
-    prefix = config.dst_prefix
+def primed_names(dtab: Dtab, prefix: Path) -> list[Path]:
+    """Return the logical names that a dtab spells out, longer than `prefix` and without wildcards."""
+    names = [_literal(dentry) for dentry in dtab.dentries]
     found = [name for name in names if name is not None and name.startswith(prefix) and len(name) > len(prefix)]
     return list(dict.fromkeys(found))[:MAX_PRIMED]
 

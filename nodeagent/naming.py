@@ -8,10 +8,14 @@ from collections.abc import Sequence
 
 import trio
 
+from conf.interpreters import FsInterpreter
 from conf.namers import AnyNamer, FsNamer, RewriteNamer
+from conf.router import HttpRouter
 from namer import fs
 from namer.binding import Namers
 from namer.builtin import builtin_namers
+from namer.cell import Cell
+from namer.dtabfile import DtabState, dtab_file
 from namer.files import FileWatch
 from namer.hosts import Hosts
 from namer.namer import Namer
@@ -36,6 +40,14 @@ class Naming:
             (prefix, self._make(prefix, config)) for prefix, config in zip(self.prefixes, namers, strict=True)
         ]
         self.namers = Namers(configured, builtin_namers(self._hosts))
+
+    def dtab(self, config: HttpRouter) -> Cell[DtabState]:
+        """The table of a router: that of its interpreter's file, if it has one, and behind it the router's own."""
+        interpreter = config.interpreter
+        if isinstance(interpreter, FsInterpreter):
+            return dtab_file(interpreter.dtab_file, config.dtab, self.watches, self.files)
+        own: DtabState = config.dtab
+        return Cell.constant(own)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep what is asked for live. Returns only by being cancelled; the answers stay as they are then."""

@@ -18,9 +18,10 @@ from typing import Any
 
 import trio
 
-from namer.binding import Namers, Share, bind, shares
+from namer.binding import BoundState, Namers, Share, bind, shares
 from namer.cell import Cell
 from namer.dtab import Dtab
+from namer.dtabfile import DtabState
 from namer.namer import Bound, Failure, Pending
 from namer.nametree import Empty, Fail, NameTree
 from namer.path import Path
@@ -88,15 +89,19 @@ class Bindings:
     def __init__(
         self,
         *,
-        dtab: Dtab,
+        dtab: Cell[DtabState],
         namers: Namers,
         limits: CacheLimits,
         timeout: float,
         make_client: Callable[[Bound], Client],
         make_service: Callable[[Path, tuple[tuple[Share, Client], ...]], Service],
     ) -> None:
-        """`make_service` composes what a bound name does with a request; `timeout` is bindingTimeoutMs in seconds."""
-        self.dtab = dtab
+        """`dtab` is the router's table, which may change; `timeout` is bindingTimeoutMs in seconds.
+
+        `make_service` composes what a bound name does with a request.
+        """
+        self._dtab = dtab
+        dtab.subscribe(_nothing)  # a table is followed whether or not a name is bound
         self.namers = namers
         self.timeout = timeout
         self._limits = limits
@@ -155,6 +160,16 @@ class Bindings:
         binding.used = True
         return binding
 
+    @property
+    def dtab(self) -> Dtab:
+        """The router's table as it is now; empty while it is not known."""
+        return self._dtab.value if isinstance(self._dtab.value, Dtab) else Dtab.EMPTY
+
+    async def wait_dtab(self) -> None:
+        """Wait until the router's table is known, or known to be missing. Cancelling is safe."""
+        while isinstance(self._dtab.value, Pending):
+            await self._dtab.wait_changed(self._dtab.version)
+
     def sweep(self, now: float) -> None:
         """Let go of what nobody used for `idle_ttl`, and close connections that idled too long."""
         for key, binding in list(self.names.items()):
@@ -173,6 +188,7 @@ class Bindings:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._dtab.unsubscribe(_nothing)
         for key in list(self.names):
             self._forget(key)
         while self.clients:
@@ -194,19 +210,27 @@ class Bindings:
         return binding
 
     def _rebind(self, binding: Binding) -> None:
-        outcome = bind(binding.path, self.dtab + binding.dtab if binding.dtab.dentries else self.dtab, self.namers)
-        for cell in outcome.cells:  # the new ones first: a source that stays wanted must not stop in between
+        state, cells = self._bind(binding)
+        for cell in cells:  # the new ones first: a source that stays wanted must not stop in between
             cell.subscribe(binding.on_change)
         for cell in binding.cells:
             cell.unsubscribe(binding.on_change)
-        binding.cells = outcome.cells
-        binding.state = outcome.state
+        binding.cells = cells
+        binding.state = state
         old = binding.service
         binding.service, binding.error = self._compose(binding)
         if old is not None:
             self._release(old)
         binding.changed.set()
         binding.changed = trio.Event()
+
+    def _bind(self, binding: Binding) -> tuple[BoundState, tuple[Cell[Any], ...]]:
+        """Return what the name binds to now, and every cell that this rests on."""
+        table = self._dtab.value
+        if not isinstance(table, Dtab):
+            return table, (self._dtab,)
+        outcome = bind(binding.path, table + binding.dtab if binding.dtab.dentries else table, self.namers)
+        return outcome.state, (self._dtab, *outcome.cells)
 
     def _compose(self, binding: Binding) -> tuple[Service | None, ProxyError | None]:
         name = binding.path.show()

@@ -12,6 +12,8 @@ import pytest
 import trio
 
 import conf
+from namer.dtab import Dtab
+from namer.path import Path
 from nodeagent.agent import Agent, primed_names
 from nodeagent.listen import ListenError, Listening, address, listen
 from tests.nodeagent.proxy.world import OK, Answer, Backend, Caller
@@ -143,10 +145,31 @@ async def test_readiness_waits_for_the_names_that_the_dtab_spells_out(tmp_path: 
 
 
 def test_the_names_that_a_dtab_spells_out() -> None:
-    text = router("/svc => /#/x ; /svc/a => /b ; /svc/*/c => /d ; /other/e => /f ; /svc/a => /g ; /svc/h/i => /j")
-    (config,) = conf.load(f"routers:\n{text}", "test").routers
+    dtab = Dtab.parse("/svc => /#/x ; /svc/a => /b ; /svc/*/c => /d ; /other/e => /f ; /svc/a => /g ; /svc/h/i => /j")
 
-    assert [name.show() for name in primed_names(config)] == ["/svc/a", "/svc/h/i"]
+    assert [name.show() for name in primed_names(dtab, Path.parse("/svc"))] == ["/svc/a", "/svc/h/i"]
+
+
+async def test_a_table_in_a_file_is_followed(tmp_path: pathlib.Path) -> None:
+    table = tmp_path / "table.dtab"
+    table.write_text("/svc => /$/io.buoyant.http.status/201 ;\n")
+    interpreter = f"  interpreter: {{kind: io.l5d.fs, dtabFile: {table}}}\n"
+    async with running(router("", interpreter)) as run:
+        await until_ready(run)
+        explained = json.loads((await run.admin("/explain.json?path=/svc/web")).body)
+        first = await run.ask("router out", GET)
+        table.write_text("/svc => /$/io.buoyant.http.status/202 ;\n")
+        with trio.fail_after(1.5):
+            while (changed := await run.ask("router out", GET)).status == 201:
+                await trio.sleep(0.05)
+        table.write_text("/svc => no table")
+        with trio.fail_after(1.5):
+            while b"table.dtab:1:9" not in (await run.admin("/namer_state.json")).body:
+                await trio.sleep(0.05)
+        kept = await run.ask("router out", GET)
+
+    assert explained["outcome"] == "bound"
+    assert (first.status, changed.status, kept.status) == (201, 202, 202)
 
 
 async def test_it_ends_when_what_is_under_way_is_answered() -> None:

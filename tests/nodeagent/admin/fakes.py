@@ -15,7 +15,9 @@ from balancer.backoff import ConstantBackoff
 from namer.addr import Endpoint
 from namer.binding import Namers
 from namer.builtin import builtin_namers
+from namer.cell import Cell
 from namer.dtab import Dtab
+from namer.dtabfile import DtabState
 from namer.hosts import Hosts
 from namer.path import Path
 from namer.watch import Watches
@@ -89,7 +91,7 @@ class FakeAgent:
         builtin = builtin_namers(Hosts(self.naming.watches))
         self._namers = Namers([(self.namer.prefix, self.namer)], builtin)
         self.routers = tuple(
-            self._router(router.label, router.dtab, router.servers[0].port) for router in self.config.routers
+            self.router(router.label, router.dtab, router.servers[0].port) for router in self.config.routers
         )
         self.unready: str | None = None
         self.stopped = trio.Event()
@@ -104,7 +106,8 @@ class FakeAgent:
         """Bind a name in the first router, as a request for it would."""
         self.routers[0].router.bindings.binding(Path.parse(name), None)
 
-    def _router(self, label: str, dtab: Dtab, port: int) -> FakeRouter:
+    def router(self, label: str, dtab: Dtab, port: int = 4140) -> FakeRouter:
+        table: DtabState = dtab
         composer = Composer(
             label,
             client_policy=lambda id_: ClientPolicy(),
@@ -116,7 +119,7 @@ class FakeAgent:
             rng=random.Random(7),
         )
         bindings = Bindings(
-            dtab=dtab,
+            dtab=Cell.constant(table),
             namers=self._namers,
             limits=CacheLimits(),
             timeout=1.0,

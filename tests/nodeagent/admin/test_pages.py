@@ -30,7 +30,7 @@ async def test_what_an_operator_wrote_cannot_become_markup() -> None:
 
 async def test_a_long_table_is_shown_a_dentry_a_line() -> None:
     agent = FakeAgent()
-    agent.routers[0].router.bindings.dtab = Dtab.parse("/a => /b ; /c => /d")
+    agent.routers = (agent.router("out", Dtab.parse("/a => /b ; /c => /d")),)
     assert "<pre>/a =&gt; /b;\n/c =&gt; /d</pre>" in pages.index(agent, "0")
 
 

@@ -21,8 +21,9 @@ from balancer.params import RetryBudgetParams
 from namer.addr import Addr, AddrBound, Endpoint
 from namer.binding import Namers
 from namer.builtin import builtin_namers
-from namer.dtab import Dtab
 from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.dtabfile import DtabState
 from namer.hosts import Hosts
 from namer.namer import Bound, ConstantNamer, NameState
 from namer.nametree import Leaf
@@ -198,7 +199,7 @@ class World:
             rng=rng,
         )
         bindings = Bindings(
-            dtab=Dtab.parse(self.dtab.format(*(backend.port for backend in self.backends))),
+            dtab=Cell.constant(self._table()),
             namers=Namers([(POOL, ConstantNamer(self._pool()))], builtin_namers(Hosts(watches))),
             limits=self.cache,
             timeout=self.bind_timeout,
@@ -214,6 +215,9 @@ class World:
             trace=lambda special: [],
             stats=self.stats,
         )
+
+    def _table(self) -> DtabState:
+        return Dtab.parse(self.dtab.format(*(backend.port for backend in self.backends)))
 
     def _pool(self) -> NameState:
         """All backends as the endpoints of one name, `/#/pool`."""

@@ -1,0 +1,92 @@
+"""Asking an admin port, and being told off by whoever listens there instead."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+
+import click
+import pytest
+
+from nodeagent.cli.admin_client import AdminClient, NoAnswerError, decode
+from nodeagent.cli.explain_documents import EXPLANATION
+from tests.nodeagent.cli.processes import backend
+
+pytestmark = pytest.mark.e2e
+
+
+@contextmanager
+def says_once(reply: bytes) -> Iterator[int]:
+    """A port that sends these bytes to one connection, whatever it is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            stream, _ = listener.accept()
+            with stream:
+                stream.recv(65536)
+                stream.sendall(reply)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            thread.join()
+
+
+def test_the_question_arrives_whole_whatever_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+
+    def echo(request: BaseHTTPRequestHandler) -> tuple[int, str]:
+        return 200, request.path
+
+    with backend(echo) as port:
+        answer = AdminClient(f"http://127.0.0.1:{port}/").get("/explain.json", {"path": "/a b", "dtab": "/x=>/y;"})
+
+    assert answer == b"/explain.json?path=%2Fa+b&dtab=%2Fx%3D%3E%2Fy%3B"
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "error", "says"),
+    [
+        pytest.param(400, '{"error": "path: bad"}', click.UsageError, "path: bad", id="a bad question"),
+        pytest.param(404, '{"error": "no router"}', click.UsageError, "no router", id="nothing of that name"),
+        pytest.param(503, '{"error": "not yet"}', NoAnswerError, "not yet", id="no answer in time"),
+        pytest.param(
+            404, "<html>", NoAnswerError, "answered 404; is that an agent's admin port?", id="some web server"
+        ),
+        pytest.param(500, "[" * 100_000, NoAnswerError, "answered 500; is that", id="a hostile one"),
+    ],
+)
+def test_an_error_is_told_in_its_own_words(status: int, text: str, error: type[Exception], says: str) -> None:
+    with backend(lambda _: (status, text)) as port, pytest.raises(error) as raised:
+        AdminClient(f"http://127.0.0.1:{port}").get("/explain.json", {})
+
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(b"", id="closes"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", id="another protocol"),
+    ],
+)
+def test_whoever_does_not_speak_http_is_no_agent(reply: bytes) -> None:
+    with says_once(reply) as port, pytest.raises(NoAnswerError, match="no agent answers at"):
+        AdminClient(f"http://127.0.0.1:{port}").get("/explain.json", {})
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9990", "https://127.0.0.1:9990", "http://", "http://h:port", "http://[::1"])
+def test_the_url_has_to_be_one(url: str) -> None:
+    with pytest.raises(click.UsageError, match="--admin "):
+        AdminClient(url)
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"\xff", b'{"name": "/svc/we', b"[" * 100_000])
+def test_an_answer_of_another_shape_is_not_an_agents(answer: bytes) -> None:
+    with pytest.raises(NoAnswerError, match="not the answer of an agent's admin port"):
+        decode(answer, EXPLANATION)

@@ -1,0 +1,170 @@
+"""How a name resolves: from a configuration, and asked of a running agent."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from nodeagent.cli.explain import base_dtab
+from nodeagent.cli.explain_documents import Configuration, RouterDtab, TextValue
+from tests.nodeagent.cli.conftest import Cli
+from tests.nodeagent.cli.processes import backend, fetch, ports, started
+
+CONFIG = """
+admin: {{port: 0}}
+namers: [{{kind: io.l5d.fs, rootDir: "{disco}"}}]
+routers:
+- protocol: http
+  label: outgoing
+  dtab: {dtab}
+  servers: [{{port: 0}}]
+- protocol: http
+  label: other
+  dtab: /svc => /$/inet/127.0.0.1/8089
+  servers: [{{port: 0}}]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """A configuration whose discovery knows the service "web"."""
+    disco = tmp_path / "disco"
+    disco.mkdir()
+    (disco / "web").write_text("127.0.0.1 8081\n")
+    path = tmp_path / "agent.yaml"
+    path.write_text(CONFIG.format(disco=disco, dtab="/svc => /#/io.l5d.fs"))
+    return str(path)
+
+
+def test_json_is_the_object_of_the_contract(cli: Cli, config: str) -> None:
+    done = cli("explain", "--config", config, "--json", "/svc/web/a")
+
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out) == {
+        "name": "/svc/web/a",
+        "outcome": "bound",
+        "bound": [
+            {
+                "id": "/#/io.l5d.fs/web",
+                "residual": "/a",
+                "weight": 1.0,
+                "addr": "bound",
+                "endpoints": ["127.0.0.1:8081"],
+            }
+        ],
+        "error": None,
+        "steps": [{"path": "/svc/web/a", "dentry": "/svc => /#/io.l5d.fs", "to": "/#/io.l5d.fs/web/a"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "heading"),
+    [
+        pytest.param(["/svc/web"], 0, "/svc/web: bound", id="bound"),
+        pytest.param(["http://WEB/path?x=1"], 0, "/svc/web: bound", id="a URL"),
+        pytest.param(["/svc/none"], 1, "/svc/none: neg: nothing is known by this name", id="neg"),
+        pytest.param(["/svc/web", "--dtab", "/svc/web => !"], 1, "/svc/web: fail: the dtab refuses", id="fail"),
+        pytest.param(["/svc/web", "--dtab", "/svc/web => $"], 1, "/svc/web: empty: ", id="empty"),
+        pytest.param(["/a", "--dtab", "/a => /b; /b => /a"], 1, "/a: error: /a: rewritten 100 times", id="a circle"),
+        pytest.param(["/svc/x", "--router", "other"], 0, "/svc/x: bound", id="another router"),
+    ],
+)
+def test_the_exit_code_says_whether_the_name_is_bound(
+    cli: Cli, config: str, arguments: list[str], code: int, heading: str
+) -> None:
+    done = cli("explain", "--config", config, *arguments)
+
+    assert done.code == code
+    assert done.out.startswith(heading)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(["/svc//web"], "/svc//web: line 1, column 6: ", id="no path"),
+        pytest.param(["web"], "expected a name such as /svc/web, or a URL such as http://web/", id="a bare word"),
+        pytest.param(["ftp://web/"], "use http or https", id="another scheme"),
+        pytest.param(["/svc/web", "--dtab", "/svc"], "--dtab: line 1, column 5: expected '=>'", id="no dtab"),
+        pytest.param(
+            ["/svc/web", "--router", "x"], "there is no such router; there is outgoing, other", id="no router"
+        ),
+        pytest.param(["/svc/web", "--admin", "http://[::1]:1"], "--config and --admin exclude each other", id="both"),
+    ],
+)
+def test_what_does_not_parse_is_wrong_usage(cli: Cli, config: str, arguments: list[str], says: str) -> None:
+    done = cli("explain", "--config", config, *arguments)
+
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_people_get_a_tree(cli: Cli, config: str) -> None:
+    done = cli("explain", "--config", config, "/svc/web", "--dtab", "/svc/web => /svc/next | /svc/web-v1")
+
+    assert done.out.splitlines() == [
+        "/svc/web: bound",
+        "/svc/web",
+        "├─ /svc/next                /svc/web => /svc/next | /svc/web-v1   left",
+        "│  └─ /#/io.l5d.fs/next     /svc => /#/io.l5d.fs                  nothing by that name",
+        "├─ /svc/web-v1              /svc/web => /svc/next | /svc/web-v1   left",
+        "│  └─ /#/io.l5d.fs/web-v1   /svc => /#/io.l5d.fs                  nothing by that name",
+        "└─ /#/io.l5d.fs/web         /svc => /#/io.l5d.fs                  taken, bound",
+        "      127.0.0.1:8081",
+    ]
+
+
+def test_nobody_answers(cli: Cli) -> None:
+    done = cli("explain", "--admin", "http://127.0.0.1:1", "/svc/web")
+
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "nodeagent: no agent answers at http://127.0.0.1:1 (Connection refused): "
+        "start one with 'nodeagent run CONFIG', or say where it is with --admin URL\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "dtab"),
+    [
+        pytest.param(None, "/a => /b", id="the first one"),
+        pytest.param("two", "/c => /d", id="by label"),
+        pytest.param("three", "", id="none of that label"),
+    ],
+)
+def test_the_dtab_of_a_router_is_in_the_effective_configuration(label: str | None, dtab: str) -> None:
+    routers = [("one", "/a => /b"), ("two", "/c => /d")]
+    config = Configuration(tuple(RouterDtab(TextValue(name), TextValue(text)) for name, text in routers))
+
+    assert base_dtab(config, label) == dtab
+
+
+@pytest.mark.e2e
+def test_a_running_agent_tells_what_it_knows_of_its_endpoints(cli: Cli, tmp_path: Path) -> None:
+    with backend(lambda _: (200, "ok")) as port:
+        (tmp_path / "web").write_text(f"127.0.0.1 {port}\n")
+        with started("run", "-", stdin=CONFIG.format(disco=tmp_path, dtab="/svc => /#/io.l5d.fs")) as agent:
+            found = ports(agent, 3)
+            admin = ("--admin", f"http://127.0.0.1:{found['admin']}")
+            fetch(found["router outgoing"], "web")
+
+            for_people = cli("explain", *admin, "http://web/").out
+            for_machines = json.loads(cli("explain", *admin, "--json", "/svc/web").out)
+            overridden = cli("explain", *admin, "/svc/new", "--dtab", "/svc/new => /svc/web").out
+            unbound = cli("explain", *admin, "/svc/none")
+            wrong = [cli("explain", *admin, *question) for question in (["/svc//x"], ["/svc/web", "--router", "x"])]
+            agent.signal(signal.SIGTERM)
+            agent.end()
+
+    assert f"127.0.0.1:{port}   alive, 0 in flight, load 0.0" in for_people
+    assert for_machines["bound"][0]["endpoints"] == [f"127.0.0.1:{port}"]
+    assert "└─ /#/io.l5d.fs/web" in overridden
+    assert "/svc/new => /svc/web" in overridden
+    assert (unbound.code, unbound.out.splitlines()[0]) == (
+        1,
+        "/svc/none: neg: nothing is known by this name; a request gets 502",
+    )
+    assert [(done.code, done.out, done.err.count("\n")) for done in wrong] == [(2, "", 1), (2, "", 1)]
