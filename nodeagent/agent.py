@@ -67,6 +67,7 @@ class Agent:
         self.naming = Naming(config.namers, self._rng)
         self.stats = Registry()
         self._own = OwnPorts()
+        self.stats.originators.update(router.label for router in config.routers if router.originator)
         self.routers = tuple(RunningRouter(router, self._router(router)) for router in config.routers)
         self.started_at: float | None = None
         self._unready: str | None = "starting"

@@ -56,16 +56,17 @@ class _Pages:
 
     def __init__(self, agent: AgentView) -> None:
         self._agent = agent
-        self._exposition = Exposition(agent.stats, __version__)
+        own = Exposition(agent.stats, __version__)
+        configured = {each.path: Exposition(agent.stats, __version__, each.prefix) for each in agent.config.telemetry}
+        self._expositions = {"/metrics": own, "/admin/metrics/prometheus": own} | configured
 
     def routes(self) -> list[Route]:
-        metrics = {"/metrics", "/admin/metrics/prometheus", *(each.path for each in self._agent.config.telemetry)}
         return [
             Route("/", self.index),
             Route("/admin/ping", self.ping),
             Route("/live", self.ping),
             Route("/ready", self.ready),
-            *(Route(path, self.metrics) for path in sorted(metrics)),
+            *(Route(path, self.metrics) for path in sorted(self._expositions)),
             Route("/admin/metrics.json", self.metrics_json),
             Route("/delegator.json", self.delegator, methods=["GET", "POST"]),
             Route("/explain.json", self.explain),
@@ -87,7 +88,7 @@ class _Pages:
         return PlainTextResponse("ready\n") if waiting is None else PlainTextResponse(f"{waiting}\n", 503)
 
     async def metrics(self, request: Request) -> Response:
-        body, content_type = self._exposition.render(request.headers.get("accept", ""))
+        body, content_type = self._expositions[request.url.path].render(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": content_type})
 
     async def metrics_json(self, request: Request) -> Response:

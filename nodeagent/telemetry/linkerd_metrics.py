@@ -93,6 +93,8 @@ def _all(registry: Registry) -> Iterator[_Metric]:
         yield from _service(service)
     for client in registry.clients.series():
         yield from _client(client)
+    for router in sorted(registry.originators):
+        yield _gauge(("rt", router), "originator", 1)
     for namer in registry.namers():
         scope = ("namer", _stripped(namer.prefix))
         yield _counter(scope, "updates", namer.updates)

@@ -30,9 +30,10 @@ Row = tuple[Sequence[str], float]
 class Exposition:
     """The registry as a page. Nothing of it is global: two agents in one process do not meet."""
 
-    def __init__(self, registry: Registry, version: str) -> None:
+    def __init__(self, registry: Registry, version: str, prefix: str = "") -> None:
+        """`prefix` stands before the name of each metric of the agent (linkerd's key)."""
         self._collectors = CollectorRegistry(auto_describe=False)
-        self._collectors.register(_AgentCollector(registry, version))
+        self._collectors.register(_AgentCollector(registry, version, prefix))
         ProcessCollector(registry=self._collectors)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
@@ -67,11 +68,19 @@ def _weight(parameters: Iterable[str]) -> float:
 
 
 class _AgentCollector(Collector):
-    def __init__(self, registry: Registry, version: str) -> None:
+    def __init__(self, registry: Registry, version: str, prefix: str) -> None:
         self._registry = registry
         self._version = version
+        self._prefix = prefix
 
     def collect(self) -> Iterator[Metric]:
+        for metric in self._metrics():
+            if self._prefix:
+                metric.name = self._prefix + metric.name
+                metric.samples = [sample._replace(name=self._prefix + sample.name) for sample in metric.samples]
+            yield metric
+
+    def _metrics(self) -> Iterator[Metric]:
         registry = self._registry
         yield _gauge("build_info", "Version of the running agent; always 1.", ("version",), [((self._version,), 1)])
         yield from _servers(registry)

@@ -186,11 +186,13 @@ class Registry:
     before they have earned it. At their defaults a flood of names leaves under 1,000 series.
     """
 
-    __slots__ = ("_errors", "_namers", "_servers", "clients", "services")
+    __slots__ = ("_errors", "_namers", "_servers", "clients", "originators", "services")
 
     def __init__(self, *, limit: int = 1000, eager: int = 16) -> None:
         self.services: Family[ServiceStats, float] = Family(ServiceStats, limit=limit, eager=eager)
         self.clients: Family[ClientStats, BalancerReading] = Family(ClientStats, limit=limit, eager=eager)
+        self.originators: set[str] = set()
+        """Routers that are the first agent on the way of their requests (linkerd's key)."""
         self._servers: dict[tuple[str, str, int], ServerStats] = {}
         self._namers: dict[str, NamerStats] = {}
         self._errors: dict[str, Counter[str]] = {}

@@ -145,3 +145,10 @@ def test_an_agent_that_has_seen_nothing_shows_an_empty_object() -> None:
 def test_both_forms_are_json(registry: Registry) -> None:
     assert json.loads(json.dumps(flat(registry))) == flat(registry)
     assert json.loads(json.dumps(tree(registry))) == tree(registry)
+
+
+def test_the_first_agent_on_the_way_is_marked() -> None:
+    registry = Registry()
+    registry.originators.add("out")
+
+    assert flat(registry)["rt/out/originator"] == 1

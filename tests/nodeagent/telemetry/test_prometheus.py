@@ -120,6 +120,14 @@ def test_two_pages_of_one_registry_do_not_meet(registry: Registry) -> None:
     assert Exposition(registry, "1").render()[1] == Exposition(registry, "2").render()[1]
 
 
+def test_a_prefix_stands_before_the_agents_own_names(registry: Registry) -> None:
+    page = Exposition(registry, "1.2.3", "l5d_").render()[0].decode()
+
+    assert "\nl5d_nodeagent_service_requests_total{" in page
+    assert "\n# TYPE l5d_nodeagent_service_requests_total counter" in page
+    assert "\nnodeagent_" not in page
+
+
 def test_a_scrape_of_nothing_is_a_valid_page() -> None:
     assert scrape(Registry())["nodeagent_build_info"] == {(("version", "1.2.3"),): 1}
 
