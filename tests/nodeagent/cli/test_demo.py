@@ -14,7 +14,7 @@ from nodeagent.cli.demo import CONFIGURATION
 from tests.nodeagent.cli.processes import Process, fetch, started
 
 ANY_PORTS = ("--port", "0", "--admin-port", "0")
-SUMMARY = r"(\d+) requests: (\d+) succeeded, 0 failed, 0 lost; the agent tried again \d+ times"
+SUMMARY = r"(\d+) requests: (\d+) succeeded, 0 failed, 0 lost; retries: \d+"
 
 
 def introduction(process: Process) -> list[str]:

@@ -49,4 +49,4 @@ def test_all_that_can_be_saved_is_saved(tmp_path: Path) -> None:
 def test_the_summary_is_what_the_callers_saw() -> None:
     summary = Summary(Tally(answered=10, failed=2, lost=1), 3)
 
-    assert str(summary) == "11 requests: 8 succeeded, 2 failed, 1 lost; the agent tried again 3 times"
+    assert str(summary) == "11 requests: 8 succeeded, 2 failed, 1 lost; retries: 3"

@@ -87,7 +87,7 @@ ROW = ServiceRow(
 
 def test_a_line() -> None:
     assert line(3, [ROW, ROW]) == (
-        "   3 s | users 72/s 100.0% p50 4 ms p99 12 ms 2 retries | users 72/s 100.0% p50 4 ms p99 12 ms 2 retries"
+        "   3 s | users 72/s 100.0% p50 4 ms p99 12 ms retries 2 | users 72/s 100.0% p50 4 ms p99 12 ms retries 2"
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from nodeagent.cli.explain import base_dtab
-from nodeagent.cli.explain_documents import Configuration, RouterDtab, TextValue
+from nodeagent.cli.explain_documents import Configuration, Interpreter, RouterNames, TextValue
 from tests.nodeagent.cli.conftest import Cli
 from tests.nodeagent.cli.processes import backend, fetch, ports, started
 
@@ -24,6 +25,14 @@ routers:
 - protocol: http
   label: other
   dtab: /svc => /$/inet/127.0.0.1/8089
+  servers: [{{port: 0}}]
+"""
+
+WITH_DTAB_FILE = """
+routers:
+- protocol: http
+  interpreter: {{kind: io.l5d.fs, dtabFile: "{table}"}}
+  bindingTimeoutMs: 3000
   servers: [{{port: 0}}]
 """
 
@@ -117,6 +126,23 @@ def test_people_get_a_tree(cli: Cli, config: str) -> None:
     ]
 
 
+@pytest.mark.e2e
+def test_a_tree_that_cannot_be_had_leaves_the_steps(cli: Cli) -> None:
+    step = {"path": "/svc/web", "dentry": "/svc => /#/io.l5d.fs", "to": "/#/io.l5d.fs/web"}
+    known = {"name": "/svc/web", "outcome": "neg", "bound": [], "error": None, "steps": [step]}
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, str]:
+        if request.path.startswith("/explain.json"):
+            return 200, json.dumps(known)
+        return 400, '{"error": "its delegation tree is too large to show"}'
+
+    with backend(answer) as port:
+        done = cli("explain", "--admin", f"http://127.0.0.1:{port}", "/svc/web")
+
+    assert (done.code, done.err) == (1, "")
+    assert done.out.splitlines()[1:] == ["/svc/web   /svc => /#/io.l5d.fs   /#/io.l5d.fs/web"]
+
+
 def test_nobody_answers(cli: Cli) -> None:
     done = cli("explain", "--admin", "http://127.0.0.1:1", "/svc/web")
 
@@ -132,12 +158,17 @@ def test_nobody_answers(cli: Cli) -> None:
     [
         pytest.param(None, "/a => /b", id="the first one"),
         pytest.param("two", "/c => /d", id="by label"),
-        pytest.param("three", "", id="none of that label"),
+        pytest.param("three", None, id="its table is in a file, too"),
+        pytest.param("four", None, id="none of that label"),
     ],
 )
-def test_the_dtab_of_a_router_is_in_the_effective_configuration(label: str | None, dtab: str) -> None:
-    routers = [("one", "/a => /b"), ("two", "/c => /d")]
-    config = Configuration(tuple(RouterDtab(TextValue(name), TextValue(text)) for name, text in routers))
+def test_the_dtab_of_a_router_is_in_the_effective_configuration(label: str | None, dtab: str | None) -> None:
+    routers = [("one", "/a => /b", "default"), ("two", "/c => /d", "default"), ("three", "", "io.l5d.fs")]
+    config = Configuration(
+        tuple(
+            RouterNames(TextValue(name), TextValue(text), Interpreter(TextValue(kind))) for name, text, kind in routers
+        )
+    )
 
     assert base_dtab(config, label) == dtab
 
@@ -168,3 +199,25 @@ def test_a_running_agent_tells_what_it_knows_of_its_endpoints(cli: Cli, tmp_path
         "/svc/none: neg: nothing is known by this name; a request gets 502",
     )
     assert [(done.code, done.out, done.err.count("\n")) for done in wrong] == [(2, "", 1), (2, "", 1)]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("table", "code", "out", "err"),
+    [
+        pytest.param("/svc => /$/inet/127.0.0.1/8081", 0, "/svc/web: bound\n", "", id="good"),
+        pytest.param("/svc =>", 1, "", "nodeagent: {table}:1:8: expected a path", id="bad"),
+        pytest.param(None, 1, "", "nodeagent: {table}: No such file or directory\n", id="missing"),
+    ],
+)
+def test_the_table_may_be_in_a_file(tmp_path: Path, table: str | None, code: int, out: str, err: str) -> None:
+    path = tmp_path / "dtab"
+    if table is not None:
+        path.write_text(table)
+    with started("explain", "--config", "-", "/svc/web", stdin=WITH_DTAB_FILE.format(table=path)) as process:
+        done = process.end()
+
+    assert done[0] == code
+    assert done[1].startswith(out)
+    assert done[2].startswith(err.format(table=path))
+    assert done[2].count("\n") == (1 if err else 0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
 from nodeagent.cli.main import COMMANDS, commands, main
 from tests.nodeagent.cli.conftest import Cli
-
-ONE_LINE = r"nodeagent: [^\n]+\n"
+from tests.nodeagent.cli.processes import NODEAGENT, PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,32 @@ def test_the_commands_are_those_of_this_process_unless_given(
 
     assert main() == 0
     assert capsys.readouterr().out.startswith("nodeagent ")
+
+
+@pytest.mark.e2e
+def test_a_terminal_of_another_encoding_is_no_reason_to_fail() -> None:
+    done = subprocess.run(
+        [*NODEAGENT, "explain", "--config", "-", "/svc/web"],
+        input=b"routers: [{protocol: http, dtab: /svc => /a; /a => ~, servers: [{port: 4140}]}]",
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"\\u2514\\u2500 /a/web" in done.stdout
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        pytest.param('"$@" version | true', b"", id="a reader that goes away"),
+        pytest.param('"$@" version >/dev/full', b"nodeagent: [Errno 28] No space left on device\n", id="a full disk"),
+    ],
+)
+def test_output_that_nobody_takes_is_no_traceback(script: str, says: bytes) -> None:
+    done = subprocess.run(["sh", "-c", script, "sh", *NODEAGENT], capture_output=True, timeout=PATIENCE, check=False)
+
+    assert (done.stdout, done.stderr) == (b"", says)

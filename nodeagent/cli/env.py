@@ -1,0 +1,65 @@
+"""`nodeagent env`: the variables that make a program on this host send its calls through the agent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from ipaddress import ip_address
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import click
+
+from nodeagent.cli.config import read_config
+
+if TYPE_CHECKING:
+    from conf import AgentConfig
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 4140
+NOT_PROXIED = "localhost,127.0.0.1,::1"
+
+
+@click.command()
+@click.option(
+    "--shell", type=click.Choice(["sh", "fish", "json"]), default="sh", show_default=True, help="How to write them."
+)
+@click.option("--config", metavar="CONFIG", help="Take the address from this configuration's first listener.")
+def command(shell: str, config: str | None) -> int:
+    """Print the proxy variables for a program on this host.
+
+    \b
+    sh, bash, zsh:  eval "$(nodeagent env)"
+    fish:           nodeagent env --shell fish | source
+    """
+    host, port = (DEFAULT_HOST, DEFAULT_PORT) if config is None else first_listener(read_config(config), config)
+    click.echo(render(variables(host, port), shell))
+    return 0
+
+
+def first_listener(config: AgentConfig, origin: str) -> tuple[str, int]:
+    """Where the first server of the first router listens. Raises ClickException when that is not fixed."""
+    server = config.routers[0].servers[0]
+    if server.port == 0:
+        raise click.ClickException(f"{origin}: the first listener takes any free port; give it a port to find it by")
+    return server.ip, server.port
+
+
+def variables(host: str, port: int) -> dict[str, str]:
+    """The variables by name, for an agent that listens on `host`; an unspecified address is reached by loopback."""
+    address = ip_address(host)
+    if address.is_unspecified:
+        address = ip_address("127.0.0.1" if address.version == 4 else "::1")
+    url = f"http://{address}:{port}" if address.version == 4 else f"http://[{address}]:{port}"
+    lower = {"http_proxy": url, "https_proxy": url, "no_proxy": NOT_PROXIED}
+    return {**lower, **{name.upper(): value for name, value in lower.items()}}
+
+
+def render(values: Mapping[str, str], shell: str) -> str:
+    """The variables in the language of `shell`."""
+    match shell:
+        case "json":
+            return json.dumps(values, indent=2)
+        case "fish":
+            return "\n".join(f"set -gx {name} {quote(value)};" for name, value in values.items())
+        case _:
+            return "\n".join(f"export {name}={quote(value)}" for name, value in values.items())

@@ -1,0 +1,168 @@
+"""`nodeagent explain`: how a name resolves, asked of a running agent or worked out from a configuration."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from nodeagent.cli.admin_client import AdminClient, decode
+from nodeagent.cli.config import read_config
+from nodeagent.cli.explain_documents import CONFIGURATION, DELEGATION, EXPLANATION, Configuration
+from nodeagent.cli.explain_text import render
+from nodeagent.cli.tasks import run_tasks
+
+if TYPE_CHECKING:
+    from conf import AgentConfig
+    from conf.router import HttpRouter
+    from namer.dtab import Dtab
+    from namer.path import Path
+    from nodeagent.naming import Naming
+
+DEFAULT_ADMIN = "http://127.0.0.1:9990"
+
+TREE_SECONDS = 2.0
+"""How long the branches that are not taken may take to be known; linkerd's delegator waits as long."""
+
+
+@click.command()
+@click.option("--config", metavar="CONFIG", help="Work it out from this configuration, without a running agent.")
+@click.option("--admin", metavar="URL", help=f"Ask the agent with this admin port.  [default: {DEFAULT_ADMIN}]")
+@click.option("--router", metavar="LABEL", help="The router that names it; the first one if not given.")
+@click.option("--dtab", metavar="DTAB", default="", help="Dentries to try before the router's, as in l5d-dtab.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.argument("name")
+def command(config: str | None, admin: str | None, router: str | None, dtab: str, as_json: bool, name: str) -> int:
+    """Show how NAME resolves: a name such as /svc/users, or a URL such as http://users/.
+
+    The exit code is 0 when the name is bound, 1 when it is not, 2 when it does not parse.
+    """
+    if config is not None and admin is not None:
+        raise click.UsageError("--config and --admin exclude each other: name the file or the running agent")
+    if not name.startswith("/") and "://" not in name:
+        raise click.UsageError(f"{name}: expected a name such as /svc/{name}, or a URL such as http://{name}/")
+    if config is None:
+        answer, tree = ask(AdminClient(admin or DEFAULT_ADMIN), name, dtab, router, with_tree=not as_json)
+    else:
+        answer, tree = work_out(read_config(config), name, dtab, router)
+    explanation = decode(answer, EXPLANATION)
+    if as_json:
+        click.echo(json.dumps(json.loads(answer), indent=2))
+    else:
+        click.echo(render(explanation, None if tree is None else decode(tree, DELEGATION)))
+    return 0 if explanation.outcome == "bound" else 1
+
+
+def ask(
+    client: AdminClient, name: str, dtab: str, router: str | None, *, with_tree: bool
+) -> tuple[bytes, bytes | None]:
+    """Return a running agent's explanation, and its delegation tree if that is wanted and can be had, in JSON."""
+    answer = client.get("/explain.json", {"path": name, "dtab": dtab} | ({"router": router} if router else {}))
+    if not with_tree:
+        return answer, None
+    query = {"path": decode(answer, EXPLANATION).name} | ({"namespace": router} if router else {})
+    try:
+        if dtab:  # the delegator wants the whole table
+            base = base_dtab(decode(client.get("/config.json", {}), CONFIGURATION), router)
+            if base is None:
+                return answer, None
+            query["dtab"] = " ; ".join(filter(None, (base, dtab)))
+        return answer, client.get("/delegator.json", query)
+    except click.ClickException:  # the whole tree may be too large, or slow to know by a branch that nobody takes
+        return answer, None
+
+
+def base_dtab(config: Configuration, label: str | None) -> str | None:
+    """Return the dtab of a router, that of the first one for no label; None when it is not all in the configuration."""
+    for router in config.routers:
+        if label in (None, router.label.value):
+            return router.dtab.value if router.interpreter.kind.value == "default" else None
+    return None
+
+
+def work_out(config: AgentConfig, name: str, dtab: str, router: str | None) -> tuple[bytes, bytes]:
+    """Return the explanation and the delegation tree that an agent with `config` would give, in JSON.
+
+    Raises UsageError when the name or the dtab does not parse.
+    """
+    from namer.dtab import Dtab
+    from namer.grammar import NameSyntaxError
+    from nodeagent.explain import name_of
+    from nodeagent.telemetry import log
+
+    log.configure("critical")  # what goes wrong with a source stands in the explanation
+    chosen = choose_router(config, router)
+    try:
+        path = name_of(name, chosen.dst_prefix)
+    except NameSyntaxError as error:
+        raise click.UsageError(f"{name}: {error}") from None
+    try:
+        local = Dtab.parse(dtab)
+    except NameSyntaxError as error:
+        raise click.UsageError(f"--dtab: {error}") from None
+    answer, tree = run_tasks(_resolve, config, chosen, path, local)
+    return json.dumps(answer).encode(), json.dumps(tree).encode()
+
+
+def choose_router(config: AgentConfig, label: str | None) -> HttpRouter:
+    """Return the router with that label, the first one for None. Raises UsageError."""
+    for router in config.routers:
+        if label in (None, router.label):
+            return router
+    known = ", ".join(router.label for router in config.routers)
+    raise click.UsageError(f"--router {label}: there is no such router; there is {known}")
+
+
+async def _resolve(
+    config: AgentConfig, router: HttpRouter, path: Path, local: Dtab
+) -> tuple[dict[str, object], dict[str, object]]:
+    from random import Random
+
+    import trio
+
+    from namer.delegation import delegate
+    from nodeagent.explain import explain, known_within
+    from nodeagent.naming import Naming
+
+    seconds = router.binding_timeout_ms / 1000
+    naming = Naming(config.namers, Random())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(naming.run)
+        if sys.stderr.isatty():
+            nursery.start_soon(_ask_for_patience, seconds)
+        dtab = await _table(naming, router, seconds) + local
+        explanation = await explain(naming.namers, dtab, path, timeout=seconds)
+        # The tree has branches that no request would wait for; neither does whoever asks.
+        delegation = await known_within(TREE_SECONDS, lambda: delegate(path, dtab, naming.namers))
+        nursery.cancel_scope.cancel()
+    return explanation.to_json(), delegation.tree.to_json()
+
+
+async def _table(naming: Naming, router: HttpRouter, seconds: float) -> Dtab:
+    """Return the table of a router, which may have to be read. Raises ClickException when that fails."""
+    import trio
+
+    from namer.dtab import Dtab
+    from namer.namer import Failure, Pending
+    from namer.settle import subscribed
+
+    cell = naming.dtab(router)
+    with subscribed((cell,), lambda: None), trio.move_on_after(seconds):
+        while isinstance(cell.value, Pending):
+            await cell.wait_changed(cell.version)
+    match cell.value:
+        case Dtab() as dtab:
+            return dtab
+        case Failure(reason):
+            raise click.ClickException(reason)
+        case Pending():
+            raise click.ClickException(f"router {router.label}: its dtab was not there within {seconds:g} s")
+
+
+async def _ask_for_patience(seconds: float) -> None:
+    import trio
+
+    await trio.sleep(1)
+    click.echo(f"waiting for discovery, at most {seconds:g} s ...", err=True)

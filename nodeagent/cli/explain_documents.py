@@ -1,0 +1,171 @@
+"""The documents that explain a name, as the admin pages give them: typed, and with no more than is used here. Pure."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class NodeState(msgspec.Struct, frozen=True):
+    """What a running agent knows of an endpoint; `load` is in the unit of its balancer."""
+
+    endpoint: str
+    health: str
+    load: float
+    pending: int
+    ejections: int
+
+
+class BoundLeaf(msgspec.Struct, frozen=True, kw_only=True):
+    """A concrete name that traffic may go to, with its share of it; `addr` is bound, neg, pending or failed."""
+
+    id: str
+    residual: str
+    weight: float
+    addr: str
+    endpoints: tuple[str, ...]
+    error: str | None = None
+    state: tuple[NodeState, ...] = ()
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One rewrite."""
+
+    path: str
+    dentry: str
+    to: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What a name is bound to; `outcome` is bound, neg, empty, fail or error."""
+
+    name: str
+    outcome: str
+    bound: tuple[BoundLeaf, ...]
+    error: str | None
+    steps: tuple[Step, ...]
+
+
+class Dentry(msgspec.Struct, frozen=True):
+    """The rule that led to a node."""
+
+    prefix: str
+    dst: str
+
+
+class _Node(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    path: str
+    dentry: Dentry | None = None
+
+
+class Delegate(_Node, frozen=True, kw_only=True, tag="delegate"):
+    """A name that is rewritten to one other."""
+
+    delegate: Node
+
+
+class Alternatives(_Node, frozen=True, kw_only=True, tag="alt"):
+    """A name with alternatives, best first."""
+
+    alt: tuple[Node, ...]
+
+
+class Branch(msgspec.Struct, frozen=True):
+    """A part of a union."""
+
+    weight: float
+    tree: Node
+
+
+class Union(_Node, frozen=True, kw_only=True, tag="union"):
+    """A name that is split by weight."""
+
+    union: tuple[Branch, ...]
+
+
+class LeafName(msgspec.Struct, frozen=True):
+    """What a leaf is bound to; `path` is the residual."""
+
+    id: str
+    path: str
+
+
+class Leaf(_Node, frozen=True, kw_only=True, tag="leaf"):
+    """A name that is bound."""
+
+    bound: LeafName
+
+
+class Neg(_Node, frozen=True, kw_only=True, tag="neg"):
+    """A name that nothing knows."""
+
+
+class Fail(_Node, frozen=True, kw_only=True, tag="fail"):
+    """A name that must not be served."""
+
+
+class Empty(_Node, frozen=True, kw_only=True, tag="empty"):
+    """A name that nobody serves."""
+
+
+class Failed(_Node, frozen=True, kw_only=True, tag="exception"):
+    """A name that could not be followed."""
+
+    message: str
+
+
+Node: TypeAlias = Delegate | Alternatives | Union | Leaf | Neg | Fail | Empty | Failed
+
+
+class TextValue(msgspec.Struct, frozen=True):
+    """A text of the effective configuration."""
+
+    value: str
+
+
+class Interpreter(msgspec.Struct, frozen=True):
+    """Where a router's table comes from; only the kind "default" means its own dtab alone."""
+
+    kind: TextValue
+
+
+class RouterNames(msgspec.Struct, frozen=True):
+    """What a router's configuration says of names."""
+
+    label: TextValue
+    dtab: TextValue
+    interpreter: Interpreter
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """The effective configuration, as `/config.json` has it."""
+
+    routers: tuple[RouterNames, ...]
+
+
+EXPLANATION = msgspec.json.Decoder(Explanation)
+DELEGATION: msgspec.json.Decoder[Node] = msgspec.json.Decoder(Node)
+CONFIGURATION = msgspec.json.Decoder(Configuration)
+
+
+def state_of(node: Node) -> str:
+    """What a node comes to when a request is bound: bound, neg, empty, fail or error."""
+    match node:
+        case Delegate():
+            return state_of(node.delegate)
+        case Alternatives():
+            return next((state for state in map(state_of, node.alt) if state != "neg"), "neg")
+        case Union():
+            states = [state_of(branch.tree) for branch in node.union]
+            return next((state for state in ("bound", "empty", "error") if state in states), "neg")
+        case Leaf():
+            return "bound"
+        case Neg():
+            return "neg"
+        case Fail():
+            return "fail"
+        case Empty():
+            return "empty"
+        case Failed():
+            return "error"

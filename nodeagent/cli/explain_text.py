@@ -1,0 +1,196 @@
+"""An explanation for people: how a name was rewritten, as a tree, and where its traffic goes. Pure.
+
+    /svc/web: bound
+    /svc/web
+    ├─ /srv/web-next               /svc/web => /srv/web-next | /srv/web-v1   left
+    │  └─ /#/io.l5d.fs/web-next    /srv => /#/io.l5d.fs                      nothing by that name
+    └─ /srv/web-v1                 /svc/web => /srv/web-next | /srv/web-v1   taken
+       └─ /#/io.l5d.fs/web-v1      /srv => /#/io.l5d.fs                      bound
+             127.0.0.1:8081   alive, 0 in flight, load 0.004, 0 ejections
+
+Each line has a name, the rule that led to it, and what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from nodeagent.cli.explain_documents import (
+    Alternatives,
+    BoundLeaf,
+    Delegate,
+    Empty,
+    Explanation,
+    Fail,
+    Failed,
+    Leaf,
+    Neg,
+    Node,
+    NodeState,
+    Union,
+    state_of,
+)
+
+OUTCOMES = {
+    "bound": "bound",
+    "neg": "neg: nothing is known by this name; a request gets 502",
+    "empty": "empty: the name is bound to nobody; a request gets 502",
+    "fail": "fail: the dtab refuses this name; a request gets 502",
+    "error": "error",
+}
+ALTERNATIVES = {
+    "neg": "left",
+    "bound": "taken",
+    "empty": "taken",
+    "fail": "ends here",
+    "error": "ends here",
+}
+
+MAX_COLUMN = 50
+"""What is longer sticks out of its column, rather than to widen it for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: a name behind its branches, the rule that led to it, and what came of it; or a remark below one."""
+
+    name: str
+    rule: str = ""
+    verdict: str = ""
+    is_remark: bool = False
+
+
+def render(explanation: Explanation, delegation: Node | None) -> str:
+    """The whole answer, as lines; without a delegation, the steps that were tried and where they led."""
+    error = f": {explanation.error}" if explanation.error else ""
+    heading = f"{explanation.name}: {OUTCOMES.get(explanation.outcome, explanation.outcome)}{error}"
+    rows = _steps(explanation) if delegation is None else _Tree(explanation.bound).rows(delegation)
+    return "\n".join((heading, *_aligned(list(rows))))
+
+
+class _Tree:
+    """Draws a delegation; `leaves` are the names that traffic goes to."""
+
+    def __init__(self, leaves: Sequence[BoundLeaf]) -> None:
+        self._leaves = {(leaf.id, leaf.residual): leaf for leaf in leaves}
+
+    def rows(self, root: Node) -> Iterator[Row]:
+        """All lines."""
+        yield Row(root.path, verdict=self._end(root))
+        yield from self._below(root, "", tried=True)
+
+    def _below(self, node: Node, indent: str, *, tried: bool) -> Iterator[Row]:
+        if isinstance(node, Leaf) and tried:
+            yield from (_remark(indent, line) for line in self._traffic(node))
+        branches = list(_branches(node))
+        for number, (child, role) in enumerate(branches, start=1):
+            last = number == len(branches)
+            reached = tried and role != "not tried"
+            verdict = ", ".join(filter(None, (role, self._end(child)))) if reached else role * tried
+            yield Row(f"{indent}{'└─' if last else '├─'} {child.path}", _rule(child), verdict)
+            yield from self._below(child, indent + ("   " if last else "│  "), tried=reached)
+
+    def _traffic(self, node: Leaf) -> Iterator[str]:
+        """Where the traffic of a leaf goes; nowhere, when the branches around it left it out."""
+        leaf = self._leaf(node)
+        if leaf is None:
+            return
+        if leaf.id != node.path:
+            yield f"as {leaf.id}" + (f", with {leaf.residual} left over" if leaf.residual != "/" else "")
+        yield from _endpoints(leaf)
+
+    def _leaf(self, node: Leaf) -> BoundLeaf | None:
+        return self._leaves.get((node.bound.id, node.bound.path))
+
+    def _end(self, node: Node) -> str:
+        """What a node says that has nothing below it."""
+        match node:
+            case Leaf():
+                leaf = self._leaf(node)
+                return "bound" if leaf is None else _bound(leaf)
+            case Neg():
+                return "nothing by that name"
+            case Empty():
+                return "bound to nobody"
+            case Fail():
+                return "refused"
+            case Failed():
+                return f"error: {node.message}"
+            case Delegate() | Alternatives() | Union():
+                return ""
+
+
+def _steps(explanation: Explanation) -> Iterator[Row]:
+    for step in explanation.steps:
+        yield Row(step.path, step.dentry, step.to)
+    for leaf in explanation.bound:
+        yield Row(leaf.id, verdict=_bound(leaf))
+        yield from (_remark("", line) for line in _endpoints(leaf))
+
+
+def _branches(node: Node) -> Iterator[tuple[Node, str]]:
+    """What is below a node, each with its part in the decision."""
+    match node:
+        case Delegate():
+            yield node.delegate, ""
+        case Alternatives():
+            decided = False
+            for child in node.alt:
+                state = state_of(child)
+                yield child, "not tried" if decided else ALTERNATIVES[state]
+                decided = decided or state != "neg"
+        case Union():
+            for branch in node.union:
+                kept = state_of(branch.tree) in ("bound", "empty")
+                yield branch.tree, f"weight {branch.weight:g}" if kept else "left"
+        case _:
+            pass
+
+
+def _rule(node: Node) -> str:
+    return f"{node.dentry.prefix} => {node.dentry.dst}" if node.dentry else ""
+
+
+def _remark(indent: str, text: str) -> Row:
+    return Row(f"{indent}   {text}", is_remark=True)
+
+
+def _bound(leaf: BoundLeaf) -> str:
+    return "bound" if leaf.weight == 1 else f"bound, {leaf.weight:.4g} of the traffic"
+
+
+def _endpoints(leaf: BoundLeaf) -> Iterator[str]:
+    known = {state.endpoint: state for state in leaf.state}
+    yield from (_endpoint(endpoint, known.get(endpoint)) for endpoint in leaf.endpoints)
+    if not leaf.endpoints:
+        yield _no_endpoints(leaf)
+    elif leaf.error:
+        yield f"the last good answer; since then: {leaf.error}"
+
+
+def _endpoint(endpoint: str, state: NodeState | None) -> str:
+    if state is None:
+        return endpoint
+    return f"{endpoint}   {state.health}, {state.pending} in flight, load {state.load:.3g}, {state.ejections} ejections"
+
+
+def _no_endpoints(leaf: BoundLeaf) -> str:
+    reason = f": {leaf.error}" if leaf.error else ""
+    match leaf.addr:
+        case "pending":
+            return f"its addresses are not known yet{reason}"
+        case "failed":
+            return f"its addresses cannot be found{reason}"
+        case "neg":
+            return "no such host or service; a request gets 502"
+        case _:
+            return "no endpoints; a request gets 503"
+
+
+def _aligned(rows: Sequence[Row]) -> Iterator[str]:
+    names = min(MAX_COLUMN, max((len(row.name) for row in rows if not row.is_remark), default=0))
+    rules = min(MAX_COLUMN, max((len(row.rule) for row in rows), default=0))
+    for row in rows:
+        text = row.name if row.is_remark else f"{row.name:{names}}   {row.rule:{rules}}   {row.verdict}"
+        yield text.rstrip()
