@@ -71,7 +71,10 @@ class Agent:
         self.routers = tuple(RunningRouter(router, self._router(router)) for router in config.routers)
         self.started_at: float | None = None
         self._unready: str | None = "starting"
-        self._stop = trio.Event()
+        self.primed = trio.Event()
+        """Set once the configured names were tried: traffic is welcome."""
+        self.stopping = trio.Event()
+        """Set by `shutdown`."""
 
     async def run(
         self,
@@ -108,7 +111,7 @@ class Agent:
                 self.started_at = trio.current_time()
                 task_status.started(tuple(listening for listening, _ in sockets))
                 root.start_soon(self._prime)
-                await self._stop.wait()
+                await self.stopping.wait()
                 self._unready = "shutting down"
                 for running in self.routers:
                     for server in running.servers:
@@ -117,7 +120,7 @@ class Agent:
 
     def shutdown(self) -> None:
         """Begin the drain: `run` returns when what is under way is answered, or the grace time is over."""
-        self._stop.set()
+        self.stopping.set()
 
     def readiness(self) -> str | None:
         """Return None when traffic is welcome, else the reason why not."""
@@ -238,17 +241,26 @@ class Agent:
 
     async def _prime(self) -> None:
         """Try the names that the dtabs spell out, so that the first request to them finds them bound."""
-        for running in self.routers:
-            self._unready = f"reading the dtab of router {running.label}"
-            await running.router.bindings.wait_dtab()
-            for name in primed_names(running.router.bindings.dtab, running.config.dst_prefix):
-                self._unready = f"trying {name.show()} of router {running.label}"
-                try:
-                    await running.router.bindings.service(name, None)
-                except ProxyError as error:
-                    log.warning("a name of the dtab cannot be bound", router=running.label, error=error.message)
-        if not self._stop.is_set():
+        self._unready = "trying the names of the dtabs"
+        async with trio.open_nursery() as nursery:
+            for running in self.routers:
+                nursery.start_soon(self._prime_router, running)
+        if not self.stopping.is_set():
             self._unready = None
+            self.primed.set()
+
+    async def _prime_router(self, running: RunningRouter) -> None:
+        bindings = running.router.bindings
+        await bindings.wait_dtab()
+        async with trio.open_nursery() as nursery:
+            for name in primed_names(bindings.dtab, running.config.dst_prefix):
+                nursery.start_soon(self._try_name, running, name)
+
+    async def _try_name(self, running: RunningRouter, name: Path) -> None:
+        try:
+            await running.router.bindings.service(name, None)
+        except ProxyError as error:
+            log.warning("a name of the dtab cannot be bound", router=running.label, error=error.message)
 
 
 def primed_names(dtab: Dtab, prefix: Path) -> list[Path]:

@@ -58,25 +58,30 @@ async def serve(config: AgentConfig, manager: ServiceManager, inherited: Sequenc
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as root:
             root.start_soon(manager.watchdog)
-            root.start_soon(_obey, signals, agent, manager, root.cancel_scope)
+            root.start_soon(_obey, signals, agent, root.cancel_scope)
             async with trio.open_nursery() as running:
                 listening = await running.start(agent.run, inherited)
                 for each in listening:
                     click.echo(f"listening: {each}")
-                await manager.ready()
-                await manager.status(f"{len(listening)} listeners")
+                root.start_soon(_report, agent, manager, f"{len(listening)} listeners")
             root.cancel_scope.cancel()
             return 0
     return 1
 
 
-async def _obey(
-    signals: AsyncIterator[int], agent: Agent, manager: ServiceManager, everything: trio.CancelScope
-) -> None:
+async def _obey(signals: AsyncIterator[int], agent: Agent, everything: trio.CancelScope) -> None:
     """Drain at the first signal, cut at the second."""
     await anext(signals)
     agent.shutdown()
-    await manager.stopping()
-    await manager.status("draining")
     await anext(signals)
     everything.cancel()
+
+
+async def _report(agent: Agent, manager: ServiceManager, status: str) -> None:
+    """Tell the service manager how far the agent is, whoever began or ended it."""
+    await agent.primed.wait()
+    await manager.ready()
+    await manager.status(status)
+    await agent.stopping.wait()
+    await manager.stopping()
+    await manager.status("draining")
