@@ -1,0 +1,271 @@
+"""Binding: a name is rewritten by the dtab and the namers until nothing but bound names is left.
+
+A path goes to the dtab first. Only when the dtab has nothing for it (or one rule that says `~`) are the
+namers asked: the configured ones by their prefix, the last configured first, then the built-in ones under
+`/$/`. Every path that comes out is looked up again. The rules are linkerd 1.x's and finagle's
+(`com.twitter.finagle.Namer`):
+
+    Alt     from the left: Neg goes on; bound, Empty, Fail, a failure and "not known yet" end it
+    Union   every branch; those that are bound or Empty are kept with their weights. Only when no branch is
+            known at all does "not known yet", or else the first failure, decide
+    limits  a chain of rewrites that does not end is a failure like any other; a table that asks for too much
+            work fails the whole binding, at once (namer/limits.py)
+
+Binding is pure: it reads the cells as they are, says which it read, and is done again when one of them
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeAlias
+
+from namer.cell import Cell
+from namer.dtab import Dentry, Dtab
+from namer.limits import MAX_DEPTH, LimitExceededError, check_limits, extend, too_deep
+from namer.namer import PENDING, Bound, Failure, Namer, NameState, Pending
+from namer.nametree import NEG, Alt, Empty, Fail, Leaf, NameTree, Neg, Union, Weighted, simplify, union_of
+from namer.nametree import show as show_tree
+from namer.path import Path
+
+BoundState: TypeAlias = Pending | Failure | NameTree[Bound]
+
+
+class Namers:
+    """The namers there are, and which of them a path concerns."""
+
+    def __init__(self, configured: Sequence[tuple[Path, Namer]], builtin: Mapping[str, Namer]) -> None:
+        """`configured` are namers with their prefixes, in configured order; `builtin` those under `/$/`."""
+        self._configured = tuple(reversed(configured))
+        self._builtin = builtin
+
+    def lookup(self, path: Path) -> Iterator[tuple[Path, Cell[NameState]]]:
+        """The answers for a path, in the order in which they count, each with the prefix of its namer.
+
+        They are looked up one by one: whoever is content with one leaves the others unasked.
+        """
+        for prefix, namer in self._configured:
+            if path.startswith(prefix):
+                yield prefix, namer.lookup(path[len(prefix) :])
+        if len(path) >= 2 and path[0] == "$":
+            builtin = self._builtin.get(path[1])
+            yield path[:2], builtin.lookup(path[2:]) if builtin else Cell.constant(self._unknown(path))
+
+    def _unknown(self, path: Path) -> Failure:
+        return Failure(f"there is no namer {path[:2]}; there are {', '.join(sorted(self._builtin))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rewrite: `source` was rewritten by a dentry or a namer, and that came to `result` in the end."""
+
+    source: Path
+    rule: Dentry | Path
+    tree: NameTree[Path | Bound] | None  # what a namer answered; None when the rule is a dentry
+    result: str
+
+    @property
+    def path(self) -> str:
+        """What was rewritten, as written."""
+        return self.source.show()
+
+    @property
+    def dentry(self) -> str:
+        """The rule: a dentry as written, or the prefix of the namer."""
+        return self.rule.show()
+
+    @property
+    def to(self) -> str:
+        """What it was rewritten to, as written."""
+        return show_tree(self.rule.rewrite(self.source) if isinstance(self.rule, Dentry) else self.tree or NEG)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a namer said of a path; `result` as in Step."""
+
+    path: Path
+    namer: Path
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a name is bound to now, and how that came about.
+
+    `cells` are the answers it rests on: subscribe to them, and bind again when one changes.
+    """
+
+    state: BoundState
+    cells: tuple[Cell[Any], ...]
+    steps: tuple[Step, ...]
+    answers: tuple[Answer, ...]
+
+    @property
+    def pending(self) -> bool:
+        """Whether the outcome waits for a cell."""
+        return isinstance(self.state, Pending)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A bound name that traffic may go to, and its share of it, at most 1."""
+
+    weight: float
+    bound: Bound
+
+
+def bind(path: Path, dtab: Dtab, namers: Namers) -> Outcome:
+    """Bind a name by what is known now."""
+    binder = _Binder(dtab, namers)
+    try:
+        state = binder.evaluate(Leaf(path), Path(), depth=0, nesting=0)
+    except LimitExceededError as problem:
+        state = Failure(str(problem))
+    return Outcome(state, unique(binder.cells), tuple(binder.steps), tuple(binder.answers))
+
+
+def shares(tree: NameTree[Bound]) -> tuple[Share, ...]:
+    """The bound names that traffic may go to, in branch order.
+
+    Shares add up to 1, less what Empty branches keep. A branch of weight 0 has the share 0, and where all
+    branches of a union have it, all its shares are 0.
+    """
+    return tuple(_shares(simplify(tree), 1.0))
+
+
+def verdict(state: BoundState) -> str:
+    """The state in one word: bound, neg, empty, fail, error, or pending."""
+    match state:
+        case Pending():
+            return "pending"
+        case Failure():
+            return "error"
+        case Neg():
+            return "neg"
+        case Empty():
+            return "empty"
+        case Fail():
+            return "fail"
+        case _:
+            return "bound"
+
+
+def union_state(branches: Sequence[tuple[float, BoundState]]) -> BoundState:
+    """What a Union comes to, from the weights and states of its branches."""
+    known = [Weighted(weight, state) for weight, state in branches if not isinstance(state, (Pending, Failure))]
+    if known or not branches:
+        return union_of(known)
+    states = [state for _, state in branches]
+    return PENDING if PENDING in states else states[0]
+
+
+class _Binder:
+    """One binding: walks the table and the namers, and notes what it met.
+
+    `depth` counts the rewrites that led to where it is, `nesting` the trees it is inside of.
+    """
+
+    def __init__(self, dtab: Dtab, namers: Namers) -> None:
+        self._dtab = dtab
+        self._namers = namers
+        self._evaluated = 0
+        self.cells: list[Cell[Any]] = []
+        self.steps: list[Step] = []
+        self.answers: list[Answer] = []
+
+    def evaluate(self, tree: NameTree[Path | Bound], residual: Path, depth: int, nesting: int) -> BoundState:
+        """What a tree comes to, with `residual` behind each path in it."""
+        self._evaluated += 1
+        check_limits(self._evaluated, nesting)
+        match tree:
+            case Leaf(value):
+                if isinstance(value, Bound):
+                    return Leaf(value)
+                return self._follow(extend(value, residual), depth, nesting)
+            case Alt(trees):
+                for each in trees:
+                    state = self.evaluate(each, residual, depth, nesting + 1)
+                    if not isinstance(state, Neg):
+                        return state
+                return NEG
+            case Union(branches):
+                branch_states = []
+                for branch in branches:
+                    state = self.evaluate(branch.tree, residual, depth, nesting + 1)
+                    branch_states.append((branch.weight, state))
+                return union_state(branch_states)
+            case Neg() | Empty() | Fail():
+                return tree
+
+    def _follow(self, path: Path, depth: int, nesting: int) -> BoundState:
+        if depth >= MAX_DEPTH:
+            return too_deep(path)
+        rules = rules_for(path, self._dtab)
+        if rules is None:
+            return self._ask_namers(path, depth, nesting)
+        for rule in rules:
+            state = self._apply(rule, path, depth, nesting)
+            if not isinstance(state, Neg):
+                return state
+        return NEG
+
+    def _apply(self, rule: Dentry, path: Path, depth: int, nesting: int) -> BoundState:
+        place = len(self.steps)
+        self.steps.append(Step(path, rule, None, "error"))  # what stays if a limit ends the binding in here
+        state = self.evaluate(rule.dst, rule.residual(path), depth + 1, nesting)
+        self.steps[place] = Step(path, rule, None, verdict(state))
+        return state
+
+    def _ask_namers(self, path: Path, depth: int, nesting: int) -> BoundState:
+        for namer, cell in self._namers.lookup(path):
+            self.cells.append(cell)
+            answer = cell.value
+            if isinstance(answer, Neg):
+                self.answers.append(Answer(path, namer, "neg"))
+                continue
+            state = self._take(answer, path, namer, depth, nesting)
+            self.answers.append(Answer(path, namer, verdict(state)))
+            return state
+        return NEG
+
+    def _take(self, answer: NameState, path: Path, namer: Path, depth: int, nesting: int) -> BoundState:
+        match answer:
+            case Pending() | Failure():
+                return answer
+            case Leaf(Bound()) | Empty() | Fail():
+                return self.evaluate(answer, Path(), depth + 1, nesting)
+            case _:
+                place = len(self.steps)
+                self.steps.append(Step(path, namer, answer, "error"))
+                state = self.evaluate(answer, Path(), depth + 1, nesting)
+                self.steps[place] = Step(path, namer, answer, verdict(state))
+                return state
+
+
+def rules_for(path: Path, dtab: Dtab) -> Iterator[Dentry] | None:
+    """The dentries that rewrite a path, the last first; None when the path is for the namers."""
+    rules = dtab.matches(path)
+    first, second = next(rules, None), next(rules, None)
+    if first is None or (second is None and isinstance(first.dst, Neg)):
+        return None
+    return chain((first,), (second,) if second else (), rules)
+
+
+def unique(cells: Iterable[Cell[Any]]) -> tuple[Cell[Any], ...]:
+    """Each cell once, in order; cells are compared by identity."""
+    return tuple(dict.fromkeys(cells))
+
+
+def _shares(tree: NameTree[Bound], weight: float) -> Iterator[Share]:
+    match tree:
+        case Leaf(bound):
+            yield Share(weight, bound)
+        case Alt(trees):
+            yield from _shares(trees[0], weight)  # simplified: neither Neg nor without branches
+        case Union(branches):
+            total = sum(branch.weight for branch in branches)
+            for branch in branches:
+                yield from _shares(branch.tree, weight * branch.weight / total if total else 0.0)

@@ -1,0 +1,110 @@
+"""Endpoint files: one endpoint a line, `host port [* weight]`, `#` comments.
+
+    # the two of rack 7
+    10.0.7.1 8080
+    10.0.7.2 8080 * 0.5
+    web.example.org 8080      each address of the host
+
+A line that is not of this form is reported with its number, and takes away nothing but itself.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.hosts import is_host
+
+MAX_WEIGHT: Final = 1e9
+SHOWN_PROBLEMS: Final = 5
+
+_LINE = re.compile(r"(\S+)\s+(\S+?)(?:\s*\*\s*(\S+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLine:
+    """One good line; `number` counts from 1."""
+
+    number: int
+    host: str
+    port: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFile:
+    """What a file says: the good lines, and a message for each other one."""
+
+    lines: tuple[EndpointLine, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def parse_endpoints(text: str, origin: str) -> EndpointFile:
+    """Read the text of an endpoint file; problems name `origin` and the line."""
+    lines: list[EndpointLine] = []
+    problems: list[str] = []
+    for number, written in enumerate(text.split("\n"), 1):
+        content = written.partition("#")[0].strip()
+        if not content:
+            continue
+        try:
+            lines.append(_parse_line(content, number))
+        except ValueError as problem:
+            problems.append(f"{origin}:{number}: {problem}")
+    return EndpointFile(tuple(lines), tuple(problems))
+
+
+def combine(lines: Sequence[EndpointLine], addrs: Sequence[Addr]) -> Addr:
+    """The address of a file, from its lines and what is known of the host of each.
+
+    Whatever is known counts, even if the rest is not. An endpoint that is there twice is taken as first met.
+    """
+    endpoints: dict[tuple[str, int], Endpoint] = {}
+    for line, addr in zip(lines, addrs, strict=True):
+        for each in addr.endpoints if isinstance(addr, AddrBound) else ():
+            endpoints.setdefault((each.host, each.port), Endpoint(each.host, each.port, line.weight, each.meta))
+    if endpoints or not lines:
+        return AddrBound(tuple(endpoints.values()))
+    if any(isinstance(addr, AddrPending) for addr in addrs):
+        return AddrPending()
+    return next((addr for addr in addrs if isinstance(addr, AddrFailed)), AddrNeg())
+
+
+def summary(problems: Sequence[str]) -> str:
+    """The problems as one text, the first few in full."""
+    more = len(problems) - SHOWN_PROBLEMS
+    return "; ".join(problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _parse_line(content: str, number: int) -> EndpointLine:
+    found = _LINE.fullmatch(content)
+    if found is None:
+        raise ValueError(f"{_clip(content)}: expected 'host port' or 'host port * weight'")
+    host, port, weight = found.groups()
+    if not is_host(host):
+        raise ValueError(f"{_clip(host)}: expected an IP address or a host name")
+    return EndpointLine(number, host, _parse_port(port), 1.0 if weight is None else _parse_weight(weight))
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        raise ValueError(f"{_clip(text)}: expected a port from 1 to 65535")
+    return int(text)
+
+
+def _parse_weight(text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not 0.0 < weight <= MAX_WEIGHT:
+        raise ValueError(f"{_clip(text)}: expected a weight above 0, such as 0.5; to take it out remove the line")
+    return weight
+
+
+def _clip(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")

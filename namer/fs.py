@@ -1,0 +1,243 @@
+"""The namer `io.l5d.fs`: a directory with one file of endpoints for each name.
+
+`/web` is the file `web` in the root directory, `/eu/web` the file `web` in its directory `eu`. Labels after
+the file's are the residual. No file, no name: Neg. An empty file is a name that nobody serves, so no
+alternative is tried. A label that is no plain file name, or a symbolic link that leads out of the root, leads
+nowhere; links inside it are followed, as in a mounted ConfigMap.
+
+A file that cannot be read, or is too large, changes nothing but the error; the last good endpoints stay. A
+change of a file is live with the next sweep of FileWatch; hosts named in it are resolved, again and again, by
+Hosts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import stat
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from namer.addr import Addr, AddrFailed, AddrNeg, AddrPending
+from namer.cell import Cell
+from namer.endpointfile import EndpointFile, combine, parse_endpoints, summary
+from namer.files import FileWatch
+from namer.hosts import Hosts, fail_addr
+from namer.namer import PENDING, Bound, Failure, NameState, Pending
+from namer.nametree import NEG, Leaf
+from namer.path import Path
+from namer.watch import Watches, WatchKey
+
+MAX_FILE_BYTES: Final = 500 * 1024
+RETRY: Final = 5.0  # seconds until a file that could not be read is read again, if it does not change before
+
+_NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+_NO_NAMES: Final = frozenset({b".", b".."})
+
+log = structlog.get_logger(__name__)
+
+
+class FsNamer:
+    """Names by the files below `root`."""
+
+    def __init__(self, prefix: Path, root: pathlib.Path, watches: Watches, files: FileWatch, hosts: Hosts) -> None:
+        self._prefix = prefix
+        self._root = root
+        self._watches = watches
+        self._files = files
+        self._hosts = hosts
+
+    def lookup(self, path: Path) -> Cell[NameState]:
+        """Bound to the file that the first labels lead to, Neg while there is none."""
+        if not path or not all(map(_is_file_name, path)):
+            return Cell.constant(NEG)
+        unknown: NameState = PENDING
+        return self._watches.cell(self._key("name", path), unknown, partial(self._feed_name, path))
+
+    def _key(self, what: str, path: Path) -> WatchKey:
+        return WatchKey(self._prefix.show(), what, path.show())
+
+    async def _feed_name(self, path: Path, cell: Cell[NameState]) -> None:
+        while True:
+            place = await self._locate(path, cell)
+            async with self._files.watch(place.path) as change:
+                if await self._locate(path, cell) != place:
+                    continue  # it moved before it was watched
+                cell.set(self._state(path, place), trio.current_time())
+                await change.wait()
+
+    async def _locate(self, path: Path, cell: Cell[NameState]) -> Place:
+        try:
+            return await self._files.offload(locate, self._root, path.labels)
+        except OSError as problem:
+            if isinstance(cell.value, Pending):
+                cell.set(Failure(f"cannot look for {path} in {self._root}: {problem}"), trio.current_time())
+            raise  # the watch records it and tries again
+
+    def _state(self, path: Path, place: Place) -> NameState:
+        if place.labels is None:
+            return NEG
+        name = path[: place.labels]
+        pending: Addr = AddrPending()
+        addr = self._watches.cell(self._key("address", name), pending, partial(self._feed_addr, place.path))
+        return Leaf(Bound(self._prefix + name, path[place.labels :], addr))
+
+    async def _feed_addr(self, path: pathlib.Path, cell: Cell[Addr]) -> None:
+        live = _LiveFile(str(path), cell, self._hosts)
+        try:
+            async with self._files.watch(path) as change:
+                while True:
+                    if await self._read(path, live):
+                        await change.wait()
+                    else:
+                        with trio.move_on_after(RETRY):
+                            await change.wait()
+        finally:
+            live.close()
+
+    async def _read(self, path: pathlib.Path, live: _LiveFile) -> bool:
+        try:
+            data = await self._files.offload(read_file, self._root, path)
+        except OSError as problem:
+            live.unreadable(f"{path}: {problem.strerror or problem}")
+            return False
+        live.read(data)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the labels of a name lead: `labels` of them to the file `path`.
+
+    When `labels` is None there is no such file, and `path` is where the way ends: unless that changes, there
+    is none.
+    """
+
+    path: pathlib.Path
+    labels: int | None
+
+
+def locate(root: pathlib.Path, labels: tuple[str, ...]) -> Place:
+    """Follow labels from the root to a file. Blocks; raises OSError when it cannot tell."""
+    path = root
+    for count, label in enumerate(labels, 1):
+        path = path / label
+        try:
+            mode = path.stat().st_mode
+        except OSError as problem:
+            if problem.errno in _NO_FILE:
+                break
+            raise
+        if stat.S_ISREG(mode) and _is_inside(root, path):
+            return Place(path, count)
+        if not stat.S_ISDIR(mode):
+            break
+    return Place(path, None)
+
+
+def read_file(root: pathlib.Path, path: pathlib.Path) -> bytes | None:
+    """What a file holds, or of one that is too large one byte more than is allowed. Blocks; raises OSError.
+
+    None when there is no such file inside the root, or it is no regular file.
+    """
+    if not _is_inside(root, path):
+        return None
+    try:
+        with open(path, "rb", opener=_open_without_blocking) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as problem:
+        if problem.errno in _NO_FILE:
+            return None
+        raise
+
+
+def _open_without_blocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # the open of a pipe would wait for a writer
+
+
+def _is_inside(root: pathlib.Path, path: pathlib.Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
+
+
+def _is_file_name(label: str) -> bool:
+    try:
+        name = os.fsencode(label)
+    except UnicodeEncodeError:
+        return False
+    return name not in _NO_NAMES and b"/" not in name and b"\0" not in name
+
+
+class _LiveFile:
+    """Keeps an address equal to what a file said last and what its hosts resolve to now."""
+
+    def __init__(self, origin: str, cell: Cell[Addr], hosts: Hosts) -> None:
+        self._origin = origin
+        self._cell = cell
+        self._hosts = hosts
+        self._file = EndpointFile()
+        self._addrs: tuple[Cell[Addr], ...] = ()
+        self._logged = ""
+
+    def read(self, data: bytes | None) -> None:
+        """The file was read; None when it is gone."""
+        if data is None:
+            self._follow(EndpointFile())
+            self._cell.set(AddrNeg(), trio.current_time())
+        elif len(data) > MAX_FILE_BYTES:
+            self.unreadable(f"{self._origin}: larger than {MAX_FILE_BYTES} bytes, so it is not read")
+        else:
+            self._follow(parse_endpoints(data.decode("utf-8-sig", "replace"), self._origin))
+            self._publish()
+
+    def unreadable(self, problem: str) -> None:
+        """The file could not be read."""
+        fail_addr(self._cell, problem, trio.current_time())
+        self._log(problem)
+
+    def close(self) -> None:
+        """Stop following the hosts."""
+        self._follow(EndpointFile())
+
+    def _follow(self, file: EndpointFile) -> None:
+        followed = self._addrs
+        self._file = file
+        self._addrs = tuple(self._hosts.addr(line.host, line.port) for line in file.lines)
+        for addr in self._addrs:
+            addr.subscribe(self._publish)
+        for addr in followed:
+            addr.unsubscribe(self._publish)
+
+    def _publish(self) -> None:
+        now = trio.current_time()
+        addr = combine(self._file.lines, [addr.value for addr in self._addrs])
+        if isinstance(addr, AddrFailed):
+            fail_addr(self._cell, addr.reason, now)
+        elif not isinstance(addr, AddrPending):
+            self._cell.set(addr, now)
+        problems = [*self._file.problems, *self._unresolved()]
+        if problems:
+            self._cell.fail(summary(problems), now)
+        self._log(summary(problems))
+
+    def _unresolved(self) -> list[str]:
+        return [
+            f"{self._origin}:{line.number}: {_why(line.host, addr.value)}"
+            for line, addr in zip(self._file.lines, self._addrs, strict=True)
+            if isinstance(addr.value, (AddrNeg, AddrFailed))
+        ]
+
+    def _log(self, problem: str) -> None:
+        if problem and problem != self._logged:
+            log.warning("endpoint file", file=self._origin, problem=problem)
+        self._logged = problem
+
+
+def _why(host: str, addr: Addr) -> str:
+    return addr.reason if isinstance(addr, AddrFailed) else f"unknown host {host}"

@@ -1,0 +1,67 @@
+"""Names that say where they are: `/$/inet/HOST/PORT`, `/$/inet/PORT`, `/$/io.buoyant.rinet/PORT/HOST`.
+
+A name of that form is always bound, whatever becomes of the host: an unknown host has the address Neg, which
+is no reason to try an alternative (finagle's `Namer.global` and linkerd 1.x's `rinet` do the same). A port
+alone is a port of this host. `/$/fixedinet` is `/$/inet` with a host that is resolved once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from namer.addr import Addr, AddrFailed
+from namer.cell import Cell
+from namer.namer import Bound, NameState
+from namer.nametree import NEG, Leaf
+from namer.path import Path
+
+LOCAL_HOST = "127.0.0.1"
+
+AddrOf: TypeAlias = Callable[[str, int], Cell[Addr]]
+
+
+class InetNamer:
+    """Host, then port."""
+
+    def __init__(self, prefix: Path, addr_of: AddrOf) -> None:
+        self._prefix = prefix
+        self._addr_of = addr_of
+
+    def lookup(self, path: Path) -> Cell[NameState]:
+        """Bound for `/HOST/PORT` and `/PORT`, where PORT is a number; Neg for anything else."""
+        match path.labels:
+            case (host, port, *_) if _is_number(port):
+                return _bound(self._prefix, path, 2, _addr(self._addr_of, host, port))
+            case (port, *_) if _is_number(port):
+                return _bound(self._prefix, path, 1, _addr(self._addr_of, LOCAL_HOST, port))
+            case _:
+                return Cell.constant(NEG)
+
+
+class RinetNamer:
+    """Port, then host."""
+
+    def __init__(self, prefix: Path, addr_of: AddrOf) -> None:
+        self._prefix = prefix
+        self._addr_of = addr_of
+
+    def lookup(self, path: Path) -> Cell[NameState]:
+        """Bound for `/PORT/HOST`, Neg for a shorter name."""
+        if len(path) < 2:
+            return Cell.constant(NEG)
+        return _bound(self._prefix, path, 2, _addr(self._addr_of, path[1], path[0]))
+
+
+def _is_number(label: str) -> bool:
+    return label.isascii() and label.isdigit()
+
+
+def _addr(addr_of: AddrOf, host: str, port: str) -> Cell[Addr]:
+    if _is_number(port) and len(port) <= 5 and 1 <= int(port) <= 65535:
+        return addr_of(host, int(port))
+    return Cell.constant(AddrFailed(f"port {port!r} is not a number from 1 to 65535"))
+
+
+def _bound(prefix: Path, path: Path, used: int, addr: Cell[Addr]) -> Cell[NameState]:
+    return Cell.constant(Leaf(Bound(prefix + path[:used], path[used:], addr)))

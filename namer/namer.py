@@ -1,0 +1,85 @@
+"""What a namer is: it answers a name with a live name tree, whose leaves are bound or are names again.
+
+Three states, as of finagle's Activity: not known yet, an error, an answer. An answer that a namer cannot give
+for lack of data is Neg, so that the next alternative is tried; what is broken is a Failure, which stops the
+Alt around it. Once a namer has answered, a later failure does not take the answer away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeAlias
+
+from namer.addr import Addr
+from namer.cell import Cell
+from namer.nametree import NEG, Leaf, NameTree
+from namer.path import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Not known yet; the cell that says so will change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The name cannot be bound, for a reason that is no answer."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A concrete name: `id` is the whole path that names it, `residual` what of the asked path it did not
+    use.
+
+    `addr` is where it is served, live for whoever subscribes to it. Equal ids have equal addresses, so it
+    takes no part in comparing.
+    """
+
+    id: Path
+    residual: Path
+    addr: Cell[Addr] = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.id.show()
+
+
+PENDING: Final = Pending()
+NameState: TypeAlias = Pending | Failure | NameTree[Path | Bound]
+
+
+class Namer(Protocol):
+    """A source of names."""
+
+    def lookup(self, path: Path) -> Cell[NameState]:
+        """The answer for `path`, which comes without the prefix of this namer; ids in the answer have it.
+
+        Cheap and without effect: nothing is asked of the outside until somebody subscribes to the cell. Path
+        leaves of the answer are looked up in the dtab again.
+        """
+        ...
+
+
+class ConstantNamer:
+    """Answers the same to every name: `/$/nil` and `/$/fail`."""
+
+    def __init__(self, state: NameState) -> None:
+        self._cell = Cell.constant(state)
+
+    def lookup(self, path: Path) -> Cell[NameState]:  # noqa: ARG002
+        """The one answer."""
+        return self._cell
+
+
+class RewritingNamer:
+    """Answers with another name, or Neg where the name is not of the form that `rewrite` knows."""
+
+    def __init__(self, rewrite: Callable[[Path], Path | None]) -> None:
+        self._rewrite = rewrite
+
+    def lookup(self, path: Path) -> Cell[NameState]:
+        """The rewritten name."""
+        rewritten = self._rewrite(path)
+        return Cell.constant(NEG if rewritten is None else Leaf(rewritten))

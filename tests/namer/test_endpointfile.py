@@ -1,0 +1,88 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.endpointfile import EndpointLine, combine, parse_endpoints, summary
+
+
+def test_a_file() -> None:
+    text = "# rack 7\n10.0.7.1 8080\r\n\n  10.0.7.2\t8080 * 0.5  # half\nweb.example.org 80*2\n[::1] 80\n::1 81 * 1e-3"
+
+    file = parse_endpoints(text, "web")
+
+    assert file.problems == ()
+    assert file.lines == (
+        EndpointLine(2, "10.0.7.1", 8080, 1.0),
+        EndpointLine(4, "10.0.7.2", 8080, 0.5),
+        EndpointLine(5, "web.example.org", 80, 2.0),
+        EndpointLine(6, "[::1]", 80, 1.0),
+        EndpointLine(7, "::1", 81, 0.001),
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("10.0.0.1", "'10.0.0.1': expected 'host port' or 'host port * weight'"),
+        ("10.0.0.1 80 0.5", "'10.0.0.1 80 0.5': expected 'host port' or 'host port * weight'"),
+        ("10.0.0.1 80 *", "'10.0.0.1 80 *': expected 'host port' or 'host port * weight'"),
+        ("10.0.0.1:80", "'10.0.0.1:80': expected 'host port' or 'host port * weight'"),
+        ("10.0.0.1 http", "'http': expected a port from 1 to 65535"),
+        ("10.0.0.1 0", "'0': expected a port from 1 to 65535"),
+        ("10.0.0.1 65536", "'65536': expected a port from 1 to 65535"),
+        ("10.0.0.1 -1", "'-1': expected a port from 1 to 65535"),
+        ("10.0.0.1 ٣", "'٣': expected a port from 1 to 65535"),
+        ("we!b 80", "'we!b': expected an IP address or a host name"),
+        ("10.0.0.1 80 * x", "'x': expected a weight above 0"),
+        ("10.0.0.1 80 * 0", "'0': expected a weight above 0"),
+        ("10.0.0.1 80 * -1", "'-1': expected a weight above 0"),
+        ("10.0.0.1 80 * nan", "'nan': expected a weight above 0"),
+        ("10.0.0.1 80 * inf", "'inf': expected a weight above 0"),
+        ("x" * 100, f"'{'x' * 60}...': expected 'host port'"),
+    ],
+)
+def test_a_bad_line_is_reported_and_takes_away_only_itself(line: str, problem: str) -> None:
+    file = parse_endpoints(f"10.0.0.8 80\n{line}\n10.0.0.9 80\n", "disco/web")
+
+    assert [each.number for each in file.lines] == [1, 3]
+    (reported,) = file.problems
+    assert reported.startswith(f"disco/web:2: {problem}")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_file(text: str) -> None:
+    file = parse_endpoints(text, "web")
+
+    assert len(file.lines) + len(file.problems) <= text.count("\n") + 1
+
+
+def lines(*weights: float) -> list[EndpointLine]:
+    return [EndpointLine(number, f"h{number}", 80, weight) for number, weight in enumerate(weights, 1)]
+
+
+def bound(*endpoints: tuple[str, float]) -> AddrBound:
+    return AddrBound(tuple(Endpoint(host, 80, weight) for host, weight in endpoints))
+
+
+@pytest.mark.parametrize(
+    ("addrs", "combined"),
+    [
+        pytest.param([], AddrBound(()), id="an empty file"),
+        pytest.param([bound(("a", 1)), bound(("b", 1))], bound(("a", 1), ("b", 2)), id="the weight of the line"),
+        pytest.param([bound(("a", 1)), bound(("a", 1), ("b", 1))], bound(("a", 1), ("b", 2)), id="first met"),
+        pytest.param([bound(("a", 1)), AddrPending()], bound(("a", 1)), id="what is known counts"),
+        pytest.param([AddrNeg(), bound(("b", 1))], bound(("b", 2)), id="an unknown host takes away only itself"),
+        pytest.param([AddrFailed("down"), AddrPending()], AddrPending(), id="nothing is known yet"),
+        pytest.param([AddrNeg(), AddrFailed("down")], AddrFailed("down"), id="nothing could be found out"),
+        pytest.param([AddrNeg(), AddrNeg()], AddrNeg(), id="no host exists"),
+    ],
+)
+def test_lines_and_the_addresses_of_their_hosts(addrs: list[Addr], combined: Addr) -> None:
+    assert combine(lines(*range(1, len(addrs) + 1)), addrs) == combined
+
+
+def test_only_the_first_problems_are_told_in_full() -> None:
+    assert summary([]) == ""
+    assert summary(["a", "b"]) == "a; b"
+    assert summary(list("abcdefg")) == "a; b; c; d; e; and 2 more"

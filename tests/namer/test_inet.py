@@ -1,0 +1,109 @@
+import pytest
+
+from namer.addr import Addr, AddrBound, AddrFailed, AddrPending, Endpoint
+from namer.cell import Cell
+from namer.inet import InetNamer, RinetNamer
+from namer.namer import Bound, NameState
+from namer.nametree import NEG, Leaf
+from namer.path import Path
+from tests.namer.contract_namer import NamerContract, Source
+from tests.namer.fakes import Live
+
+
+def pending(host: str, port: int) -> Cell[Addr]:
+    return Cell.constant(AddrPending())
+
+
+INET = InetNamer(Path.parse("/$/inet"), pending)
+RINET = RinetNamer(Path.parse("/$/io.buoyant.rinet"), pending)
+
+
+def bound(id_: str, residual: str = "/") -> NameState:
+    return Leaf(Bound(Path.parse(id_), Path.parse(residual), pending("", 0)))
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        pytest.param("/example.org/80", bound("/$/inet/example.org/80"), id="host and port"),
+        pytest.param("/example.org/80/a/b", bound("/$/inet/example.org/80", "/a/b"), id="a residual"),
+        pytest.param("/8080", bound("/$/inet/8080"), id="a port of this host"),
+        pytest.param("/8080/a", bound("/$/inet/8080", "/a"), id="a port of this host, and a residual"),
+        pytest.param("/80/90", bound("/$/inet/80/90"), id="a host that looks like a port"),
+        pytest.param("/::1/80", bound("/$/inet/::1/80"), id="an IPv6 address"),
+        pytest.param("/example.org", NEG, id="no port"),
+        pytest.param("/example.org/http", NEG, id="no number"),
+        pytest.param("/", NEG, id="nothing"),
+    ],
+)
+def test_inet_names(name: str, state: NameState) -> None:
+    assert INET.lookup(Path.parse(name)).value == state
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("/80/example.org", bound("/$/io.buoyant.rinet/80/example.org")),
+        ("/80/example.org/a", bound("/$/io.buoyant.rinet/80/example.org", "/a")),
+        ("/80", NEG),
+        ("/", NEG),
+    ],
+)
+def test_rinet_names(name: str, state: NameState) -> None:
+    assert RINET.lookup(Path.parse(name)).value == state
+
+
+def addr(namer: InetNamer | RinetNamer, name: str) -> Addr:
+    state = namer.lookup(Path.parse(name)).value
+    assert isinstance(state, Leaf)
+    assert isinstance(state.value, Bound)
+    return state.value.addr.value
+
+
+@pytest.mark.parametrize(
+    ("namer", "name", "port"),
+    [
+        (INET, "/h/0", "0"),
+        (INET, "/h/65536", "65536"),
+        (INET, "/99999", "99999"),
+        (INET, "/h/" + "9" * 5000, "9" * 5000),
+        (RINET, "/http/h", "http"),
+    ],
+)
+def test_a_port_that_is_none_fails_the_address_not_the_name(
+    namer: InetNamer | RinetNamer, name: str, port: str
+) -> None:
+    assert addr(namer, name) == AddrFailed(f"port {port!r} is not a number from 1 to 65535")
+
+
+def test_where_the_address_is_taken_from() -> None:
+    def echo(host: str, port: int) -> Cell[Addr]:
+        return Cell.constant(AddrBound((Endpoint(host, port),)))
+
+    assert addr(InetNamer(Path(), echo), "/h/80") == AddrBound((Endpoint("h", 80),))
+    assert addr(InetNamer(Path(), echo), "/80") == AddrBound((Endpoint("127.0.0.1", 80),))
+    assert addr(RinetNamer(Path(), echo), "/80/h") == AddrBound((Endpoint("h", 80),))
+
+
+class InetSource(Source):
+    """A host that a resolver knows, or not."""
+
+    def __init__(self, live: Live) -> None:
+        self._resolver = live.resolver
+        self.namer = InetNamer(Path.parse("/$/inet"), live.hosts.addr)
+        self.name = Path.parse("/web/80")
+        self.id = Path.parse("/$/inet/web/80")
+
+    def serve(self, *hosts: str) -> None:
+        self._resolver.known["web"] = hosts
+
+    def break_(self) -> None:
+        self._resolver.known["web"] = OSError("the resolver is down")
+
+    def remove(self) -> None:
+        del self._resolver.known["web"]
+
+
+class TestInetKeepsTheContract(NamerContract):
+    def source(self, live: Live) -> Source:
+        return InetSource(live)
