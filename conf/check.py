@@ -1,4 +1,4 @@
-"""What no section can see alone: labels, ports and pages that two of them want."""
+"""What no section can see alone: labels, ports and pages that two of them want, captures that one uses of another."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
 from conf.admin import Admin
+from conf.client import ClientPrefix, GlobalClient
 from conf.errors import KeyPath, quote, show_key_path
 from conf.router import HttpRouter
 from conf.section import Section
 from conf.server import Server
 from conf.telemetry import Prometheus
+from conf.tls import ClientTlsKeys
 
 S = TypeVar("S", bound=Section)
 
@@ -35,6 +37,7 @@ def conflicts(sections: Mapping[KeyPath, Section], doubtful: Collection[KeyPath]
     yield from _labels(all_of(HttpRouter, "label"))
     yield from _listeners(by_default | all_of(Admin, "ip", "port"), all_of(Server, "ip", "port"))
     yield from _pages(all_of(Prometheus, "path"))
+    yield from _captures(all_of(ClientTlsKeys), sections)
 
 
 def _labels(routers: dict[KeyPath, HttpRouter]) -> Iterator[tuple[KeyPath, str]]:
@@ -70,3 +73,20 @@ def _pages(pages: dict[KeyPath, Prometheus]) -> Iterator[tuple[KeyPath, str]]:
         other = first.setdefault(page.path, at)
         if other != at:
             yield (*at, "path"), f"{page.path} is taken by {show_key_path(other)}"
+
+
+def _captures(
+    names: dict[KeyPath, ClientTlsKeys], sections: Mapping[KeyPath, Section]
+) -> Iterator[tuple[KeyPath, str]]:
+    """A name may be made of what the prefix beside it captures; a policy for all names captures nothing."""
+    for at, tls in names.items():
+        match sections.get(at[:-1]):
+            case ClientPrefix(prefix=prefix):
+                known = prefix.names
+            case GlobalClient():
+                known = frozenset()
+            case _:  # not readable: reported already
+                continue
+        for name in sorted(tls.captures - known):
+            has = ", ".join(sorted(known)) or "none"
+            yield (*at, "commonName"), f"no capture {{{name}}} in the prefix, which has: {has}"

@@ -6,6 +6,7 @@ are applied in order, and a later one wins key by key; so "not set" is None, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,6 +14,7 @@ from conf.balancing import AnyAccrual, AnyBalancer, ClientSession, ConsecutiveFa
 from conf.fields import Millis, about, only
 from conf.retries import RetryBudget
 from conf.section import Kinded, Section, laid_over, not_yet
+from conf.tls import ClientTlsKeys
 from namer.pattern import PathPattern
 
 
@@ -28,13 +30,14 @@ class ClientParams:
     host_connection_pool: HostConnectionPool = HostConnectionPool()
     client_session: ClientSession = ClientSession()
     fail_fast: bool = False
+    tls: ClientTlsKeys | None = None
+    """With what was captured filled in."""
 
 
 class ClientKeys(Section, frozen=True):
     """What may be set for a concrete name."""
 
     absent: ClassVar = {
-        "tls": not_yet("TLS to the endpoints"),
         "forwardClientCert": not_yet("the certificate of the caller in a header"),
         "socketOptions": not_yet("socket options towards the endpoints"),
     }
@@ -79,8 +82,10 @@ class ClientKeys(Section, frozen=True):
         ),
     ] = None
 
-    def over(self, below: ClientParams) -> ClientParams:
-        """These keys laid over others: what is not set here stays."""
+    tls: Annotated[ClientTlsKeys | None, about("TLS to the endpoints.", unset="plain")] = None
+
+    def over(self, below: ClientParams, captured: Mapping[str, str]) -> ClientParams:
+        """These keys laid over others: what is not set here stays. *captured* is what the prefix remembered."""
         return ClientParams(
             load_balancer=laid_over(below.load_balancer, self.load_balancer),
             failure_accrual=laid_over(below.failure_accrual, self.failure_accrual),
@@ -90,6 +95,7 @@ class ClientKeys(Section, frozen=True):
             host_connection_pool=laid_over(below.host_connection_pool, self.host_connection_pool),
             client_session=laid_over(below.client_session, self.client_session),
             fail_fast=laid_over(below.fail_fast, self.fail_fast),
+            tls=below.tls if self.tls is None else self.tls.filled(captured),
         )
 
 
@@ -114,6 +120,7 @@ class GlobalClient(ClientPolicy, ClientKeys, frozen=True, tag="io.l5d.global"):
             host_connection_pool=params.host_connection_pool,
             client_session=params.client_session,
             fail_fast=params.fail_fast,
+            tls=params.tls,
         )
 
 

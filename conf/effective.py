@@ -77,6 +77,6 @@ def _filled(section: Section) -> Section:
         case GlobalService():
             return GlobalService.of(section.over(ServiceParams()))
         case GlobalClient():
-            return GlobalClient.of(section.over(ClientParams()))
+            return GlobalClient.of(section.over(ClientParams(), captured={}))
         case _:
             return section

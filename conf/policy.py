@@ -23,7 +23,7 @@ def resolve(policy: AnyServicePolicy | AnyClientPolicy, path: Path) -> ServicePa
         case GlobalService():
             return policy.over(ServiceParams())
         case GlobalClient():
-            return policy.over(ClientParams())
+            return policy.over(ClientParams(), captured={})
         case StaticService(configs=services):
             service = ServiceParams()
             for layer in services:
@@ -32,5 +32,6 @@ def resolve(policy: AnyServicePolicy | AnyClientPolicy, path: Path) -> ServicePa
         case StaticClient(configs=clients):
             client = ClientParams()
             for each in clients:
-                client = each.over(client) if each.prefix.match(path) is not None else client
+                captured = each.prefix.match(path)
+                client = each.over(client, captured) if captured is not None else client
             return client

@@ -12,6 +12,7 @@ from conf.client import AnyClientPolicy
 from conf.router import HttpRouter
 from conf.server import Server
 from conf.service import AnyServicePolicy
+from conf.tls import ClientTlsKeys
 from namer.path import Path
 from nodeagent.proxy import identify
 from nodeagent.proxy.balance import ClientPolicy
@@ -22,6 +23,7 @@ from nodeagent.proxy.messages import RequestHead
 from nodeagent.proxy.pool import PoolLimits
 from nodeagent.proxy.server import ServerLimits
 from nodeagent.proxy.service import ServicePolicy
+from tls.params import PROTOCOLS, ClientCertificate, ClientTls, ContextParams
 
 
 def client_policy(policy: AnyClientPolicy, id: Path) -> ClientPolicy:  # noqa: A002
@@ -38,6 +40,7 @@ def client_policy(policy: AnyClientPolicy, id: Path) -> ClientPolicy:  # noqa: A
             idle_time=min(pool.idle_time_ms / 1000, _limit(session.idle_time_ms)),
             life_time=_limit(session.life_time_ms),
         ),
+        tls=_tls(params.tls),
         balancer=_balancer(params.load_balancer),
         accrual=_accrual(params.failure_accrual),
         requeues=_budget(params.requeue_budget),
@@ -142,6 +145,16 @@ def _backoff(config: retries.AnyBackoff) -> backoff.Backoff:
 
 def _budget(config: retries.RetryBudget) -> RetryBudgetParams:
     return RetryBudgetParams(config.ttl_secs, config.min_retries_per_sec, config.percent_can_retry)
+
+
+def _tls(keys: ClientTlsKeys | None) -> ClientTls | None:
+    if keys is None or not keys.enabled:
+        return None
+    auth = keys.client_auth
+    own = None if auth is None else ClientCertificate(auth.cert_path, auth.key_path, auth.intermediate_certs_path)
+    trust = keys.trust_certs if keys.trust_certs_bundle is None else (keys.trust_certs_bundle,)
+    context = ContextParams(not keys.disable_validation, trust, own, keys.protocols or PROTOCOLS)
+    return ClientTls(keys.common_name, context)
 
 
 def _seconds(milliseconds: int | None) -> float | None:

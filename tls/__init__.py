@@ -1,1 +1,1 @@
-"""Who is on the other side: identities and contexts. Nothing speaks TLS yet; the import order is kept for it."""
+"""Who is on the other side: what TLS is asked for, and the contexts that are made of it."""

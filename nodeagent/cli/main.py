@@ -10,8 +10,10 @@ imported when the command is called, and imports what is heavy when it runs, so 
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 
@@ -56,15 +58,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a character that a terminal lacks is no reason to fail
             stream.reconfigure(errors="backslashreplace")
     try:
-        return int(commands.main(arguments, prog_name="nodeagent", standalone_mode=False) or 0)
+        code = int(commands.main(arguments, prog_name="nodeagent", standalone_mode=False) or 0)
+        sys.stdout.flush()  # here, where a failure still is an error with an exit code
+        return code
     except click.Abort:
         return 1
     except click.ClickException as error:
         click.echo(f"nodeagent: {_one_line(error)}", err=True)
         return error.exit_code
+    except BrokenPipeError:  # who read the output has seen enough
+        _give_up_output()
+        return 1
     except OSError as error:  # a disk that is full, a limit that is reached: the system says it best
         click.echo(f"nodeagent: {error}", err=True)
+        _give_up_output()
         return 1
+
+
+def _give_up_output() -> None:
+    """Let the interpreter's last flush go nowhere, instead of failing once more."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(error: click.ClickException) -> str:

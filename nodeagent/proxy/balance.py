@@ -31,12 +31,14 @@ from nodeagent.proxy.errors import (
     NoEndpoints,
     NoSuchName,
     ProxyError,
+    TlsFailed,
 )
 from nodeagent.proxy.messages import Request, Response
 from nodeagent.proxy.pool import Pool, PoolLimits
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
+from tls.params import ClientTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class ClientPolicy:
     connect_timeout: float = 3.0
     attempt_timeout: float | None = None
     pool: PoolLimits = PoolLimits()
+    tls: ClientTls | None = None
     balancer: BalancerParams = BalancerParams()
     accrual: AccrualParams = AccrualParams()
     requeues: RetryBudgetParams = RetryBudgetParams()
@@ -157,7 +160,7 @@ class Client:
         if learnt:
             request.avoid += (node,)
             self._count(ended - started, False)
-        if isinstance(error, ConnectFailed | ConnectTimeout):
+        if isinstance(error, ConnectFailed | ConnectTimeout | TlsFailed):
             self.stats.connect_failures[error.type] += 1
 
     def _overdue(self, started: float, now: float) -> bool:
@@ -191,7 +194,7 @@ class Client:
         return True
 
     async def _dial(self, node: Node) -> Http1Connection:
-        connection = await self._dialer.http1(node.endpoint, self.policy.connect_timeout)
+        connection = await self._dialer.http1(node.endpoint, self.policy.connect_timeout, self.policy.tls)
         self.stats.connections += 1
         return connection
 

@@ -11,8 +11,11 @@ import trio
 
 from namer.addr import Endpoint
 from nodeagent.http1.upstream import Http1Connection
-from nodeagent.proxy.errors import ConnectFailed, ConnectTimeout, LoopDetected
+from nodeagent.proxy.errors import ConnectFailed, ConnectTimeout, LoopDetected, TlsFailed
+from nodeagent.proxy.tlswire import start_tls
 from nodeagent.proxy.wire import Wire
+from tls.contexts import Contexts, TlsConfigError
+from tls.params import ClientTls
 
 
 class Dialer:
@@ -21,11 +24,12 @@ class Dialer:
     def __init__(self, is_own: Callable[[Endpoint], bool]) -> None:
         """`is_own` tells whether an endpoint is one of this process's own ports."""
         self._is_own = is_own
+        self.contexts = Contexts()
 
-    async def wire(self, endpoint: Endpoint, within: float) -> Wire:
-        """Connect within `within` seconds. Cancelling closes the half-made connection.
+    async def wire(self, endpoint: Endpoint, within: float, tls: ClientTls | None = None) -> Wire:
+        """Connect within `within` seconds, by TLS if told so. Cancelling closes the half-made connection.
 
-        Raises LoopDetected, ConnectFailed or ConnectTimeout.
+        Raises LoopDetected, ConnectFailed, ConnectTimeout or TlsFailed.
         """
         if self._is_own(endpoint):
             raise LoopDetected(f"dial {endpoint.show()}: that is the agent itself", unsent=True)
@@ -33,6 +37,7 @@ class Dialer:
         try:
             with trio.fail_after(within):
                 await self._connect(sock, endpoint)
+                return Wire(sock) if tls is None else await self._secure(sock, endpoint, tls)
         except trio.TooSlowError:
             sock.close()
             raise ConnectTimeout(f"dial {endpoint.show()}: no answer within {within * 1000:g} ms") from None
@@ -45,10 +50,18 @@ class Dialer:
             raise
         return Wire(sock)
 
-    async def http1(self, endpoint: Endpoint, within: float) -> Http1Connection:
+    async def http1(self, endpoint: Endpoint, within: float, tls: ClientTls | None) -> Http1Connection:
         """Connect and speak HTTP/1.1; as `wire`."""
-        wire = await self.wire(endpoint, within)
+        wire = await self.wire(endpoint, within, tls)
         return Http1Connection(wire, f"dial {endpoint.show()}", trio.current_time())
+
+    async def _secure(self, sock: socket.socket, endpoint: Endpoint, tls: ClientTls) -> Wire:
+        where = f"dial {endpoint.show()}"
+        try:
+            context = self.contexts.client(tls.context)
+        except TlsConfigError as error:
+            raise TlsFailed(f"{where}: {error}") from None
+        return await start_tls(sock, context, tls.server_name, where)
 
     def _socket(self, endpoint: Endpoint) -> socket.socket:
         family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET

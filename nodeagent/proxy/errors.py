@@ -9,7 +9,8 @@
       Overloaded            a limit of the agent is reached            503
       ConnectFailed         refused or unreachable                     502
       ConnectTimeout        no answer to a connect                     504
-      TlsFailed             handshake or certificate                   502
+      TlsFailed             the handshake                              502
+        TlsCertificateFailed  a certificate is refused                 502
       ResponseIncomplete    the backend closed too early               502
       ResponseInvalid       the backend does not speak HTTP            502
       BindTimeout           naming took too long                       504
@@ -115,6 +116,12 @@ class TlsFailed(ProxyError):
     status = 502
     type = "tls_protocol_error"
     unsent = True
+
+
+class TlsCertificateFailed(TlsFailed):
+    """The backend's certificate is not good, or ours is not for it: nothing was sent."""
+
+    type = "tls_certificate_error"
 
 
 class ResponseIncomplete(ProxyError):

@@ -12,7 +12,20 @@ from conf.section import Section, short_kind
 
 Data = st.SearchStrategy[object]
 
-_TEXTS: Final = ["/a", "/a/*/{x}", "/{x}/b", "/a => /b", "Host", "127.0.0.1", "::1", "^/x$", "mesh_", "a label"]
+_TEXTS: Final = [
+    "/a",
+    "/a/*/{x}",
+    "/{x}/b",
+    "/a => /b",
+    "Host",
+    "127.0.0.1",
+    "::1",
+    "^/x$",
+    "mesh_",
+    "a label",
+    "TLSv1.2",
+    "{x}.example",
+]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
 anything: Data = st.recursive(

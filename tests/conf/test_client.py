@@ -24,12 +24,12 @@ def test_configs_keep_their_order() -> None:
 def test_what_is_set_lies_over_what_is_below() -> None:
     below = ClientParams(connect_timeout_ms=1, request_attempt_timeout_ms=2)
 
-    assert ClientKeys(connect_timeout_ms=3).over(below) == ClientParams(
+    assert ClientKeys(connect_timeout_ms=3).over(below, captured={}) == ClientParams(
         connect_timeout_ms=3, request_attempt_timeout_ms=2
     )
 
 
-@pytest.mark.parametrize("key", ["tls", "forwardClientCert", "socketOptions"])
+@pytest.mark.parametrize("key", ["forwardClientCert", "socketOptions"])
 @pytest.mark.parametrize("policy", ["{%s: {}}", "{kind: static, configs: [{prefix: /, %s: {}}]}"])
 def test_what_comes_later_is_refused_by_name(policy: str, key: str) -> None:
     (line,) = router_problems(f"client: {policy % key}")

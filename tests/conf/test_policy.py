@@ -96,7 +96,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 
 def test_a_policy_that_spells_out_the_defaults_means_the_same() -> None:
     assert GlobalService.of(ServiceParams()).over(ServiceParams(total_timeout_ms=None)) == ServiceParams()
-    assert GlobalClient.of(ClientParams()).over(ClientParams()) == ClientParams()
+    assert GlobalClient.of(ClientParams()).over(ClientParams(), captured={}) == ClientParams()
 
 
 def test_the_defaults_are_those_of_the_balancer() -> None:

@@ -13,6 +13,7 @@ from conf.identifiers import UrlPathIdentifier
 from conf.interpreters import FsInterpreter
 from conf.namers import RewriteNamer
 from conf.retries import JitteredBackoff, RetryBudget
+from conf.tls import ClientTlsKeys
 from namer.path import Path
 from tests.conf.texts import problems
 
@@ -66,8 +67,8 @@ routers:
   client:
     kind: io.l5d.static
     configs:
-    - prefix: /$/io.buoyant.rinet/8443/{hostname}
-      requestAttemptTimeoutMs: 5000
+    - prefix: /$/io.buoyant.rinet/443/{hostname}
+      tls: {commonName: "{hostname}"}
 """,
     "retries": """
 namers:
@@ -239,12 +240,14 @@ def test_rewriting() -> None:
     assert config.namers[1] == RewriteNamer(prefix=Path(("unwrap",)), pattern="/{service}/v1", name="/shelf/{service}")
 
 
-def test_tls_to_the_endpoints_is_refused_by_name() -> None:
-    text = SHAPES["proxy"].replace("requestAttemptTimeoutMs: 5000", 'tls: {commonName: "{hostname}"}')
+def test_proxy() -> None:
+    router = conf.load(SHAPES["proxy"], "l5d").routers[0]
+    by_port = {
+        port: conf.resolve(router.client, Path.parse(f"/$/io.buoyant.rinet/{port}/example.org")).tls
+        for port in (80, 443)
+    }
 
-    assert problems(text) == [
-        "l5d:15:7: routers[0].client.configs[0].tls: not provided yet (TLS to the endpoints), see docs/linkerd1.md"
-    ]
+    assert by_port == {80: None, 443: ClientTlsKeys(common_name="example.org")}
 
 
 EXAMPLES = sorted((pathlib.Path(__file__).parents[2] / "examples").glob("*.yaml"))

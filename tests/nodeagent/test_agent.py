@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import pathlib
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
 import trio
+import trustme
 
 import conf
 from namer.dtab import Dtab
@@ -269,3 +271,48 @@ async def test_an_inherited_socket_serves() -> None:
         nursery.cancel_scope.cancel()
 
     assert (answer.status, inherited.fileno()) == (204, -1)
+
+
+async def serve_tls(
+    identity: trustme.LeafCert, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """An endpoint that speaks TLS and answers everything alike."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    identity.configure_cert(context)
+
+    async def serve(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        with suppress(trio.BrokenResourceError):
+            while await stream.receive_some():
+                await stream.send_all(OK)
+
+    sock = listen("tls", "127.0.0.1", 0)
+    tcp = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+    async with trio.SSLListener(tcp, context) as listener:
+        task_status.started(address(sock)[1])
+        await trio.serve_listeners(serve, [listener])
+
+
+@pytest.mark.parametrize(
+    ("names", "status", "error"),
+    [
+        pytest.param("127.0.0.1", 200, None, id="the certificate is for the name that was asked for"),
+        pytest.param("192.0.2.9", 502, "tls_certificate_error", id="it is for another one"),
+    ],
+)
+async def test_an_endpoint_is_spoken_to_by_tls(
+    tmp_path: pathlib.Path, names: str, status: int, error: str | None
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(serve_tls, authority.issue_cert(names))
+        keys = f"tls: {{commonName: '{{host}}', trustCertsBundle: {tmp_path / 'ca.pem'}}}"
+        prefix = f"'/$/io.buoyant.rinet/{port}/{{host}}'"
+        policy = f"  client: {{kind: io.l5d.static, configs: [{{prefix: {prefix}, {keys}}}]}}\n"
+        dtab = "/ph => /$/io.buoyant.rinet ; /svc => /$/io.buoyant.porthostPfx/ph"
+        async with running(router(dtab, policy)) as run:
+            answer = await run.ask("router out", f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        nursery.cancel_scope.cancel()
+
+    assert answer.status == status
+    assert error is None or f"error={error};" in str(answer.get("proxy-status"))

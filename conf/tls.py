@@ -1,0 +1,93 @@
+"""TLS towards the endpoints of a concrete name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from conf.fields import Reader, Text, about
+from conf.section import Section
+from tls.params import PROTOCOLS
+
+_CAPTURE: Final = re.compile(r"\{([^{}/]+)\}")
+_COMMON_NAME: Final = re.compile(r"(?:[A-Za-z0-9._:-]|\{[^{}/]+\}){1,255}")
+
+
+def _common_name(text: str) -> str:
+    if not _COMMON_NAME.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _protocol(text: str) -> str:
+    if text not in PROTOCOLS:
+        raise ValueError
+    return text
+
+
+CommonName = Annotated[str, Meta(extra={"reader": Reader("a host name, with {captures} of the prefix", _common_name)})]
+Protocol = Annotated[str, Meta(extra={"reader": Reader(" or ".join(PROTOCOLS), _protocol)})]
+
+
+class ClientAuth(Section, frozen=True, kw_only=True):
+    """The certificate that the agent shows to an endpoint that asks for one. All files are PEM."""
+
+    cert_path: Annotated[Text, about("The file with the certificate.")]
+    intermediate_certs_path: Annotated[
+        Text | None, about("A file with the rest of its chain.", unset="the chain is in `certPath`, if there is one")
+    ] = None
+    key_path: Annotated[Text, about("The file with its key, which has no passphrase.")]
+
+
+class ClientTlsKeys(Section, frozen=True):
+    """TLS towards the endpoints. The whole mapping counts as one key: of two prefixes, the later one's holds."""
+
+    enabled: Annotated[bool, about("`false` turns off what an earlier prefix turned on.")] = True
+    disable_validation: Annotated[
+        bool, about("Unsafe: speak with whoever answers.", why="without validation, anybody may be the endpoint")
+    ] = False
+    common_name: Annotated[
+        CommonName | None,
+        about(
+            "The name that the certificate must be for, which is also sent (SNI); `{name}` stands for what the prefix "
+            "captured.",
+            unset="must be given, unless `disableValidation` is set",
+        ),
+    ] = None
+    trust_certs_bundle: Annotated[
+        Text | None,
+        about("A file (PEM) with the certificates to trust.", unset="`trustCerts`, or else the system's"),
+    ] = None
+    trust_certs: Annotated[tuple[Text, ...], about("The older form: files (PEM) with the certificates to trust.")] = ()
+    client_auth: Annotated[ClientAuth | None, about("The certificate that the agent shows.", unset="it shows none")] = (
+        None
+    )
+    protocols: Annotated[
+        tuple[Protocol, ...],
+        about(
+            "The versions that may be spoken.", why="what is older is broken (RFC 8996)", unset="TLSv1.2 and TLSv1.3"
+        ),
+    ] = ()
+
+    @property
+    def captures(self) -> frozenset[str]:
+        """The captures that the name is made of."""
+        return frozenset(_CAPTURE.findall(self.common_name or ""))
+
+    def filled(self, captured: Mapping[str, str]) -> ClientTlsKeys:
+        """These keys with what was captured in the name."""
+        if self.common_name is None:
+            return self
+        return replace(self, common_name=_CAPTURE.sub(lambda found: captured[found[1]], self.common_name))
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.trust_certs_bundle is not None and self.trust_certs:
+            yield "trustCerts", "cannot stand beside trustCertsBundle; put all certificates into one of the two"
+        if self.disable_validation and self.client_auth is not None:
+            yield "clientAuth", "cannot stand beside disableValidation, as in linkerd 1.x"
+        if self.enabled and not self.disable_validation and self.common_name is None:
+            yield "commonName", "missing; expected the name that the certificates of the endpoints are for"

@@ -1,0 +1,267 @@
+"""A connected socket that speaks TLS, with the interface of a `Wire`. An edge.
+
+OpenSSL works in memory here, and never touches the socket (as in trio's SSLStream). An exchange costs 2 microseconds
+more than with OpenSSL on the socket; for that, no direction ever waits for the other one, a half-close loses nothing
+that is still to be read, looking at an idle connection takes in session tickets (RFC 8446, 4.6.1) without taking them
+for data, and the answer to a key update (4.6.3) goes out when there is room.
+
+An end without close_notify is an error (ssl.SSLEOFError), never the clean end of a message. That, as all of
+`ssl.SSLError`, is an OSError. The context decides about verification: see `tls.contexts`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+
+import trio
+from trio.lowlevel import ParkingLot, wait_readable, wait_writable
+
+from nodeagent.proxy.errors import TlsCertificateFailed, TlsFailed
+from nodeagent.proxy.wire import READ_SIZE, Wire
+from tls.params import host_name
+
+BATCH = 64 * 1024
+"""Bytes encrypted at once: the most that one connection holds of what is on its way out."""
+
+_CERTIFICATE_FAULTS = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed, and not trusted",
+    19: "its issuer is not trusted",
+    20: "its issuer is unknown",
+    21: "its issuer is unknown",
+}
+"""By X509_V_ERR_… of OpenSSL; the others are said in its words."""
+
+
+async def start_tls(sock: socket.socket, context: ssl.SSLContext, server_name: str | None, where: str) -> TlsWire:
+    """Speak TLS on a connected socket, as the client. `where` ("dial 10.0.0.7:8443") is for the error's text.
+
+    Raises TlsFailed. Then, and when cancelled, the socket is closed.
+    """
+    try:
+        wire = TlsWire(sock, context, server_name)
+        await wire.handshake()
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise tls_failure(error, where) from None
+    except BaseException:
+        sock.close()
+        raise
+    return wire
+
+
+def tls_failure(error: Exception, where: str) -> TlsFailed:
+    """Say why TLS did not come about; the `type` tells a certificate that is refused from the rest."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            fault = _CERTIFICATE_FAULTS.get(error.verify_code, error.verify_message.rstrip(".").lower())
+            return TlsCertificateFailed(f"{where}: the certificate is refused: {fault}")
+        case ssl.SSLEOFError():
+            reason = "the connection was closed"
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
+            reason = "the endpoint does not speak TLS"
+        case ssl.SSLError(reason=str(reason)):
+            reason = reason.replace("_", " ").lower()
+        case OSError(strerror=str(reason)):
+            reason = reason.lower()
+        case _:
+            reason = str(error)
+    return TlsFailed(f"{where}: no TLS: {reason}")
+
+
+class TlsWire(Wire):
+    """A `Wire` through TLS, as the client. Shake hands before all else."""
+
+    __slots__ = ("_encrypted", "_filled", "_filling", "_incoming", "_outgoing", "_silent", "_tls", "_unsent")
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_name: str | None) -> None:
+        """`server_name` is what the certificate must be for; None only where the context verifies nothing.
+
+        Raises ValueError when it is no host name.
+        """
+        super().__init__(sock)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        name = None if server_name is None else host_name(server_name)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._unsent = b""
+        """Taken out of `_outgoing`, and not taken by the kernel yet."""
+        self._encrypted = 0
+        """Bytes of the message under way that `send_nowait` encrypted, and did not count as sent."""
+        self._filling = False
+        self._filled = ParkingLot()
+        self._silent = False
+        """To be closed without close_notify."""
+
+    async def handshake(self) -> None:
+        """Agree on keys, and verify who is there. Cancelled or failed, the connection is of no more use.
+
+        Raises OSError; of those ssl.SSLCertVerificationError, when the certificate is refused.
+        """
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._fill()
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):
+                    self._flush_nowait()  # the alert, which tells the peer
+                raise
+            else:
+                break
+        await self._flush()
+
+    async def receive(self) -> bytes:
+        """Return new bytes, b"" when the peer has ended. Cancelling is safe: nothing is lost.
+
+        Raises OSError when the connection broke, or ended without close_notify.
+        """
+        while True:
+            try:
+                return self._decrypt()
+            except ssl.SSLWantReadError:
+                await self._fill()
+
+    def send_nowait(self, data: bytes) -> int:
+        """Encrypt and write what the kernel takes at once, return how many bytes that were. Raises OSError.
+
+        When those were not all, `send` must follow with the same data.
+        """
+        if self._unsent:
+            return 0
+        try:
+            taken = self._tls.write(memoryview(data)[:BATCH])
+        except ssl.SSLWantReadError:
+            return 0
+        if self._flush_nowait():
+            return taken
+        self._encrypted = taken
+        return 0
+
+    async def send(self, data: bytes, sent: int = 0) -> None:
+        """Write all of `data` from `sent` on. Cancelled half-way, the connection is of no more use: close it.
+
+        Raises OSError when the connection broke.
+        """
+        rest = memoryview(data)[sent + self._encrypted :]
+        self._encrypted = 0
+        await self._flush()
+        while rest:
+            try:
+                rest = rest[self._tls.write(rest[:BATCH]) :]
+            except ssl.SSLWantReadError:  # in the middle of a handshake message of the peer
+                await self._flush()
+                await self._fill()
+            await self._flush()
+
+    def has_bytes(self) -> bool:
+        """Tell whether something (or the end) can be read already; a broken connection counts.
+
+        Messages of TLS itself do not: they are taken in.
+        """
+        if self.buffer:
+            return True
+        try:
+            self._feed_nowait()
+            self.buffer = self._decrypt()
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def send_eof(self) -> None:
+        """Tell the peer that nothing more comes; reading goes on. Should the kernel be full, it is told later."""
+        with contextlib.suppress(OSError):
+            self._say_end()
+            if not self._unsent:
+                self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Say the end if that is possible at once, and close; whoever waits gets an OSError or ClosedResourceError.
+
+        Idempotent.
+        """
+        if not self.closed and not self._silent:
+            with contextlib.suppress(OSError):
+                self._say_end()
+        super().close()
+
+    def abort(self) -> None:
+        """Close with a reset and no close_notify, so that a peer that is reading sees a break."""
+        self._silent = True
+        super().abort()
+
+    def _decrypt(self) -> bytes:
+        """Return the application's bytes that came in, b"" at their end.
+
+        Raises ssl.SSLWantReadError when there are none yet, OSError when the connection broke.
+        """
+        try:
+            data = self._tls.read(READ_SIZE)
+        except ssl.SSLZeroReturnError:
+            return b""
+        pieces = [data]
+        while data and self._incoming.pending:
+            try:
+                data = self._tls.read(READ_SIZE)
+            except ssl.SSLError:  # what it is, is said again at the next call
+                break
+            pieces.append(data)
+        return b"".join(pieces)
+
+    def _feed_nowait(self) -> None:
+        """Take in what the kernel has. Raises OSError."""
+        try:
+            data = self.sock.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    async def _fill(self) -> None:
+        """Wait for bytes of the peer; of two tasks that do, one asks the kernel. Cancelling is safe.
+
+        Raises OSError, also when the peer makes TLS answer it without reading the answers.
+        """
+        if self.closed:
+            raise trio.ClosedResourceError
+        if self._outgoing.pending and not self._unsent:
+            self._flush_nowait()
+        if self._outgoing.pending > BATCH:
+            raise ssl.SSLError("the peer asks and asks, and does not read the answers")
+        if self._filling:
+            await self._filled.park()
+            return
+        self._filling = True
+        try:
+            await wait_readable(self.fd)
+            self._feed_nowait()
+        finally:
+            self._filling = False
+            self._filled.unpark_all()
+
+    async def _flush(self) -> None:
+        while not self._flush_nowait():
+            await wait_writable(self.fd)
+
+    def _flush_nowait(self) -> bool:
+        """Give the kernel what is encrypted; True when it took all of it. Raises OSError."""
+        waiting = self._unsent + self._outgoing.read() if self._unsent else self._outgoing.read()
+        self._unsent = waiting
+        if waiting:
+            with contextlib.suppress(BlockingIOError, InterruptedError):
+                self._unsent = waiting[self.sock.send(waiting) :]
+        return not self._unsent
+
+    def _say_end(self) -> None:
+        """Send close_notify, behind what is on its way. Raises OSError."""
+        with contextlib.suppress(ssl.SSLError):  # it never waits for the peer's
+            self._tls.unwrap()
+        self._flush_nowait()

@@ -1,0 +1,137 @@
+"""The key `tls` of `client`."""
+
+from __future__ import annotations
+
+import pytest
+
+from conf import resolve
+from conf.tls import ClientAuth, ClientTlsKeys
+from namer.path import Path
+from tests.conf.texts import router, router_problems
+
+
+def of(client: str, path: str = "/#/io.l5d.fs/users") -> ClientTlsKeys | None:
+    """What holds for a concrete name."""
+    return resolve(router(f"client: {client}").client, Path.parse(path)).tls
+
+
+def test_all_keys() -> None:
+    keys = """
+      commonName: users.example
+      trustCertsBundle: ca.pem
+      clientAuth: {certPath: cert.pem, intermediateCertsPath: middle.pem, keyPath: key.pem}
+      protocols: [TLSv1.2]
+    """
+
+    assert of(f"\n    tls: {keys}") == ClientTlsKeys(
+        common_name="users.example",
+        trust_certs_bundle="ca.pem",
+        client_auth=ClientAuth(cert_path="cert.pem", intermediate_certs_path="middle.pem", key_path="key.pem"),
+        protocols=("TLSv1.2",),
+    )
+
+
+def test_without_the_key_it_is_plain() -> None:
+    assert of("{}") is None
+
+
+LAYERS = """
+  kind: io.l5d.static
+  configs:
+  - prefix: /#/*/{service}
+    tls: {commonName: "{service}.{service}.example", trustCerts: [a.pem, b.pem]}
+  - prefix: /#/{namer}/{service}/secret
+    tls: {commonName: "{service}@{namer}"}
+  - prefix: /#/io.l5d.fs/dog
+    requestAttemptTimeoutMs: 5
+  - prefix: /#/io.l5d.fs/cat
+    tls: {enabled: false}
+""".replace("@", "-")
+
+
+@pytest.mark.parametrize(
+    ("path", "tls"),
+    [
+        pytest.param("/$/inet/a/1", None, id="no prefix matches"),
+        pytest.param(
+            "/#/io.l5d.fs/users",
+            ClientTlsKeys(common_name="users.users.example", trust_certs=("a.pem", "b.pem")),
+            id="captures are filled in",
+        ),
+        pytest.param(
+            "/#/io.l5d.fs/dog",
+            ClientTlsKeys(common_name="dog.dog.example", trust_certs=("a.pem", "b.pem")),
+            id="those of the prefix that has the key, not of a later one",
+        ),
+        pytest.param("/#/x/users/secret", ClientTlsKeys(common_name="users-x"), id="the later mapping holds, whole"),
+        pytest.param("/#/io.l5d.fs/cat", ClientTlsKeys(enabled=False), id="turned off"),
+    ],
+)
+def test_prefixes(path: str, tls: ClientTlsKeys | None) -> None:
+    assert of(LAYERS, path) == tls
+
+
+@pytest.mark.parametrize(
+    ("tls", "line"),
+    [
+        pytest.param("{}", ":4:17: .commonName: missing; expected the name that the certificates", id="no name"),
+        pytest.param(
+            "{commonName: a, trustCerts: [x], trustCertsBundle: y}",
+            ":4:45: .trustCerts: cannot stand beside trustCertsBundle",
+            id="both",
+        ),
+        pytest.param(
+            "{disableValidation: true, clientAuth: {certPath: c, keyPath: k}}",
+            ":4:55: .clientAuth: cannot stand beside disableValidation",
+            id="nobody to show it to",
+        ),
+        pytest.param(
+            '{commonName: "{host}"}',
+            ":4:30: .commonName: no capture {host} in the prefix, which has: none",
+            id="nothing is captured",
+        ),
+        pytest.param(
+            "{commonName: a b}",
+            ':4:30: .commonName: expected a host name, with {captures} of the prefix, found the text "a b"',
+            id="no host name",
+        ),
+        pytest.param(
+            "{commonName: a, protocols: [TLSv1.1]}",
+            '.protocols[0]: expected TLSv1.2 or TLSv1.3, found the text "TLSv1.1"',
+            id="too old",
+        ),
+        pytest.param("{commonName: a, clientAuth: {certPath: c}}", ".clientAuth.keyPath: missing", id="no key"),
+        pytest.param(
+            "{commonName: a, commonname: b}", '.commonname: unknown key; did you mean "commonName"', id="case"
+        ),
+    ],
+)
+def test_what_is_wrong(tls: str, line: str) -> None:
+    (problem,) = router_problems(f"client: {{tls: {tls}}}")
+
+    assert line in problem.replace("routers[0].client.tls", "")
+
+
+@pytest.mark.parametrize("tls", ["{enabled: false}", "{disableValidation: true}"])
+def test_without_validation_no_name_is_needed(tls: str) -> None:
+    assert router_problems(f"client: {{tls: {tls}}}") == []
+
+
+@pytest.mark.parametrize(
+    ("prefix", "printed"),
+    [
+        pytest.param("/#/*/{service}", [], id="captured"),
+        pytest.param(
+            "/#/{namer}/*",
+            ["l5d:4:79: routers[0].client.configs[0].tls.commonName: no capture {service} in the prefix"],
+            id="not captured",
+        ),
+        pytest.param("{service}", ["l5d:4:46: routers[0].client.configs[0].prefix: expected"], id="no prefix at all"),
+    ],
+)
+def test_a_name_may_use_only_what_its_own_prefix_captures(prefix: str, printed: list[str]) -> None:
+    lines = router_problems(
+        f'client: {{kind: static, configs: [{{prefix: "{prefix}", tls: {{commonName: "{{service}}"}}}}]}}'
+    )
+
+    assert [line[: len(expected)] for line, expected in zip(lines, printed, strict=True)] == printed

@@ -1,0 +1,276 @@
+"""TLS towards a backend, against a server on loopback. What it shares with a plain wire is in test_wire_contract.py."""
+
+from __future__ import annotations
+
+import pathlib
+import socket
+import ssl
+import warnings
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+import trustme
+
+from nodeagent.proxy.errors import TlsFailed
+from nodeagent.proxy.tlswire import BATCH, TlsWire, start_tls
+from tests.nodeagent.proxy.tlsends import CUT, LARGE, NAME, Trust, connected, encrypted, handshaken
+from tls.contexts import client_context
+from tls.params import PROTOCOLS, ClientCertificate, ContextParams
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    return Trust(trustme.CA(), tmp_path_factory.mktemp("tls"))
+
+
+# What is so only through TLS.
+
+
+async def test_session_tickets_are_no_data(trust: Trust) -> None:
+    server = trust.server()
+    server.num_tickets = 4
+    async with handshaken(trust.client(protocols=("TLSv1.3",)), server) as (wire, peer):
+        tickets = encrypted(peer)
+        assert tickets
+        await peer.transport_stream.send_all(tickets)
+        await trio.lowlevel.wait_readable(wire.fd)
+
+        assert not wire.has_bytes()
+        await wire.send(b"ping")
+        assert await peer.receive_some(100) == b"ping"
+        await peer.send_all(b"pong")
+        assert await wire.receive() == b"pong"
+
+
+async def test_a_cut_is_no_end(trust: Trust) -> None:
+    async with handshaken(trust.client(), trust.server()) as (wire, peer):
+        await peer.send_all(b"half of")
+        await peer.transport_stream.send_eof()
+
+        assert await wire.receive() == b"half of"
+        for _ in range(2):
+            with pytest.raises(ssl.SSLEOFError):
+                await wire.receive()
+        assert wire.has_bytes()
+
+
+async def test_a_record_that_was_tampered_with_is_an_error_also_behind_a_good_one(trust: Trust) -> None:
+    async with handshaken(trust.client(), trust.server()) as (wire, peer):
+        peer._ssl_object.write(b"good")
+        peer._ssl_object.write(b"evil")
+        records = bytearray(encrypted(peer))
+        records[-1] ^= 1
+        await peer.transport_stream.send_all(records)
+        await trio.lowlevel.wait_readable(wire.fd)
+
+        assert await wire.receive() == b"good"
+        for _ in range(2):
+            with pytest.raises(OSError):  # noqa: PT011  (first a bad record, then a dead connection)
+                await wire.receive()
+
+
+async def test_answers_of_tls_to_a_peer_that_does_not_read_do_not_pile_up(trust: Trust) -> None:
+    async with handshaken(trust.client(), trust.server()) as (wire, _):
+        while wire.send_nowait(LARGE):
+            pass
+        wire._outgoing.write(bytes(BATCH + 1))  # as to a flood of key updates, which Python cannot send
+
+        with pytest.raises(ssl.SSLError, match="does not read"):
+            await wire.receive()
+
+
+async def test_a_reader_and_a_writer_that_both_wait_for_the_peer_do_not_disturb_each_other(trust: Trust) -> None:
+    """Before the handshake, writing has to read first: as it has within any handshake message of the peer."""
+    sock, transport = await connected()
+    peer = trio.SSLStream(transport, trust.server(), server_side=True)
+    wire = TlsWire(sock, trust.client(), NAME)
+    async with transport:
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def read() -> None:
+                assert await wire.receive() == b"pong"
+
+            nursery.start_soon(wire.send, b"ping")
+            await trio.testing.wait_all_tasks_blocked()
+            assert await peer.receive_some(100) == b"ping"
+            await peer.send_all(b"pong")
+        wire.close()
+
+
+async def test_a_close_wakes_a_reader_and_a_writer(trust: Trust) -> None:
+    sock, transport = await connected()
+    wire = TlsWire(sock, trust.client(), NAME)
+
+    async def fails(use: Awaitable[object]) -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await use
+
+    async with transport, trio.open_nursery() as nursery:
+        nursery.start_soon(fails, wire.receive())
+        nursery.start_soon(fails, wire.send(b"x"))
+        await trio.testing.wait_all_tasks_blocked()
+        wire.close()
+
+
+@pytest.mark.parametrize("version", PROTOCOLS)
+async def test_the_name_is_sent_and_http_is_offered(version: str, trust: Trust) -> None:
+    server, asked = trust.server(), []
+    server.set_alpn_protocols(["h2", "http/1.1"])
+    server.sni_callback = lambda tls, name, context: asked.append(name)
+
+    async with handshaken(trust.client(protocols=(version,)), server, f"{NAME}.") as (_, peer):
+        assert asked == [NAME]
+        assert (peer.selected_alpn_protocol(), peer.version()) == ("http/1.1", version)
+
+
+async def test_an_address_is_verified_too(trust: Trust) -> None:
+    async with handshaken(trust.client(), trust.server("127.0.0.1"), "127.0.0.1"):
+        pass
+
+
+# Handshakes that fail.
+
+
+async def refused(
+    client: ssl.SSLContext, server: ssl.SSLContext, name: str | None = NAME, kind: str = "tls_protocol_error"
+) -> str:
+    with pytest.raises(TlsFailed) as caught:
+        async with handshaken(client, server, name):
+            pass
+    assert (caught.value.type, caught.value.status, caught.value.unsent) == (kind, 502, True)
+    return caught.value.message
+
+
+CERTIFICATE = "tls_certificate_error"
+
+
+async def test_a_wrong_name(trust: Trust) -> None:
+    message = await refused(trust.client(), trust.server("billing.example"), kind=CERTIFICATE)
+
+    assert message == (
+        "dial 10.0.0.7:443: the certificate is refused: hostname mismatch, certificate is not valid for 'users.example'"
+    )
+
+
+async def test_a_wrong_address(trust: Trust) -> None:
+    assert "127.0.0.2" in await refused(trust.client(), trust.server("127.0.0.1"), "127.0.0.2", CERTIFICATE)
+
+
+async def test_an_unknown_issuer(trust: Trust) -> None:
+    stranger = Trust(trustme.CA(), trust.folder)
+
+    message = await refused(trust.client(), stranger.server(), kind=CERTIFICATE)
+
+    assert message == "dial 10.0.0.7:443: the certificate is refused: its issuer is unknown"
+
+
+async def test_the_systems_store_does_not_know_it(trust: Trust) -> None:
+    assert "issuer" in await refused(client_context(ContextParams()), trust.server(), kind=CERTIFICATE)
+
+
+async def test_an_expired_certificate(trust: Trust) -> None:
+    message = await refused(trust.client(), trust.server(expired=True), kind=CERTIFICATE)
+
+    assert message == "dial 10.0.0.7:443: the certificate is refused: it has expired"
+
+
+async def test_an_old_version(trust: Trust) -> None:
+    server = trust.server()
+    server.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        server.minimum_version = server.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    assert await refused(trust.client(), server) == "dial 10.0.0.7:443: no TLS: tlsv1 alert protocol version"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/../b", "\udcff"])
+async def test_no_host_name(name: str, trust: Trust) -> None:
+    assert "is no host name" in await refused(trust.client(), trust.server(), name)
+
+
+async def failing(trust: Trust, behave: Callable[[trio.SocketStream], Awaitable[None]]) -> str:
+    sock, transport = await connected()
+    async with transport:
+        await behave(transport)
+        with pytest.raises(TlsFailed) as caught:
+            await start_tls(sock, trust.client(), NAME, "dial 10.0.0.7:443")
+    assert sock.fileno() == -1
+    return caught.value.message
+
+
+async def test_a_backend_without_tls(trust: Trust) -> None:
+    async def speak_http(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    assert await failing(trust, speak_http) == "dial 10.0.0.7:443: no TLS: the endpoint does not speak TLS"
+
+
+async def test_a_backend_that_hangs_up(trust: Trust) -> None:
+    assert await failing(trust, trio.SocketStream.send_eof) == "dial 10.0.0.7:443: no TLS: the connection was closed"
+
+
+async def test_a_backend_that_resets(trust: Trust) -> None:
+    async def reset(stream: trio.SocketStream) -> None:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CUT)
+        stream.socket.close()
+
+    assert await failing(trust, reset) == "dial 10.0.0.7:443: no TLS: connection reset by peer"
+
+
+async def test_cancelling_a_handshake_closes_the_socket(trust: Trust) -> None:
+    sock, transport = await connected()
+    async with transport:
+        with trio.move_on_after(0) as scope:
+            await start_tls(sock, trust.client(), NAME, "dial")
+
+    assert scope.cancelled_caught
+    assert sock.fileno() == -1
+
+
+async def test_without_validation_anybody_is_let_in(trust: Trust) -> None:
+    anybody = client_context(ContextParams(verify=False))
+    stranger = Trust(trustme.CA(), trust.folder)
+
+    async with handshaken(anybody, stranger.server(expired=True), None) as (wire, peer):
+        await wire.send(b"ping")
+        assert await peer.receive_some(10) == b"ping"
+
+
+# The agent's own certificate.
+
+
+def demanding(trust: Trust) -> ssl.SSLContext:
+    server = trust.server()
+    server.verify_mode = ssl.CERT_REQUIRED
+    trust.ca.configure_trust(server)
+    return server
+
+
+@pytest.mark.parametrize("version", PROTOCOLS)
+async def test_a_client_certificate_is_shown(version: str, trust: Trust, tmp_path: pathlib.Path) -> None:
+    middle = trust.ca.create_child_ca()
+    leaf = middle.issue_cert("agent.example")
+    leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    leaf.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    middle.cert_pem.write_to_path(str(tmp_path / "middle.pem"))
+    own = ClientCertificate(*(str(tmp_path / f"{name}.pem") for name in ("cert", "key", "middle")))
+
+    async with handshaken(trust.client(own=own, protocols=(version,)), demanding(trust)) as (wire, peer):
+        await wire.send(b"it is me")
+        assert await peer.receive_some(100) == b"it is me"
+        assert ("DNS", "agent.example") in peer.getpeercert()["subjectAltName"]
+
+
+async def test_a_client_certificate_that_is_missing_fails_the_handshake(trust: Trust) -> None:
+    message = await refused(trust.client(protocols=("TLSv1.2",)), demanding(trust))
+
+    assert message == "dial 10.0.0.7:443: no TLS: sslv3 alert handshake failure"
+
+
+async def test_in_tls_1_3_the_client_learns_that_with_the_first_answer(trust: Trust) -> None:
+    async with handshaken(trust.client(protocols=("TLSv1.3",)), demanding(trust)) as (wire, _):
+        with pytest.raises(ssl.SSLError, match="certificate required"):
+            await wire.receive()
