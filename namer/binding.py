@@ -18,7 +18,7 @@ changes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ from namer.cell import Cell
 from namer.dtab import Dentry, Dtab
 from namer.limits import MAX_DEPTH, LimitExceededError, check_limits, extend, too_deep
 from namer.namer import PENDING, Bound, Failure, Namer, NameState, Pending
-from namer.nametree import NEG, Alt, Empty, Fail, Leaf, NameTree, Neg, Union, Weighted, simplify, union_of
+from namer.nametree import NEG, Alt, Empty, Fail, Leaf, NameTree, Neg, Union, Weighted, map_leaves, simplify, union_of
 from namer.nametree import show as show_tree
 from namer.path import Path
 
@@ -59,12 +59,16 @@ class Namers:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One rewrite: `source` was rewritten by a dentry or a namer, and that came to `result` in the end."""
+    """One rewrite: `source` became `tree`, with `residual` behind each path in it.
+
+    The rule is a dentry, or the prefix of the namer that answered so. `result` is what it came to in the end.
+    """
 
     source: Path
     rule: Dentry | Path
-    tree: NameTree[Path | Bound] | None  # what a namer answered; None when the rule is a dentry
-    result: str
+    tree: NameTree[Path | Bound]
+    residual: Path
+    result: str = "error"  # what stays when a limit ends the binding before more is known
 
     @property
     def path(self) -> str:
@@ -79,7 +83,10 @@ class Step:
     @property
     def to(self) -> str:
         """What it was rewritten to, as written."""
-        return show_tree(self.rule.rewrite(self.source) if isinstance(self.rule, Dentry) else self.tree or NEG)
+        return show_tree(map_leaves(self._extended, self.tree))
+
+    def _extended(self, leaf: Path | Bound) -> Path | Bound:
+        return leaf + self.residual if isinstance(leaf, Path) else leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,42 +214,33 @@ class _Binder:
         if rules is None:
             return self._ask_namers(path, depth, nesting)
         for rule in rules:
-            state = self._apply(rule, path, depth, nesting)
+            state = self._rewrite(Step(path, rule, rule.dst, rule.residual(path)), depth, nesting)
             if not isinstance(state, Neg):
                 return state
         return NEG
 
-    def _apply(self, rule: Dentry, path: Path, depth: int, nesting: int) -> BoundState:
+    def _rewrite(self, step: Step, depth: int, nesting: int) -> BoundState:
         place = len(self.steps)
-        self.steps.append(Step(path, rule, None, "error"))  # what stays if a limit ends the binding in here
-        state = self.evaluate(rule.dst, rule.residual(path), depth + 1, nesting)
-        self.steps[place] = Step(path, rule, None, verdict(state))
+        self.steps.append(step)
+        state = self.evaluate(step.tree, step.residual, depth + 1, nesting)
+        self.steps[place] = replace(step, result=verdict(state))
         return state
 
     def _ask_namers(self, path: Path, depth: int, nesting: int) -> BoundState:
         for namer, cell in self._namers.lookup(path):
             self.cells.append(cell)
-            answer = cell.value
-            if isinstance(answer, Neg):
-                self.answers.append(Answer(path, namer, "neg"))
-                continue
-            state = self._take(answer, path, namer, depth, nesting)
+            state: BoundState
+            match cell.value:
+                case Leaf(Bound() as bound):
+                    state = Leaf(bound)
+                case Pending() | Failure() | Neg() | Empty() | Fail() as known:
+                    state = known
+                case tree:
+                    state = self._rewrite(Step(path, namer, tree, Path()), depth, nesting)
             self.answers.append(Answer(path, namer, verdict(state)))
-            return state
-        return NEG
-
-    def _take(self, answer: NameState, path: Path, namer: Path, depth: int, nesting: int) -> BoundState:
-        match answer:
-            case Pending() | Failure():
-                return answer
-            case Leaf(Bound()) | Empty() | Fail():
-                return self.evaluate(answer, Path(), depth + 1, nesting)
-            case _:
-                place = len(self.steps)
-                self.steps.append(Step(path, namer, answer, "error"))
-                state = self.evaluate(answer, Path(), depth + 1, nesting)
-                self.steps[place] = Step(path, namer, answer, verdict(state))
+            if not isinstance(cell.value, Neg):
                 return state
+        return NEG
 
 
 def rules_for(path: Path, dtab: Dtab) -> Iterator[Dentry] | None:
@@ -268,4 +266,4 @@ def _shares(tree: NameTree[Bound], weight: float) -> Iterator[Share]:
         case Union(branches):
             total = sum(branch.weight for branch in branches)
             for branch in branches:
-                yield from _shares(branch.tree, weight * branch.weight / total if total else 0.0)
+                yield from _shares(branch.tree, weight * (branch.weight / total) if total else 0.0)

@@ -69,7 +69,10 @@ class _Watched:
 
 
 class FileWatch:
-    """Watches any number of files. Start `run` once; `watch` works before, but notices nothing until then."""
+    """Watches any number of files. Start `run` once; `watch` works before, but notices nothing until then.
+
+    `offload` runs whatever blocks on a disk; those who read the files use it too.
+    """
 
     def __init__(self, *, interval: float = 0.5, offload: Offload | None = None) -> None:
         self.offload = offload or worker_threads(THREADS)
@@ -116,8 +119,7 @@ class FileWatch:
 
 
 def look(path: pathlib.Path) -> Fingerprint:
-    """What tells one state of a file from the next; of a directory only which one it is, not what it
-    holds."""
+    """What tells one state of a file from the next. Of a directory it is only which one, not what it holds."""
     try:
         found = path.stat()
     except OSError as problem:

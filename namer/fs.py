@@ -16,7 +16,7 @@ import errno
 import os
 import pathlib
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -133,7 +133,9 @@ def locate(root: pathlib.Path, labels: tuple[str, ...]) -> Place:
             if problem.errno in _NO_FILE:
                 break
             raise
-        if stat.S_ISREG(mode) and _is_inside(root, path):
+        if not _is_inside(root, path):
+            break
+        if stat.S_ISREG(mode):
             return Place(path, count)
         if not stat.S_ISDIR(mode):
             break
@@ -197,7 +199,8 @@ class _LiveFile:
             self._publish()
 
     def unreadable(self, problem: str) -> None:
-        """The file could not be read."""
+        """The file could not be read: what it said last still holds."""
+        self._file = replace(self._file, problems=(problem,))
         fail_addr(self._cell, problem, trio.current_time())
         self._log(problem)
 

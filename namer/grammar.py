@@ -31,6 +31,7 @@ MAX_WEIGHT: Final = 1e9
 
 _CHAR = r"[0-9A-Za-z_:.#$%-]"
 _LABEL = rf"(?:{_CHAR}++|\\x[0-9A-Fa-f]{{2}})++"  # possessive: never tried again in another way
+_ONE_LABEL = re.compile(_LABEL)
 _PATH = re.compile(rf"/(?:{_LABEL}(?:/{_LABEL})*+)?")
 _ELEMENT = rf"(?:\*(?![*\\]|{_CHAR})|{_LABEL})"
 _PREFIX = re.compile(rf"/(?:{_ELEMENT}(?:/{_ELEMENT})*+)?")
@@ -67,12 +68,9 @@ def parse_path(text: str) -> Path:
 
 def parse_label(text: str) -> str:
     """Read one label. Raises NameSyntaxError."""
-    try:
-        (label,) = parse_path("/" + text).labels
-    except ValueError:
-        message = r"expected one label: letters, digits, '_:.#$%-', and \xHH for any other byte"
-        raise NameSyntaxError(message, text) from None
-    return label
+    if len(text) > MAX_PATH_CHARS or not _ONE_LABEL.fullmatch(text):
+        raise NameSyntaxError(r"expected one label: letters, digits, '_:.#$%-', and \xHH for any other byte", text)
+    return _label(text)
 
 
 def parse_tree(text: str) -> NameTree[Path]:
@@ -234,12 +232,9 @@ class _Parser:
         self._at += len(_match(_SPACE, self._text, self._at))
 
     def _fail(self, expected: str, found: str | None = None) -> NoReturn:
-        found = found or self._text[self._at : self._at + 1]
-        raise NameSyntaxError(
-            f"{expected}, found {found!r}" if found else f"{expected}, found the end of the text",
-            self._text,
-            self._at,
-        )
+        found = (found or self._text[self._at : self._at + 1])[:40]
+        shown = repr(found) if found else "the end of the text"
+        raise NameSyntaxError(f"{expected}, found {shown}", self._text, self._at)
 
 
 def _match(pattern: re.Pattern[str], text: str, at: int) -> str:

@@ -106,13 +106,12 @@ def alt_of(trees: Iterable[NameTree[T]]) -> NameTree[T]:
 
 def union_of(branches: Iterable[Weighted[T]]) -> NameTree[T]:
     """The simplest tree equal to the Union of these simple branches; a lone survivor loses its weight."""
-    match [branch for branch in branches if not isinstance(branch.tree, (Neg, Fail))]:
-        case []:
-            return NEG
-        case [only]:
-            return only.tree
-        case kept:
-            return Union(tuple(kept))
+    kept = [branch for branch in branches if not isinstance(branch.tree, (Neg, Fail))]
+    if not kept:
+        return NEG
+    if len(kept) == 1 or all(isinstance(branch.tree, Empty) for branch in kept):
+        return kept[0].tree
+    return Union(tuple(kept))
 
 
 def simplify(tree: NameTree[T]) -> NameTree[T]:

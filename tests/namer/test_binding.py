@@ -7,7 +7,7 @@ from namer.binding import Namers, Outcome, Share, bind, shares
 from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.namer import PENDING, Bound, Failure, NameState
-from namer.nametree import EMPTY, FAIL, NEG, Alt, Leaf, Union, Weighted
+from namer.nametree import EMPTY, FAIL, NEG, Alt, Leaf, Union, Weighted, show_weight
 from namer.path import Path
 from tests.namer.binding_shorthand import BUILTIN, FS, bound_by_files, described
 from tests.namer.fakes import FakeNamer
@@ -190,6 +190,9 @@ def test_a_namer_that_rewrites_is_a_step_too() -> None:
 # Shares
 
 
+SMALLEST = show_weight(5e-324)
+
+
 @pytest.mark.parametrize(
     ("dtab", "outcome"),
     [
@@ -199,6 +202,7 @@ def test_a_namer_that_rewrites_is_a_step_too() -> None:
         ("/svc => 0*fs/a & 1*fs/b", f"0 {FS}/a, {FS}/b"),
         ("/svc => 0*fs/a & 0*fs/b", f"0 {FS}/a, 0 {FS}/b"),
         ("/svc => fs/a & fs/a", f"0.5 {FS}/a, 0.5 {FS}/a"),
+        (f"/svc => 1*fs/a & 2*(0*fs/b & {SMALLEST}*fs/c)", f"0.333333 {FS}/a, 0 {FS}/b, 0.666667 {FS}/c"),
     ],
 )
 def test_shares(dtab: str, outcome: str) -> None:

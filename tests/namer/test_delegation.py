@@ -3,7 +3,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
 from namer.binding import Namers
@@ -219,6 +219,7 @@ def test_what_cannot_be_followed(table: str, message: str) -> None:
     assert message in tree
 
 
+@settings(max_examples=30)  # some of the trees are as large as they may be
 @given(dtabs(few_labels), paths(few_labels))
 def test_every_tree_can_be_drawn_and_written(dtab: Dtab, path: Path) -> None:
     json.dumps(delegate(path, dtab, Namers([], BUILTIN)).tree.to_json())

@@ -123,6 +123,21 @@ async def test_hosts_in_a_file_are_resolved_again_and_again(autojump_clock: Mock
         assert all(each.subscribers == 0 for each in live.watches.statistics() if each.key.source == "dns")
 
 
+async def test_hosts_are_followed_while_the_file_cannot_be_read(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    resolver = FakeResolver(rack7=("10.0.7.1",))
+    write(tmp_path / "web", "rack7 80\n")
+    async with running(resolver) as live:
+        addr = await addr_of(live, tmp_path)
+        write(tmp_path / "web", "#" * (MAX_FILE_BYTES + 1))
+        resolver.known["rack7"] = ("10.0.7.2",)
+        await trio.sleep(10)
+
+        assert addr.value == endpoints("10.0.7.2:80")
+        assert addr.error == f"{tmp_path / 'web'}: larger than 512000 bytes, so it is not read"
+
+
 async def test_a_host_that_is_slow_or_unknown_holds_up_nobody(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:

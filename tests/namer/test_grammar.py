@@ -105,7 +105,7 @@ def test_space_may_stand_around_a_path() -> None:
 
 def test_a_label_alone() -> None:
     assert parse_label(r"a\x20b") == "a b"
-    for text in ("", "a/b", "*", "a b"):
+    for text in ("", "a/b", "*", "a b", "a ", "a #b"):
         with pytest.raises(NameSyntaxError, match="expected one label"):
             parse_label(text)
 
