@@ -124,7 +124,7 @@ def check_reply(port: int, workload: Workload) -> None:
 
 
 def _wait_ready(process: Process, port: int, path: str, *, deadline: float) -> None:
-    while (reply := _get(port, path, timeout=1.0)) is None or reply[0] != 200:
+    while (reply := _get(port, path, timeout=1.0, host="localhost")) is None or reply[0] != 200:
         if (code := process.exit_code()) is not None:
             raise process.failed(f"ended with {code} before it was ready")
         if time.perf_counter() > deadline:
@@ -132,11 +132,11 @@ def _wait_ready(process: Process, port: int, path: str, *, deadline: float) -> N
         time.sleep(POLL_SECONDS)
 
 
-def _get(port: int, path: str, *, timeout: float) -> tuple[int, bytes] | None:
-    """Status and body of one request for the host `web`, None when nobody answers."""
+def _get(port: int, path: str, *, timeout: float, host: str = HOST) -> tuple[int, bytes] | None:
+    """Status and body of one request for `host`, None when nobody answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request("GET", path, headers={"Host": HOST})
+        connection.request("GET", path, headers={"Host": host})
         response = connection.getresponse()
         return response.status, response.read()
     except (OSError, http.client.HTTPException):

@@ -6,6 +6,7 @@ together, and none waits but for discovery, within a limit.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Final
 
 import structlog
@@ -46,7 +47,7 @@ def admin_app(agent: AgentView, machine: str) -> Starlette:
     )
     return Starlette(
         routes=_Pages(agent).routes(),
-        middleware=[Middleware(Guard, Gate(rules, machine))],
+        middleware=[Middleware(Guard, Gate(rules, machine, exposed=not ip_address(agent.config.admin.ip).is_loopback))],
         exception_handlers={HTTPException: _problem},
     )
 

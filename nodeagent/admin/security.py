@@ -4,7 +4,8 @@ Whoever can open a connection may read, unless `admin.security` says otherwise. 
 operator did not mean get in through a browser on the host, and are kept out by what the browser says of them:
 
 * A page whose name was rebound to this address (DNS rebinding) asks under that name. So Host must be an IP
-  address, `localhost` or the name of this machine, none of which the author of the page can give a meaning.
+  address, `localhost` or the name of this machine, none of which the author of the page can give a meaning. Where
+  the port listens beyond loopback, whoever reaches it may read, under whatever name: a scraper has its own for it.
 * A page from elsewhere may send a POST without being allowed to (CSRF). So a request that could change
   something must come from this origin, as far as a browser says where from: Sec-Fetch-Site (W3C Fetch
   Metadata), else Origin (RFC 6454), else Referer (RFC 9110, 10.1.3). Other clients send none of them.
@@ -72,19 +73,21 @@ class PathRules:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Decides on requests. `machine` is the name of this host."""
+    """Decides on requests. `machine` is the name of this host; `exposed` that the port listens beyond loopback."""
 
     rules: PathRules
     machine: str
+    exposed: bool = False
 
     def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
         """Why a request is not served, or None. `headers` are looked up by names in lower case."""
         host = headers.get("host", "")
-        if not is_own_host(host, self.machine):
+        reads = method in SAFE_METHODS
+        if not (self.exposed and reads) and not is_own_host(host, self.machine):
             return Refusal(403, f"Host {host!r} is not a name of this agent: ask it by its IP address")
         if not self.rules.allow(path):
             return NOT_FOUND
-        if method not in SAFE_METHODS and not is_same_origin(headers, host):
+        if not reads and not is_same_origin(headers, host):
             return Refusal(403, f"a {method} from a page of another origin is refused")
         return None
 

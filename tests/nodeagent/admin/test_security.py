@@ -120,3 +120,16 @@ def test_path_rules(rules: PathRules, allowed: list[str], refused: list[str]) ->
 def test_the_gate(method: str, path: str, headers: dict[str, str], status: int | None) -> None:
     refusal = Gate(PathRules(blacklist=["/hidden"]), MACHINE).refusal(method, path, headers)
     assert (refusal.status if refusal else None) == status
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [
+        pytest.param("GET", None, id="reading, under any name"),
+        pytest.param("POST", 403, id="changing, under its own only"),
+    ],
+)
+def test_a_port_that_listens_beyond_loopback(method: str, status: int | None) -> None:
+    refusal = Gate(PathRules(), MACHINE, exposed=True).refusal(method, "/metrics", {"host": "node.example.org:9990"})
+
+    assert (refusal and refusal.status) == status
