@@ -8,7 +8,7 @@ one "chunked".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from nodeagent.proxy.errors import BadRequest, ProxyError, ResponseInvalid
@@ -18,6 +18,9 @@ from nodeagent.proxy.wire import CLOSED
 CHUNKED = -1
 UNTIL_CLOSE = -2
 """Framings that are no length. A framing is an int: a length in bytes, or one of these."""
+
+MAX_LENGTH_DIGITS = 18
+"""Of a Content-Length: what fits 63 bits."""
 
 MAX_CHUNK_LINE = 4096
 """Bytes of one chunk-size line with its extensions (RFC 9112, 7.1.1 asks for a limit)."""
@@ -35,7 +38,6 @@ FORBIDDEN_TRAILERS = frozenset(
 )
 """Fields that frame, route or authorise mean nothing at the end of a message (RFC 9110, 6.5.1): dropped."""
 
-_LENGTH = re.compile(rb"[0-9]{1,18}\Z")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t -~]*)?\Z")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t -~]*\Z")
 
@@ -55,12 +57,12 @@ def request_framing(head: RequestHead) -> int:
         return CHUNKED
     if length is None:
         return 0
-    if not _LENGTH.match(length):
+    if not _is_length(length):
         raise BadRequest(f"Content-Length {length[:40].decode('latin-1')!r} is not one number")
     return int(length)
 
 
-def response_framing(method: bytes, status: int, version: int, special: dict[bytes, bytes]) -> int:
+def response_framing(method: bytes, status: int, version: int, special: Mapping[bytes, bytes]) -> int:
     """Return how the response's body is framed (RFC 9112, 6.3). Raises ResponseInvalid."""
     if status < 200 or status in (204, 304) or method == b"HEAD":
         return 0
@@ -74,14 +76,13 @@ def response_framing(method: bytes, status: int, version: int, special: dict[byt
         return CHUNKED
     if length is None:
         return UNTIL_CLOSE
-    return checked_length(length)
-
-
-def checked_length(length: bytes) -> int:
-    """Read a response's Content-Length. Raises ResponseInvalid."""
-    if not _LENGTH.match(length):
+    if not _is_length(length):
         raise ResponseInvalid(f"Content-Length {length[:40].decode('latin-1')!r} of the response is not one number")
     return int(length)
+
+
+def _is_length(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= MAX_LENGTH_DIGITS
 
 
 class ChunkedDecoder:

@@ -5,33 +5,71 @@ space before a colon, visible ASCII. Everything else goes to h11, the reference 
 leaves out on purpose (bare CR or LF, folding: RFC 9112, 2.2 and 5.2). Both yield the same `RequestHead` or
 `ResponseHead`, and the rules on what the fields mean (`special`) are checked once, behind both.
 
+Programs repeat themselves: on a connection that is kept, one request's fields are often those of the one before, to the
+byte, and so is a response's head. So verdicts are remembered, and what they yield is shared and never changed.
+
 Pure: bytes in, values or `BadRequest` / `ResponseInvalid` out.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
 
 import h11
 
 from nodeagent.proxy.errors import BadRequest, ResponseInvalid
-from nodeagent.proxy.messages import REQUEST_SPECIAL, RESPONSE_SPECIAL, RequestHead
+from nodeagent.proxy.messages import REQUEST_SPECIAL, RESPONSE_SPECIAL, RequestHead, block_of, lines_of
 
 MAX_FIELDS = 128
-"""Field lines in one head; Envoy and HAProxy allow about 100."""
+"""Field lines in one head, special ones aside; Envoy and HAProxy allow about 100."""
 
 MAX_RESPONSE_HEAD = 64 * 1024
 """Bytes of a backend's response head; Envoy's limit is 60 KiB."""
 
+MEMO = 256
+"""Verdicts that are remembered, on the fields of requests and on the heads of responses."""
+
+MEMO_BYTES = 2048
+"""What is longer is judged each time, so that a memo stays below 2 MB."""
+
+T = TypeVar("T")
+
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_FIELDS = rb"((?:" + _TOKEN + rb"++:[\t -~]*+\r\n)*+)\r\n"
 
 # No "#" and no backslash: the first never belongs in a request target, the second is a slash to some readers.
-_REQUEST = re.compile(rb"([A-Z][A-Z-]{0,23}) ([!\"$-\[\]-~]++) HTTP/1\.([01])\r\n" + _FIELDS)
-_RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~]*+))?\r\n" + _FIELDS)
+_REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,23}) ([!\"$-\[\]-~]++) HTTP/1\.([01])(?=\r\n)")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~]*+))?(?=\r\n)")
+_FIELDS = re.compile(rb"(?:\r\n" + _TOKEN + rb"++:[\t -~]*+)*+\r\n\r\n")
 
-_REQUEST_LINE = re.compile(rb"([^\r\n]*)")
+
+def _finder(names: frozenset[bytes]) -> re.Pattern[bytes]:
+    """Return what finds the lines of `names`, in any case, in a block that begins with a CRLF: name and value.
+
+    The alternatives form a tree over their letters, so that a line of another name is passed over at its first ones.
+    """
+    initials = b"".join({name[:1] + name[:1].upper() for name in names})
+    return re.compile(rb"\r\n(?=[" + initials + rb"])(" + _any_of(sorted(names)) + rb"):[ \t]*+([^\r\n]*+)")
+
+
+def _any_of(names: list[bytes]) -> bytes:
+    tails: dict[bytes, list[bytes]] = {}
+    for name in names:
+        tails.setdefault(name[:1], []).append(name[1:])
+    options = [_letter(first) + _any_of(rest) if first else b"" for first, rest in tails.items()]
+    return options[0] if len(options) == 1 else b"(?:" + b"|".join(reversed(options)) + b")"
+
+
+def _letter(letter: bytes) -> bytes:
+    return b"[" + letter + letter.upper() + b"]" if letter.isalpha() else re.escape(letter)
+
+
+_REQUEST_SPECIAL = _finder(REQUEST_SPECIAL)
+_RESPONSE_SPECIAL = _finder(RESPONSE_SPECIAL)
+
+_FIRST_LINE = re.compile(rb"([^\r\n]*)")
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _FOLD = re.compile(rb"\r\n[ \t]")
 _METHOD = re.compile(rb"[A-Z][A-Z-]{0,23}\Z")
@@ -40,20 +78,28 @@ _TARGET = re.compile(rb"[!\"$-\[\]-~]+\Z")
 # A name, an IPv4 address or a bracketed IPv6 address without zone, and maybe a port (RFC 9110, 4.2; RFC 3986, 3.2.2,
 # less the delimiters that no host name has, so that nothing of a dtab's or a file's syntax can come in by a Host).
 _AUTHORITY = re.compile(
-    rb"(?:[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z"
+    rb"(?:[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?\Z"
 )
 MAX_AUTHORITY = 262
 """253 bytes of host name (RFC 1035), a dot, a colon, a port, rounded as it comes."""
 
 
 class ResponseHead(NamedTuple):
-    """A backend's answer before its body."""
+    """A backend's answer before its body. It may be shared between responses."""
 
     status: int
     reason: bytes
     version: int
-    lines: list[bytes]
-    special: dict[bytes, bytes]
+    fields: bytes
+    special: Mapping[bytes, bytes]
+    keep: bool
+    """Whether the backend leaves the connection open afterwards."""
+
+
+def _remembered(judge: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Return `judge` with a memory for bytes of ordinary length."""
+    remember = lru_cache(MEMO)(judge)
+    return lambda data: remember(data) if len(data) <= MEMO_BYTES else judge(data)
 
 
 def parse_request(head: bytes) -> RequestHead:
@@ -61,66 +107,89 @@ def parse_request(head: bytes) -> RequestHead:
 
     Raises BadRequest with the status and the reason.
     """
-    match = _REQUEST.match(head)
-    if match is None:
-        method, target, version, lines, special = _unusual_request(head)
+    line = _REQUEST_LINE.match(head)
+    plain = _plain_request(head[line.end() :]) if line else None
+    if line is None or plain is None:
+        method, target, version, block = _unusual_request(head)
+        fields, special, host = _request_fields(block)
     else:
-        method, target, version_digit, block = match.groups()
-        version = 11 if version_digit == b"1" else 10
-        lines, special = _split_fields(block, REQUEST_SPECIAL)
-    if len(lines) > MAX_FIELDS:
-        raise BadRequest(f"the request has more than {MAX_FIELDS} header fields", status=431)
+        method, target, digit = line.groups()
+        version = 11 if digit == b"1" else 10
+        fields, special, host = plain
     if b"%00" in target:
         raise BadRequest("the request target holds an encoded NUL")
-    authority, path = _target(method, target, special.pop(b"host", None), version)
-    if b"connection" in special:
-        lines = _without_nominated(lines, special)
-    return RequestHead(method, authority, path, version, lines, special)
+    if host is None and version != 10:
+        raise BadRequest("the request has no Host")
+    if target.startswith(b"/") and method != b"CONNECT":
+        authority, path = host or b"", target
+    else:
+        authority, path = _unusual_target(method, target, host or b"")
+    return RequestHead(method, authority, path, version, fields, special)
 
 
+@_remembered
+def _plain_request(block: bytes) -> tuple[bytes, Mapping[bytes, bytes], bytes | None] | None:
+    """As `_request_fields`, of a block as received; None when it is not plain."""
+    return _request_fields(block) if _FIELDS.fullmatch(block) else None
+
+
+def _request_fields(block: bytes) -> tuple[bytes, Mapping[bytes, bytes], bytes | None]:
+    """Return the lines that pass through, the special fields, and Host. Raises BadRequest.
+
+    A block is what follows a head's first line: each field with a CRLF before it, then two.
+    """
+    fields, special = _sort(block, _REQUEST_SPECIAL)
+    if fields.count(b"\r\n") > MAX_FIELDS:
+        raise BadRequest(f"the request has more than {MAX_FIELDS} header fields", status=431)
+    host = special.pop(b"host", None)
+    if host:
+        check_authority(host, "Host")
+    expect = special.get(b"expect")
+    if expect is not None and expect.lower() != b"100-continue":
+        raise BadRequest(f"Expect {expect[:40].decode('latin-1')!r} is not known", status=417)
+    return _without_nominated(fields, special), special, host
+
+
+@_remembered
 def parse_response(head: bytes) -> ResponseHead:
     """Read one whole response head. Raises ResponseInvalid with the reason."""
-    match = _RESPONSE.match(head)
-    if match is None:
-        status, reason, version, lines, special = _unusual_response(head)
+    line = _STATUS_LINE.match(head)
+    if line is None or not _FIELDS.fullmatch(head, line.end()):
+        status, reason, version, block = _unusual_response(head)
     else:
-        version_digit, status_digits, phrase, block = match.groups()
-        status, reason, version = int(status_digits), phrase or b"", 11 if version_digit == b"1" else 10
-        lines, special = _split_fields(block, RESPONSE_SPECIAL)
-    if len(lines) > MAX_FIELDS:
+        digit, digits, phrase = line.groups()
+        status, reason, version, block = int(digits), phrase or b"", 11 if digit == b"1" else 10, head[line.end() :]
+    fields, special = _sort(block, _RESPONSE_SPECIAL)
+    if fields.count(b"\r\n") > MAX_FIELDS:
         raise ResponseInvalid(f"the response has more than {MAX_FIELDS} header fields")
-    if b"connection" in special:
-        lines = _without_nominated(lines, special)
-    return ResponseHead(status, reason, version, lines, special)
+    keep = keeps_alive(version, special)
+    return ResponseHead(status, reason, version, _without_nominated(fields, special), special, keep)
 
 
-def _split_fields(block: bytes, names: frozenset[bytes]) -> tuple[list[bytes], dict[bytes, bytes]]:
-    lines: list[bytes] = []
+def _sort(block: bytes, finder: re.Pattern[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the lines of `block` without those that `finder` finds; and these."""
+    pieces = iter(finder.split(block))  # what is between special fields, and after each piece the next name and value
+    fields = next(pieces)
     special: dict[bytes, bytes] = {}
-    if block:
-        for line in block[:-2].split(b"\r\n"):
-            name, _, value = line.partition(b":")
-            name = name.lower()
-            if name in names:
-                value = value.strip(b" \t")
-                special[name] = special[name] + b", " + value if name in special else value
-            else:
-                lines.append(line)
-    return lines, special
+    for name, value, after in zip(pieces, pieces, pieces, strict=True):
+        name, value = name.lower(), value.rstrip(b" \t")
+        special[name] = special[name] + b", " + value if name in special else value
+        fields += after
+    return fields[2:-2], special
 
 
-def _without_nominated(lines: list[bytes], special: dict[bytes, bytes]) -> list[bytes]:
+def _without_nominated(fields: bytes, special: Mapping[bytes, bytes]) -> bytes:
     """Drop the fields that Connection names (RFC 9110, 7.6.1); framing and the agent's own are out of its reach."""
-    if special[b"connection"].lower() in _PLAIN_CONNECTION:
-        return lines
+    if b"connection" not in special or special[b"connection"].lower() in _PLAIN_CONNECTION:
+        return fields
     nominated = connection_tokens(special) - _PLAIN_CONNECTION
-    return [line for line in lines if line.partition(b":")[0].lower() not in nominated]
+    return block_of(line for line in lines_of(fields) if line.partition(b":")[0].lower() not in nominated)
 
 
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})
 
 
-def keeps_alive(version: int, special: dict[bytes, bytes]) -> bool:
+def keeps_alive(version: int, special: Mapping[bytes, bytes]) -> bool:
     """Tell whether the sender of a head leaves the connection open afterwards (RFC 9112, 9.3)."""
     value = special.get(b"connection")
     if value is None:
@@ -131,28 +200,22 @@ def keeps_alive(version: int, special: dict[bytes, bytes]) -> bool:
     return b"close" not in tokens and (version != 10 or b"keep-alive" in tokens)
 
 
-def connection_tokens(special: dict[bytes, bytes]) -> set[bytes]:
+def connection_tokens(special: Mapping[bytes, bytes]) -> set[bytes]:
     """Return the options of the Connection field, in lower case."""
     return {token.strip(b" \t").lower() for token in special.get(b"connection", b"").split(b",")}
 
 
-def _target(method: bytes, target: bytes, host: bytes | None, version: int) -> tuple[bytes, bytes]:
-    """Return authority and path of the four forms of a target (RFC 9112, 3.2 and 3.3)."""
-    if host is None and version != 10:
-        raise BadRequest("the request has no Host")
-    if host:
-        check_authority(host, "Host")
+def _unusual_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+    """Return authority and path of a target that is not just a path (RFC 9112, 3.2.2 to 3.2.4). Raises BadRequest."""
     if method == b"CONNECT":
         if b":" not in target or not target.rpartition(b":")[2].isdigit():
             raise BadRequest("CONNECT wants HOST:PORT as its target")
         check_authority(target, "target")
         return target, b""
-    if target.startswith(b"/"):
-        return host or b"", target
     if target == b"*":
         if method != b"OPTIONS":
             raise BadRequest('only OPTIONS may ask for "*"')
-        return host or b"", target
+        return host, target
     scheme, mark, rest = target.partition(b"://")
     if mark and scheme.lower() == b"https":
         raise BadRequest("an https target goes through the agent by CONNECT")
@@ -174,10 +237,11 @@ def _split_url(rest: bytes) -> tuple[bytes, bytes]:
 
 def check_authority(authority: bytes, where: str) -> None:
     """Raise BadRequest when `authority` is not HOST or HOST:PORT."""
-    if len(authority) > MAX_AUTHORITY or not _AUTHORITY.match(authority):
+    match = _AUTHORITY.match(authority)
+    if match is None or len(authority) > MAX_AUTHORITY:
         raise BadRequest(f"{where} {authority[:80].decode('latin-1')!r} is not a host name with an optional port")
-    port = authority.rpartition(b":")[2]
-    if port.isdigit() and b":" in authority and not 0 < int(port) < 65536:
+    port = match[1]
+    if port is not None and not 0 < int(port) < 65536:
         raise BadRequest(f"{where} {authority.decode('latin-1')!r}: the port is not in 1..65535")
 
 
@@ -193,7 +257,8 @@ def check_incomplete(buffer: bytes, max_line: int, max_head: int) -> None:
         raise BadRequest("a line of the request ends without CRLF")
 
 
-def _unusual_request(head: bytes) -> tuple[bytes, bytes, int, list[bytes], dict[bytes, bytes]]:
+def _unusual_request(head: bytes) -> tuple[bytes, bytes, int, bytes]:
+    """Return method, target, version and a block of fields."""
     if _BARE_LINE_END.search(head):
         raise BadRequest("a line of the request ends without CRLF")
     if _FOLD.search(head):
@@ -207,12 +272,12 @@ def _unusual_request(head: bytes) -> tuple[bytes, bytes, int, list[bytes], dict[
         raise BadRequest(f"the request is not valid HTTP: {error}") from None
     if not isinstance(event, h11.Request):
         raise BadRequest("the request head is not complete")
-    lines, special = _split_raw(event.headers.raw_items(), REQUEST_SPECIAL)
-    return event.method, event.target, 11 if event.http_version == b"1.1" else 10, lines, special
+    version = 11 if event.http_version == b"1.1" else 10
+    return event.method, event.target, version, _block(event.headers.raw_items())
 
 
 def _check_request_line(head: bytes) -> None:
-    found = _REQUEST_LINE.match(head)
+    found = _FIRST_LINE.match(head)
     words = found[1].split(b" ") if found else []
     if len(words) != 3:
         raise BadRequest("the request line is not METHOD TARGET VERSION")
@@ -226,7 +291,8 @@ def _check_request_line(head: bytes) -> None:
         raise BadRequest("the version is neither HTTP/1.1 nor HTTP/1.0", status=status)
 
 
-def _unusual_response(head: bytes) -> tuple[int, bytes, int, list[bytes], dict[bytes, bytes]]:
+def _unusual_response(head: bytes) -> tuple[int, bytes, int, bytes]:
+    """Return status, reason, version and a block of fields."""
     if _BARE_LINE_END.search(head):
         raise ResponseInvalid("a line of the response head ends without CRLF")
     if _FOLD.search(head):
@@ -243,11 +309,9 @@ def _unusual_response(head: bytes) -> tuple[int, bytes, int, list[bytes], dict[b
         raise ResponseInvalid("the response head is not complete")
     if event.status_code > 599:
         raise ResponseInvalid(f"{event.status_code} is no status of HTTP")
-    lines, special = _split_raw(event.headers.raw_items(), RESPONSE_SPECIAL)
     version = 11 if event.http_version == b"1.1" else 10
-    return event.status_code, bytes(event.reason), version, lines, special
+    return event.status_code, bytes(event.reason), version, _block(event.headers.raw_items())
 
 
-def _split_raw(items: list[tuple[bytes, bytes]], names: frozenset[bytes]) -> tuple[list[bytes], dict[bytes, bytes]]:
-    block = b"".join(name + b": " + value + b"\r\n" for name, value in items)
-    return _split_fields(block, names)
+def _block(items: list[tuple[bytes, bytes]]) -> bytes:
+    return b"\r\n%b\r\n" % block_of(name + b": " + value for name, value in items)

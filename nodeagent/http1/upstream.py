@@ -7,12 +7,12 @@ that an early answer, a 100 or a refusal, is seen while it runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import trio
 
 from nodeagent.http1.body import StreamBody, response_framing
-from nodeagent.http1.head import MAX_RESPONSE_HEAD, ResponseHead, keeps_alive, parse_response
+from nodeagent.http1.head import MAX_RESPONSE_HEAD, ResponseHead, parse_response
 from nodeagent.proxy.errors import ProxyError, ResponseIncomplete, ResponseInvalid
 from nodeagent.proxy.messages import Body, Request, Response
 from nodeagent.proxy.wire import CLOSED, Wire
@@ -51,36 +51,30 @@ class Http1Connection:
         """
         self.exchanges += 1
         self.reusable = False
-        wire = self.wire
-        body = request.body
+        wire, body = self.wire, request.body
         message = render_request(request)
-        if not isinstance(body, bytes):
-            return await self._exchange_streaming(request, message, body)
-        if body:
-            message += body
         try:
             sent = wire.send_nowait(message)
             if sent != len(message):
                 await wire.send(message, sent)
         except CLOSED as error:
             raise self._cannot_send(error, message) from None
-        return self._response(request, await self._read_head(request))
+        if isinstance(body, bytes):
+            head = await self._read_head(request)
+        else:
+            head = await self._read_head_while_sending(request, body)
+        return self._response(request, head)
 
-    async def _exchange_streaming(self, request: Request, head: bytes, body: Body) -> Response:
+    async def _read_head_while_sending(self, request: Request, body: Body) -> ResponseHead:
         if request.nursery is None:
             raise AssertionError("a streaming body needs the request's nursery")
-        try:
-            await self.wire.send(head)
-        except CLOSED as error:
-            raise self._cannot_send(error, head) from None
         self._sender = _Sender(self.wire, body)
         await request.nursery.start(self._sender.run)
         try:
-            response_head = await self._read_head(request)
+            return await self._read_head(request)
         except BaseException as error:
             await self._stop_sending(error)
             raise
-        return self._response(request, response_head)
 
     def _cannot_send(self, error: BaseException, message: bytes) -> ResponseIncomplete:
         # A short first write fails only as a whole: the peer had reset the connection before.
@@ -116,7 +110,7 @@ class Http1Connection:
             if head.status == 101 or interims > MAX_INTERIM:
                 raise ResponseInvalid(f"{self.where} sent {head.status} where a final response was due")
             if request.interim is not None:
-                await request.interim(head.status, head.lines)
+                await request.interim(head.status, head.fields)
 
     def _broken(self, error: BaseException) -> ProxyError:
         if self._sender is not None and self._sender.error is not None:
@@ -125,22 +119,18 @@ class Http1Connection:
 
     def _response(self, request: Request, head: ResponseHead) -> Response:
         wire = self.wire
-        status, reason, version, lines, special = head
-        framing = response_framing(request.head.method, status, version, special)
-        keep = keeps_alive(version, special)
-        body: bytes | Body
-        length: int | None
-        if framing == 0:
-            body, length = b"", _announced_length(request.head.method, status, special)
-        elif 0 < framing <= len(wire.buffer):
-            body, length = wire.buffer[:framing], framing
-            wire.buffer = wire.buffer[framing:]
-        else:
+        status, reason, version, fields, special, keep = head
+        method = request.head.method
+        framing = response_framing(method, status, version, special)
+        buffer = wire.buffer
+        if not 0 <= framing <= len(buffer):
             stream = StreamBody(wire, framing, self._incomplete, lambda whole: self._body_ended(whole and keep))
-            return Response(status, reason, lines, special, stream, stream.length)
+            return Response(status, reason, fields, special, stream, stream.length)
+        wire.buffer = buffer[framing:]
         # Bytes behind the end of a response belong to nobody (RFC 9112, 11.2): the connection is given up.
         self.reusable = keep and not wire.buffer and self._sent_all()
-        return Response(status, reason, lines, special, body, length)
+        length = framing or _announced_length(method, status, special)
+        return Response(status, reason, fields, special, buffer[:framing], length)
 
     def _body_ended(self, clean: bool) -> None:
         self.reusable = clean and not self.wire.buffer and self._sent_all()
@@ -174,28 +164,28 @@ class Http1Connection:
 
 
 def render_request(request: Request) -> bytes:
-    """Write the request's head for an HTTP/1.1 backend, Host first (RFC 9112, 3.2)."""
-    head = request.head
-    special = head.special
+    """Write the request for an HTTP/1.1 backend, Host first (RFC 9112, 3.2); with its body, unless that streams."""
+    head, body = request.head, request.body
     framing = b""
-    if special:
-        body = request.body
-        if isinstance(body, bytes):
-            if body or b"content-length" in special:
-                framing = b"Content-Length: %d\r\n" % len(body)
-        elif body.length is not None:
-            framing = b"Content-Length: %d\r\n" % body.length
-        else:
-            framing = b"Transfer-Encoding: chunked\r\n"
-        if b"expect" in special:
-            framing += b"Expect: 100-continue\r\n"
+    if head.special:
+        framing = _framing(head.special, body)
     return b"".join((
         head.method, b" ", head.path, b" HTTP/1.1\r\nHost: ", head.authority, b"\r\n",
-        b"\r\n".join(request.lines), b"\r\n" if request.lines else b"", framing, b"\r\n",
+        request.fields, framing, b"\r\n", body if isinstance(body, bytes) else b"",
     ))  # fmt: skip
 
 
-def _announced_length(method: bytes, status: int, special: dict[bytes, bytes]) -> int | None:
+def _framing(special: Mapping[bytes, bytes], body: bytes | Body) -> bytes:
+    if not isinstance(body, bytes):
+        fields = b"Transfer-Encoding: chunked\r\n" if body.length is None else b"Content-Length: %d\r\n" % body.length
+    elif body or b"content-length" in special:
+        fields = b"Content-Length: %d\r\n" % len(body)
+    else:
+        fields = b""
+    return fields + b"Expect: 100-continue\r\n" if b"expect" in special else fields
+
+
+def _announced_length(method: bytes, status: int, special: Mapping[bytes, bytes]) -> int | None:
     """Return what Content-Length a response without a body may show (RFC 9110, 8.6)."""
     if method != b"HEAD" and status != 304:
         return None if status == 204 or status < 200 else 0

@@ -40,6 +40,8 @@ from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
 from tls.params import ClientTls
 
+_SUCCESS = ResponseClass.SUCCESS
+
 
 @dataclass(frozen=True, slots=True)
 class ClientPolicy:
@@ -99,14 +101,13 @@ class Client:
         return self._try(request, classify)
 
     async def _attempt(self, request: Request, classify: Classify) -> Response:
-        now = self._now
-        started = now()
-        balancer = self.balancer
+        balancer, stats = self.balancer, self.stats
+        started = self._now()
         node = balancer.pick(started, request.avoid)
         if node is None:
             raise self._nowhere()
         balancer.begin(node, started)
-        self.stats.pending += 1
+        stats.pending += 1
         pool: Pool = node.pool  # type: ignore[assignment]
         connection: Http1Connection | None = None
         try:
@@ -117,15 +118,15 @@ class Client:
         except BaseException as error:
             self._failed(request, node, connection, started, error)
             raise
-        ended = now()
+        ended = self._now()
         verdict = response.verdict = classify(request.head.method, response)
-        if verdict is not ResponseClass.SUCCESS:
+        if verdict is not _SUCCESS:
             request.avoid += (node,)
-        if type(response.body) is bytes:
+        if isinstance(response.body, bytes):
             pool.release(connection, ended)
             balancer.end(node, started, ended, verdict)
-            self.stats.pending -= 1
-            self._count(ended - started, verdict is ResponseClass.SUCCESS)
+            stats.pending -= 1
+            self._count(ended - started, verdict is _SUCCESS, ended)
         else:
             connection.on_end = functools.partial(self._stream_ended, node, connection, ended - started, verdict)
         return response
@@ -159,7 +160,7 @@ class Client:
         self.balancer.end(node, started, ended, ResponseClass.FAILURE if learnt else ResponseClass.IGNORABLE)
         if learnt:
             request.avoid += (node,)
-            self._count(ended - started, False)
+            self._count(ended - started, False, ended)
         if isinstance(error, ConnectFailed | ConnectTimeout | TlsFailed):
             self.stats.connect_failures[error.type] += 1
 
@@ -175,14 +176,14 @@ class Client:
         node.pool.release(connection, now)  # type: ignore[attr-defined]
         self.balancer.end(node, now - to_head, now, verdict)
         self.stats.pending -= 1
-        self._count(to_head, verdict is ResponseClass.SUCCESS and whole)
+        self._count(to_head, verdict is _SUCCESS and whole, now)
 
-    def _count(self, seconds: float, success: bool) -> None:
+    def _count(self, seconds: float, success: bool, now: float) -> None:
         stats = self.stats
         stats.duration.observe(seconds)
         if success:
             stats.success += 1
-            self.requeues.deposit(self._now())
+            self.requeues.deposit(now)
         else:
             stats.failure += 1
 
@@ -225,7 +226,7 @@ class Client:
             self._closed_one()
             self.stats.pending -= 1
             self.balancer.end(node, now - took, now, outcome)
-            self._count(took, outcome is ResponseClass.SUCCESS)
+            self._count(took, outcome is _SUCCESS, now)
 
         return wire, over
 

@@ -6,12 +6,12 @@
 
 One task and one cancel scope serve the whole connection; a request costs neither, unless its body streams. Time limits
 are a number (`deadline`) that the server's sweep compares, not a timer to move. That the caller has gone is told by the
-server's hang-up watch (`hung_up`), so that waiting for a backend needs no second task.
+connection (`hung_up`), so that waiting for a backend needs no second task.
 """
 
 from __future__ import annotations
 
-import math
+from math import inf
 from typing import TYPE_CHECKING
 
 import structlog
@@ -46,6 +46,7 @@ class Conversation:
     """Serves one downstream HTTP/1 connection."""
 
     __slots__ = (
+        "_head_begun",
         "_head_done_at",
         "_last",
         "_owed",
@@ -65,7 +66,7 @@ class Conversation:
         self.wire = wire
         self.peer = peer
         self.server = server
-        self.deadline = math.inf
+        self.deadline = inf
         """When the sweep ends it, in trio's clock."""
         self.opened_at = server.now()
         self.answering = False
@@ -73,9 +74,11 @@ class Conversation:
         self.half_closed = False
         self._last = False
         self._owed = False  # a request was read, and no answer to it was counted yet
+        self._head_begun = False
         self._head_done_at = 0.0
         self._why: ProxyError | None = None
         self._scope = trio.CancelScope()
+        wire.on_end = self.hung_up
 
     async def run(self) -> None:
         """Serve requests until either side ends the connection. Never raises; cancelling closes it."""
@@ -101,11 +104,11 @@ class Conversation:
             self._why = BadRequest("the request head did not arrive in time", status=408)
         self._scope.cancel()
 
-    def hung_up(self, now: float) -> None:
+    def hung_up(self) -> None:
         """The caller's side of the connection ended."""
         if self.tunnelling or self.half_closed:
             return
-        if self.answering and now - self._head_done_at > HALF_CLOSE_GRACE:
+        if self.answering and self.server.now() - self._head_done_at > HALF_CLOSE_GRACE:
             self._scope.cancel()
         else:
             self.half_closed = True
@@ -119,55 +122,55 @@ class Conversation:
     # The exchange.
 
     async def _serve(self) -> None:
+        server, wire = self.server, self.wire
         keep = True
         while keep:
-            limits = self.server.limits
-            self.deadline = self.server.now() + (limits.head_time if self.wire.buffer else limits.idle)
+            self.deadline = server.now() + server.limits.idle
             try:
-                head = await self._read_head()
-                if head is None:
-                    return
+                while (head := self._take_head()) is None:
+                    data = await wire.receive()
+                    if not data:
+                        self._check_end()
+                        return
+                    wire.buffer += data
                 framing = request_framing(head) if head.special else 0
-                expect = head.special.get(b"expect") if head.special else None
-                if expect is not None and expect.lower() != b"100-continue":
-                    raise BadRequest(f"Expect {expect[:40].decode('latin-1')!r} is not known", status=417)
             except BadRequest as error:
                 await self._refuse(error)
                 return
             self.answering = self._owed = True
-            self.deadline = math.inf
-            self._head_done_at = now = self.server.now()
+            self.deadline = inf
+            self._head_begun = False
+            self._head_done_at = now = server.now()
             if framing == 0 and head.method != b"CONNECT":
-                keep = await self._respond(Request(head, b"", now), None)
+                keep = await self._respond(Request(head, b"", now, self.peer), None)
             else:
                 keep = await self._answer(head, framing, now)
             self.answering = False
 
-    async def _read_head(self) -> RequestHead | None:
-        """Return the next request's head, None when the caller has ended. Raises BadRequest."""
-        wire = self.wire
+    def _take_head(self) -> RequestHead | None:
+        """Take the next request's head out of the buffer; None while it is not whole. Raises BadRequest."""
+        buffer = self.wire.buffer
+        if not buffer:
+            return None
         limits = self.server.limits
-        while True:
-            buffer = wire.buffer
-            if buffer.startswith(b"\r\n"):
-                buffer = buffer[2:]  # one empty line before a request is forgiven (RFC 9112, 2.2)
-            end = buffer.find(b"\r\n\r\n")
-            if end >= 0:
-                break
-            if buffer:
-                check_incomplete(buffer, limits.line, limits.head)
-            data = await wire.receive()
-            if not data:
-                if buffer:
-                    raise BadRequest("the connection ended inside a request head")
-                return None
-            if not wire.buffer:
+        if buffer.startswith(b"\r\n"):
+            buffer = buffer[2:]  # one empty line before a request is forgiven (RFC 9112, 2.2)
+        end = buffer.find(b"\r\n\r\n")
+        if end < 0:
+            check_incomplete(buffer, limits.line, limits.head)
+            if not self._head_begun:
+                self._head_begun = True
                 self.deadline = self.server.now() + limits.head_time
-            wire.buffer += data
-        wire.buffer = buffer[end + 4 :]
+            return None
         if end > limits.line:  # only then can one of the limits be exceeded
             check_incomplete(buffer[:end], limits.line, limits.head)
-        return parse_request(buffer[: end + 4])
+        end += 4
+        self.wire.buffer = buffer[end:]
+        return parse_request(buffer[:end])
+
+    def _check_end(self) -> None:
+        if self.wire.buffer:
+            raise BadRequest("the connection ended inside a request head")
 
     async def _answer(self, head: RequestHead, framing: int, now: float) -> bool:
         """Answer a request with a body, or a CONNECT; return whether the connection can take another."""
@@ -178,11 +181,9 @@ class Conversation:
         if 0 < framing <= len(wire.buffer):
             body = wire.buffer[:framing]
             wire.buffer = wire.buffer[framing:]
-            return await self._respond(Request(head, body, now), None)
+            return await self._respond(Request(head, body, now, self.peer), None)
         stream = StreamBody(wire, framing, BadRequest, _ignore)
-        request = Request(head, stream if framing == CHUNKED else ReplayBody(stream), now)
-        if b"expect" in head.special and head.version == 11:
-            request.interim = self._interim
+        request = Request(head, stream if framing == CHUNKED else ReplayBody(stream), now, self.peer)
         async with trio.open_nursery() as nursery:
             request.nursery = nursery
             keep = await self._respond(request, stream)
@@ -193,10 +194,9 @@ class Conversation:
         return keep
 
     async def _respond(self, request: Request, stream: StreamBody | None) -> bool:
-        server = self.server
-        head = request.head
-        request.peer = self.peer
-        if request.interim is None and head.version == 11:
+        """Route the request and write its answer; return whether the connection can take another."""
+        server, head = self.server, request.head
+        if head.version == 11:
             request.interim = self._interim
         edge = server.edge
         if edge is not None:
@@ -212,12 +212,16 @@ class Conversation:
             keep = self._may_keep(head) and (stream is None or stream.over)
             server.answered(response.status)
             self._owed = False
-            try:
-                return await self._write(response, head, keep)
-            except CLOSED:
-                return False
-            finally:
-                response.close()
+            body = response.body
+            if not isinstance(body, bytes):
+                return await self._stream(response, body, head, keep)
+            out = _render(response, body if head.method != b"HEAD" else b"", keep)
+            sent = self.wire.send_nowait(out)
+            if sent != len(out):
+                await self.wire.send(out, sent)
+            return keep
+        except CLOSED:
+            return False
         finally:
             if refusal is None:
                 server.leave()
@@ -225,29 +229,15 @@ class Conversation:
     def _may_keep(self, head: RequestHead) -> bool:
         return head.version == 11 and not self._last and keeps_alive(11, head.special)
 
-    async def _write(self, response: Response, head: RequestHead, keep: bool) -> bool:
-        """Send the response; return whether the connection can take another request. Raises OSError."""
-        body = response.body
-        if not isinstance(body, bytes):
-            return await self._stream(response, body, head, keep)
-        lines = response.lines
-        if response.length is not None:
-            lines.append(b"Content-Length: %d" % response.length)
-        out = _head_bytes(response, keep)
-        await self.wire.send(out if head.method == b"HEAD" else out + body)
-        return keep
-
     async def _stream(self, response: Response, body: Body, head: RequestHead, keep: bool) -> bool:
         wire = self.wire
         chunked = response.length is None and head.version == 11
-        if response.length is not None:
-            response.lines.append(b"Content-Length: %d" % response.length)
-        elif chunked:
-            response.lines.append(b"Transfer-Encoding: chunked")
-        else:
+        if chunked:
+            response.fields += b"Transfer-Encoding: chunked\r\n"
+        elif response.length is None:
             keep = False  # only the end of the connection can tell an HTTP/1.0 client
-        await wire.send(_head_bytes(response, keep))
         try:
+            await wire.send(_render(response, b"", keep))
             while piece := await body.read():
                 await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
         except ProxyError as error:
@@ -255,13 +245,14 @@ class Conversation:
             self.server.router.broke_off(error)
             wire.abort()  # a break and no clean end (RFC 9112, 8)
             return False
+        finally:
+            body.close()
         if chunked:
             await wire.send(render_last_chunk(body.trailers))
         return keep
 
-    async def _interim(self, status: int, lines: list[bytes]) -> None:
+    async def _interim(self, status: int, fields: bytes) -> None:
         reason = b"Continue" if status == 100 else b"Early Hints" if status == 103 else b""
-        fields = b"".join(line + b"\r\n" for line in lines)
         try:
             await self.wire.send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, fields))
         except CLOSED:
@@ -269,8 +260,7 @@ class Conversation:
 
     async def _tunnel(self, head: RequestHead, framing: int, now: float) -> None:
         server = self.server
-        request = Request(head, b"", now)
-        request.peer = self.peer
+        request = Request(head, b"", now, self.peer)
         if framing:
             await self._refuse(BadRequest("CONNECT has no body"))
             return
@@ -278,7 +268,7 @@ class Conversation:
         self._owed = False
         if isinstance(opened, Response):
             server.answered(opened.status)
-            await self._write(opened, head, False)
+            await self.wire.send(_render(opened, _whole(opened), keep=False))
             return
         backend, over = opened
         server.answered(200)
@@ -296,12 +286,8 @@ class Conversation:
         response = self.server.router.refuse(error)
         self._owed = False
         self.server.answered(response.status)
-        body = response.body
-        if not isinstance(body, bytes):
-            raise AssertionError("the agent's own answers are whole")
-        response.lines.append(b"Content-Length: %d" % len(body))
         with trio.move_on_after(LINGER):
-            await self.wire.send(_head_bytes(response, keep=False) + body)
+            await self.wire.send(_render(response, _whole(response), keep=False))
         await self._linger()
 
     async def _linger(self) -> None:
@@ -314,10 +300,20 @@ class Conversation:
                 seen += len(data)
 
 
-def _head_bytes(response: Response, keep: bool) -> bytes:
+def _render(response: Response, body: bytes, keep: bool) -> bytes:
+    """Write the head of a response, and what is there of its body."""
+    fields = response.fields
+    if response.length is not None:
+        fields += b"Content-Length: %d\r\n" % response.length
     if not keep:
-        response.lines.append(b"Connection: close")
-    return b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (response.status, response.reason, b"\r\n".join(response.lines))
+        fields += b"Connection: close\r\n"
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (response.status, response.reason, fields, body)
+
+
+def _whole(response: Response) -> bytes:
+    if not isinstance(response.body, bytes):
+        raise AssertionError("the agent's own answers are whole")
+    return response.body
 
 
 def _ignore(whole: bool) -> None: ...

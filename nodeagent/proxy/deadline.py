@@ -23,4 +23,4 @@ def parse_remaining(field: bytes, wall_ns: int) -> float:
 
 def render(remaining: float, wall_ns: int) -> bytes:
     """Write the field line that tells the next hop that `remaining` seconds are left."""
-    return b"l5d-ctx-deadline: %d %d" % (wall_ns, wall_ns + int(remaining * 1e9))
+    return b"l5d-ctx-deadline: %d %d\r\n" % (wall_ns, wall_ns + int(remaining * 1e9))

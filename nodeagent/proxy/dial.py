@@ -48,7 +48,6 @@ class Dialer:
         except BaseException:
             sock.close()
             raise
-        return Wire(sock)
 
     async def http1(self, endpoint: Endpoint, within: float, tls: ClientTls | None) -> Http1Connection:
         """Connect and speak HTTP/1.1; as `wire`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 import trio
@@ -24,6 +24,8 @@ from nodeagent.telemetry.stats import ServiceStats
 
 log = structlog.get_logger("nodeagent.dispatch")
 
+_SUCCESS = ResponseClass.SUCCESS
+
 
 class Router:
     """What requests to one router's listeners go through."""
@@ -35,11 +37,11 @@ class Router:
         prefix: Path,
         identify: Callable[[RequestHead], Path],
         bindings: Bindings,
-        trace: Callable[[dict[bytes, bytes]], list[bytes]],
+        trace: Callable[[Mapping[bytes, bytes]], bytes],
         stats: Registry,
         max_error: int = 5 << 20,
     ) -> None:
-        """`trace` turns a request's special fields into the lines that carry its trace on.
+        """`trace` turns a request's special fields into those that carry its trace on.
 
         `max_error` bounds the body of the agent's own errors, in bytes.
         """
@@ -69,7 +71,7 @@ class Router:
             if service is None:
                 service = await self.bindings.service(name, request.dtab)
             # The fields for the backend are put together once for all attempts; each adds its branch's own.
-            request.lines = request.head.lines + context
+            request.fields = request.head.fields + context
             # balance and dial, retries included: composed when the name was bound.
             service.stats.pending += 1
             try:
@@ -81,7 +83,7 @@ class Router:
         except Exception:
             log.exception("a bug: the request is answered with 500", name=name and name.show())
             return self._failed(request, name, InternalError("the agent failed; its log says more"))
-        self._count(service.stats, request, response.verdict is ResponseClass.SUCCESS)
+        self._count(service.stats, request, response.verdict is _SUCCESS)
         self._finish(response)
         return response
 
@@ -100,17 +102,16 @@ class Router:
         self._count(service.stats, request, True)
         return tunnel
 
-    def _context(self, request: Request, max_call_depth: int) -> list[bytes]:
-        """Read what the caller says of the call, and return what the next hop is told."""
+    def _context(self, request: Request, max_call_depth: int) -> bytes:
+        """Read what the caller says of the call, and return the fields that tell the next hop."""
         special = request.head.special
-        via = special.get(b"via")
-        if via is None:
-            lines = [VIA]
-        else:
-            if via.count(b",") + 1 > max_call_depth:
-                raise LoopDetected(f"the request has passed through {via.count(b',') + 1} proxies")
-            lines = [b"Via: " + via + b", 1.1 nodeagent"]
+        fields = VIA
         if special:
+            via = special.get(b"via")
+            if via is not None:
+                if via.count(b",") + 1 > max_call_depth:
+                    raise LoopDetected(f"the request has passed through {via.count(b',') + 1} proxies")
+                fields = _prolonged(via)
             left = special.get(b"l5d-ctx-deadline")
             if left is not None:
                 remaining = deadline.parse_remaining(left, time.time_ns())
@@ -119,9 +120,8 @@ class Router:
             if b"l5d-dtab" in special or b"l5d-ctx-dtab" in special:
                 request.dtab = local_dtab(special)
                 if request.dtab is not None:
-                    lines.append(b"l5d-ctx-dtab: " + request.dtab.show().encode("latin-1"))
-        lines += self._trace(special)
-        return lines
+                    fields += b"l5d-ctx-dtab: %b\r\n" % request.dtab.show().encode("latin-1")
+        return fields + self._trace(special)
 
     async def _tunnel_name(self, request: Request) -> Path:
         """Return the name that a CONNECT target means.
@@ -168,13 +168,16 @@ class Router:
     def _finish(self, response: Response) -> None:
         special = response.special
         via = special.get(b"via")
-        success = b"1.0" if response.verdict is ResponseClass.SUCCESS else b"0.0"
-        response.lines += (
-            VIA if via is None else b"Via: " + via + b", 1.1 nodeagent",
-            b"l5d-success-class: " + special.get(b"l5d-success-class", success),
-        )
+        success = special.get(b"l5d-success-class")
+        if success is None:
+            success = b"1.0" if response.verdict is _SUCCESS else b"0.0"
+        response.fields += b"%bl5d-success-class: %b\r\n" % (VIA if via is None else _prolonged(via), success)
         if b"l5d-retryable" in special:
-            response.lines.append(b"l5d-retryable: " + special[b"l5d-retryable"])
+            response.fields += b"l5d-retryable: %b\r\n" % special[b"l5d-retryable"]
+
+
+def _prolonged(via: bytes) -> bytes:
+    return b"Via: %b, 1.1 nodeagent\r\n" % via
 
 
 def _no_budget() -> float:
@@ -188,7 +191,7 @@ def _is_the_host(id: Path, host: str) -> bool:  # noqa: A002
     return host in id.labels[2:] and id[1] in ("inet", "fixedinet", "io.buoyant.rinet")
 
 
-def local_dtab(special: dict[bytes, bytes]) -> Dtab | None:
+def local_dtab(special: Mapping[bytes, bytes]) -> Dtab | None:
     """Return the caller's dentries: `l5d-ctx-dtab` from the hop before, then its own `l5d-dtab`.
 
     Raises BadRequest when they do not parse.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nodeagent.proxy.messages import Request, Response
+from nodeagent.proxy.messages import Request, Response, block_of, lines_of
 
 Label = Callable[[Request, float], bytes]
 """Names one end of a connection in a Forwarded field, from the request and when its connection was opened."""
@@ -25,29 +25,30 @@ class Edge:
     def inbound(self, request: Request, opened_at: float) -> None:
         """Change a request's head before it is routed."""
         head = request.head
+        lines = lines_of(head.fields)
         if self.clear_context:
-            head.lines = [line for line in head.lines if not _is_context(line)]
+            lines = [line for line in lines if not _is_context(line)]
             head.special = {name: value for name, value in head.special.items() if not name.startswith(b"l5d-")}
         if self.forwarded_by is not None and self.forwarded_for is not None:
             element = b"by=%b;for=%b" % (self.forwarded_by(request, opened_at), self.forwarded_for(request, opened_at))
             before = head.get(b"forwarded")
-            head.lines = [line for line in head.lines if not line.lower().startswith(b"forwarded:")]
-            head.lines.append(b"Forwarded: " + (before + b", " + element if before else element))
+            lines = [line for line in lines if not line.lower().startswith(b"forwarded:")]
+            lines.append(b"Forwarded: " + (before + b", " + element if before else element))
         if self.timestamp_header is not None:
-            head.lines = head.lines + [b"%b: %d" % (self.timestamp_header.encode(), time.time_ns() // 1_000_000)]
-        request.lines = head.lines
+            lines.append(b"%b: %d" % (self.timestamp_header.encode(), time.time_ns() // 1_000_000))
+        request.fields = head.fields = block_of(lines)
 
     def outbound(self, response: Response) -> None:
         """Change a response before the caller sees it."""
         if not self.clear_context:
             return
-        own = any(line.startswith(b"l5d-err:") for line in response.lines) and isinstance(response.body, bytes)
-        response.lines = [line for line in response.lines if not _is_context(line)]
+        lines = lines_of(response.fields)
+        own = any(line.startswith(b"l5d-err:") for line in lines) and isinstance(response.body, bytes)
+        lines = [line for line in lines if not _is_context(line)]
         if own:
-            response.lines = [
-                line for line in response.lines if not line.startswith((b"Proxy-Status:", b"Content-Type:"))
-            ]
+            lines = [line for line in lines if not line.startswith((b"Proxy-Status:", b"Content-Type:"))]
             response.body, response.length = b"", 0
+        response.fields = block_of(lines)
 
 
 def _is_context(line: bytes) -> bool:

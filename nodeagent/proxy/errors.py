@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from nodeagent.proxy.messages import Response
+from nodeagent.proxy.messages import Response, block_of
 
 
 class ProxyError(Exception):
@@ -202,4 +202,4 @@ def to_response(error: ProxyError, max_body: int = 5 << 20) -> Response:
     if error.retry_after is not None:
         lines.append(b"Retry-After: %d" % error.retry_after)
     body = (line.encode("utf-8", "replace") + b"\n")[:max_body]
-    return Response(error.status, REASONS.get(error.status, b""), lines, {}, body, len(body))
+    return Response(error.status, REASONS.get(error.status, b""), block_of(lines), {}, body, len(body))

@@ -1,17 +1,19 @@
 """Requests and responses as the route sees them: neither HTTP/1.1 nor HTTP/2.
 
-A head's fields are kept as lines (`b"Name: value"`, as received: order, case and spelling survive), because most of
-them only pass through: they are joined again, not rebuilt. The few that somebody asks for, the names in
+A head's fields are one block of bytes, each line with its CRLF, as received: order, case and spelling survive. Most of
+them only pass through, so the block is copied and not taken apart. The few that somebody asks for, the names in
 `REQUEST_SPECIAL` and `RESPONSE_SPECIAL`, are taken out by the codec into `special` under their lower-case name, and
 are written again only by the one who owns them. A repeated special field is joined with ", " (RFC 9110, 5.3), so a
-second Host or Content-Length turns into a value that its grammar refuses.
+second Host or Content-Length turns into a value that its grammar refuses. `special` may be shared between messages:
+who changes it makes a new one.
 
 A body is `bytes` when all of it came along with the head, else a `Body` that is read piece by piece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from balancer.response_class import ResponseClass
@@ -40,7 +42,7 @@ REQUEST_SPECIAL = HOP_BY_HOP | {
 RESPONSE_SPECIAL = HOP_BY_HOP | {b"content-length", b"via", b"l5d-retryable", b"l5d-success-class"}
 """Response fields that the agent reads or owns."""
 
-VIA = b"Via: 1.1 nodeagent"
+VIA = b"Via: 1.1 nodeagent\r\n"
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 """RFC 9110, 9.2.1."""
@@ -69,10 +71,20 @@ class Body(Protocol):
         ...
 
 
+def lines_of(fields: bytes) -> list[bytes]:
+    """Return the lines of a block, without their CRLF."""
+    return fields.split(b"\r\n")[:-1]
+
+
+def block_of(lines: Iterable[bytes]) -> bytes:
+    """Return the block of `lines`: what `lines_of` takes apart."""
+    return b"".join([line + b"\r\n" for line in lines])
+
+
 class RequestHead:
     """What was asked for. `path` is in origin form ("/a?b"), or "*"; empty for CONNECT."""
 
-    __slots__ = ("authority", "lines", "method", "path", "special", "version")
+    __slots__ = ("authority", "fields", "method", "path", "special", "version")
 
     def __init__(
         self,
@@ -80,8 +92,8 @@ class RequestHead:
         authority: bytes,
         path: bytes,
         version: int,
-        lines: list[bytes],
-        special: dict[bytes, bytes],
+        fields: bytes,
+        special: Mapping[bytes, bytes],
     ) -> None:
         self.method = method
         self.authority = authority
@@ -89,7 +101,8 @@ class RequestHead:
         self.path = path
         self.version = version
         """10, 11 or 20."""
-        self.lines = lines
+        self.fields = fields
+        """Field lines, each with its CRLF; without the special ones."""
         self.special = special
 
     def get(self, name: bytes) -> bytes | None:
@@ -99,69 +112,69 @@ class RequestHead:
             return found
         if name == b"host":
             return self.authority or None
-        values = [value.strip(b" \t") for key, _, value in map(_split, self.lines) if key.lower() == name]
+        named = [line.partition(b":") for line in lines_of(self.fields)]
+        values = [value.strip(b" \t") for key, _, value in named if key.lower() == name]
         return b", ".join(values) if values else None
 
     def __repr__(self) -> str:
         return f"<{self.method.decode()} {self.authority.decode()}{self.path.decode()}>"
 
 
-def _split(line: bytes) -> tuple[bytes, bytes, bytes]:
-    return line.partition(b":")
-
-
 class Request:
     """One request on its way: its head and body, and what the stages have found out so far."""
 
     __slots__ = (
-        "avoid", "body", "deadline", "dtab", "head", "interim", "lines", "nursery", "peer", "received_at", "tried",
+        "avoid", "body", "deadline", "dtab", "fields", "head", "interim", "nursery", "peer", "received_at", "tried",
     )  # fmt: skip
 
-    def __init__(self, head: RequestHead, body: bytes | Body, received_at: float) -> None:
+    def __init__(self, head: RequestHead, body: bytes | Body, received_at: float, peer: str = "") -> None:
         self.head = head
         self.body = body
         self.received_at = received_at
         """When its head was read, in trio's clock."""
+        self.peer = peer
+        """Who called, as "ip:port"."""
         self.dtab: Dtab | None = None
         """The caller's own dentries (l5d-dtab), tried before the router's."""
-        self.deadline: float = float("inf")
+        self.deadline = inf
         """When the caller stops waiting, in trio's clock."""
-        self.lines: list[bytes] = head.lines
+        self.fields = head.fields
         """Field lines for the backend: the caller's, then the agent's."""
         self.nursery: trio.Nursery | None = None
         """Where a streaming body may be sent from while the response is read; there for such bodies only."""
-        self.interim: Callable[[int, list[bytes]], Awaitable[None]] | None = None
-        """Passes a 1xx response (status, lines) on to the client at once."""
-        self.peer: str = ""
-        """Who called, as "ip:port"."""
+        self.interim: Callable[[int, bytes], Awaitable[None]] | None = None
+        """Passes a 1xx response (status, fields) on to the client at once."""
         self.avoid: tuple[Node, ...] = ()
         """Endpoints that failed this request: tried again only when nothing else is usable."""
         self.tried: tuple[str, ...] = ()
         """What went wrong so far, one text for each attempt that failed."""
 
 
+_NO_VERDICT = ResponseClass.IGNORABLE
+
+
 class Response:
     """A response head with its body. Whoever holds it must read the body to its end or close it."""
 
-    __slots__ = ("body", "length", "lines", "reason", "special", "status", "verdict")
+    __slots__ = ("body", "fields", "length", "reason", "special", "status", "verdict")
 
     def __init__(
         self,
         status: int,
         reason: bytes,
-        lines: list[bytes],
-        special: dict[bytes, bytes],
+        fields: bytes,
+        special: Mapping[bytes, bytes],
         body: bytes | Body,
         length: int | None,
     ) -> None:
         self.status = status
         self.reason = reason
-        self.lines = lines
+        self.fields = fields
         self.special = special
         self.body = body
         self.length = length
         """Bytes of body, None when only its end tells; for HEAD and 304 what Content-Length would have been."""
-        self.verdict = ResponseClass.IGNORABLE
+        self.verdict = _NO_VERDICT
         """What the classifier says of it; an answer of the agent's own has none."""
 
     def close(self) -> None:

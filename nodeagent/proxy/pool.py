@@ -92,14 +92,13 @@ class Pool:
         """Take a connection back after its exchange; close it when it cannot serve another."""
         if not connection.reusable or self.closed or self._aged(connection, now):
             self._drop(connection)
-            return
-        connection.idle_since = now
-        waiter = self._next_waiter()
-        if waiter is None:
-            self.idle.append(connection)
-        else:
+        elif self.waiters:
+            waiter = self.waiters.popleft()
             waiter.connection = connection
             waiter.served.set()
+        else:
+            connection.idle_since = now
+            self.idle.append(connection)
 
     def expire(self, now: float) -> None:
         """Close idle connections that are too old, the oldest first."""
@@ -126,14 +125,10 @@ class Pool:
         self._free_place()
 
     def _free_place(self) -> None:
-        waiter = self._next_waiter()
-        if waiter is None:
+        if self.waiters:  # the place passes on: the waiter dials
+            self.waiters.popleft().served.set()
+        else:
             self.size -= 1
-        else:  # the place passes on: the waiter dials
-            waiter.served.set()
-
-    def _next_waiter(self) -> _Waiter | None:
-        return self.waiters.popleft() if self.waiters else None
 
     async def _wait(self) -> Http1Connection | None:
         if len(self.waiters) >= self.limits.max_waiters:

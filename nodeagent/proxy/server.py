@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import math
-import select
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,41 +65,6 @@ class ConnectionOptions:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
 
 
-class HangupWatch:
-    """Tells conversations that their caller's side has ended, while they wait for something else.
-
-    One epoll, edge-triggered on the half-close, that costs a connection one registration and a request nothing.
-    """
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-        self._watched: dict[int, Conversation] = {}
-
-    def add(self, conversation: Conversation) -> None:
-        """Watch; closing the socket ends the registration by itself."""
-        fd = conversation.wire.fd
-        self._watched[fd] = conversation
-        self._epoll.register(fd, select.EPOLLRDHUP | select.EPOLLET)
-
-    def discard(self, conversation: Conversation) -> None:
-        """Forget a conversation that is over."""
-        if self._watched.get(conversation.wire.fd) is conversation:
-            del self._watched[conversation.wire.fd]
-
-    async def run(self) -> None:
-        """Pass on hang-ups until cancelled."""
-        try:
-            while True:
-                await wait_readable(self._epoll.fileno())
-                now = trio.current_time()
-                for fd, _ in self._epoll.poll(0):
-                    conversation = self._watched.get(fd)
-                    if conversation is not None:
-                        conversation.hung_up(now)
-        finally:
-            self._epoll.close()
-
-
 class Server:
     """The connections of one listener of a router."""
 
@@ -130,15 +94,13 @@ class Server:
 
     async def run(self, grace: float, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `drain` is called and all is answered, or `grace` seconds after it. Cancelling cuts all."""
-        hangups = HangupWatch()
         async with trio.open_nursery() as background:
-            background.start_soon(hangups.run)
             background.start_soon(self._sweep)
             async with trio.open_nursery() as connections:
                 task_status.started()
                 try:
                     with self._accepting:
-                        await self._accept(connections, hangups)
+                        await self._accept(connections)
                 finally:
                     self.listener.close()
                 connections.cancel_scope.deadline = trio.current_time() + grace
@@ -177,7 +139,7 @@ class Server:
         self.stats.statuses[0] += 1
         self.stats.failure += 1
 
-    async def _accept(self, connections: trio.Nursery, hangups: HangupWatch) -> None:
+    async def _accept(self, connections: trio.Nursery) -> None:
         while True:
             await wait_readable(self.listener.fileno())
             for _ in range(ACCEPTS):
@@ -190,19 +152,17 @@ class Server:
                         log.error("cannot accept a connection; pausing", error=error.strerror)
                         await trio.sleep(0.1)
                     break
-                connections.start_soon(self._converse, sock, address, hangups)
+                connections.start_soon(self._converse, sock, address)
 
-    async def _converse(self, sock: socket.socket, address: object, hangups: HangupWatch) -> None:
+    async def _converse(self, sock: socket.socket, address: object) -> None:
         self._options.apply(sock)
         conversation = Conversation(Wire(sock), _show(address), self)
         self.conversations.add(conversation)
         self.stats.connects += 1
         self.stats.connections += 1
-        hangups.add(conversation)
         try:
             await conversation.run()
         finally:
-            hangups.discard(conversation)
             self.conversations.discard(conversation)
             self.stats.connections -= 1
 

@@ -6,13 +6,13 @@ not ask for is not in it, and costs a request nothing.
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+from math import inf
 
 import trio
 
@@ -25,10 +25,12 @@ from nodeagent.proxy import deadline
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.errors import DeadlineExceeded, NoSuchName, ProxyError
-from nodeagent.proxy.messages import Request, Response
+from nodeagent.proxy.messages import Request, Response, block_of
 from nodeagent.proxy.retry import MAX_ATTEMPTS, can_replay, may_repeat, rewind
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServiceStats
+
+_RETRYABLE = ResponseClass.RETRYABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +47,17 @@ class ServicePolicy:
 
 
 class Branch:
-    """One leaf of a bound name: the client, and the field lines that tell the backend how it was found."""
+    """One leaf of a bound name: the client, and the fields that tell the backend how it was found."""
 
-    __slots__ = ("client", "lines", "weight")
+    __slots__ = ("client", "fields", "weight")
 
     def __init__(self, name: Path, share: Share, client: Client) -> None:
         self.client = client
         self.weight = share.weight
-        self.lines = [
-            b"l5d-dst-service: " + name.show().encode("latin-1"),
-            b"l5d-dst-client: " + share.bound.id.show().encode("latin-1"),
-        ]
+        lines = [f"l5d-dst-service: {name.show()}", f"l5d-dst-client: {share.bound.id.show()}"]
         if len(share.bound.residual):
-            self.lines.append(b"l5d-dst-residual: " + share.bound.residual.show().encode("latin-1"))
+            lines.append(f"l5d-dst-residual: {share.bound.residual.show()}")
+        self.fields = block_of(line.encode("latin-1") for line in lines)
 
 
 class Service:
@@ -91,7 +91,7 @@ class Service:
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         """Return the head of the response that the caller gets. Raises ProxyError. Cancelling ends the attempt."""
-        if self.policy.total_timeout is None and request.deadline == math.inf:
+        if self.policy.total_timeout is None and request.deadline == inf:
             return self._attempts(request)
         return self._attempts_in_time(request)
 
@@ -113,14 +113,14 @@ class Service:
         self.budget.deposit(request.received_at)
         delays: Iterator[float] | None = None
         attempt = 0
-        base = request.lines
+        base = request.fields
         failed: tuple[Branch, ...] = ()
         while True:
             attempt += 1
             branch = self._single or self._draw(failed)
-            request.lines = base + branch.lines
-            if request.deadline != math.inf:
-                request.lines.append(deadline.render(request.deadline - self.now(), time.time_ns()))
+            request.fields = base + branch.fields
+            if request.deadline != inf:
+                request.fields += deadline.render(request.deadline - self.now(), time.time_ns())
             try:
                 response = await branch.client.send(request, policy.classify)
             except ProxyError as error:
@@ -133,7 +133,7 @@ class Service:
                     failed = _with(failed, branch)
                     continue  # nothing was sent, so there is nobody to spare by a pause
             else:
-                if response.verdict is not ResponseClass.RETRYABLE:
+                if response.verdict is not _RETRYABLE:
                     return response
                 if not can_replay(request) or not self._afford(attempt, None, branch):
                     return response

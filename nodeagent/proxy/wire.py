@@ -1,27 +1,47 @@
 """One connected socket, read and written the cheap way. An edge.
 
 After an answer is written the next message is never there yet, so reading waits first and then calls the socket's own
-non-blocking `recv`; writing tries `send` at once and waits only for what did not fit. Nothing here yields when the
-kernel takes all bytes at once: a conversation yields whenever it reads. Where a message is mostly small enough for that,
-`send_nowait` saves its caller a coroutine, and `send` is for what is left.
+non-blocking `recv`; writing tries `send` at once and waits only for what did not fit. Writing does not yield when the
+kernel takes all bytes at once: a conversation yields whenever it reads. Where a message is mostly small enough for
+that, `send_nowait` saves its caller a coroutine, and `send` is for what is left.
+
+The kernel tells once (edge-triggered) that there is something to read. `_ready` keeps that until a `recv` found less
+than it asked for, which means that the socket was empty (epoll(7)); after the end it stays.
 """
 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
+from collections.abc import Callable
 
 import trio
-from trio.lowlevel import notify_closing, wait_readable, wait_writable
+from trio import lowlevel
+
+from nodeagent.proxy.readiness import readiness
 
 READ_SIZE = 64 * 1024
 """Bytes asked of the kernel at once: the most that one connection holds of a body."""
 
 
 class Wire:
-    """A non-blocking stream socket with the bytes that were read and not used yet."""
+    """A non-blocking stream socket with the bytes that were read and not used yet. One task reads it at a time."""
 
-    __slots__ = ("_read", "_write", "buffer", "closed", "fd", "sock")
+    __slots__ = (
+        "_ended",
+        "_poll",
+        "_read",
+        "_readiness",
+        "_ready",
+        "_task",
+        "_write",
+        "buffer",
+        "closed",
+        "fd",
+        "on_end",
+        "sock",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -30,20 +50,56 @@ class Wire:
         self.buffer = b""
         """Read, and not used yet."""
         self.closed = False
+        self.on_end: Callable[[], None] | None = None
+        """Called when the peer has sent its last byte, or broke the connection, whether or not anybody reads."""
         self._read = sock.recv
         self._write = sock.send
+        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
+        self._ready = False
+        self._ended = False
+        self._task: lowlevel.Task | None = None  # waits in `receive`
+        self._readiness = readiness()
+        self._readiness.add(self)
 
     async def receive(self) -> bytes:
         """Return new bytes from the socket, b"" when the peer has ended. Cancelling is safe: nothing is lost.
 
-        Raises OSError when the connection broke.
+        Always yields to other tasks. Raises OSError when the connection broke, trio.ClosedResourceError after `close`.
         """
         while True:
-            await wait_readable(self.fd)
+            if self._ready:
+                await lowlevel.checkpoint()
+            else:
+                assert self._task is None, "two tasks read one connection"
+                self._task = lowlevel.current_task()
+                await lowlevel.wait_task_rescheduled(self._stop_waiting)
             try:
-                return self._read(READ_SIZE)
+                data = self._read(READ_SIZE)
             except (BlockingIOError, InterruptedError):
+                self._ready = self._ended
                 continue
+            except OSError:
+                if self.closed:
+                    raise trio.ClosedResourceError("closed by the agent") from None
+                raise
+            if len(data) < READ_SIZE:
+                self._ready = self._ended
+            return data
+
+    def _stop_waiting(self, _: object) -> lowlevel.Abort:
+        self._task = None
+        return lowlevel.Abort.SUCCEEDED
+
+    def told(self, *, ended: bool) -> None:
+        """Hear from the kernel that there is something to read, or the end."""
+        self._ready = True
+        if ended and not self._ended:
+            self._ended = True
+            if self.on_end is not None:
+                self.on_end()
+        if self._task is not None:
+            lowlevel.reschedule(self._task)
+            self._task = None
 
     async def read(self) -> bytes:
         """Return the buffered bytes, or else new ones. Cancelling is safe."""
@@ -73,19 +129,17 @@ class Wire:
             try:
                 rest = rest[self._write(rest) :]
             except (BlockingIOError, InterruptedError):
-                await wait_writable(self.fd)
+                await lowlevel.wait_writable(self.fd)
 
     def has_bytes(self) -> bool:
-        """Tell whether something (or the end) can be read already; a broken connection counts."""
-        if self.buffer:
+        """Tell whether something (or the end) can be read already; a broken connection counts. Asks the kernel."""
+        if self.buffer or self._ended:
             return True
-        try:
-            self._read(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError:
-            return True
-        return True
+        if self._poll is None:
+            poll = select.poll()
+            poll.register(self.fd, select.POLLIN | select.POLLRDHUP)
+            self._poll = poll.poll
+        return bool(self._poll(0))
 
     def send_eof(self) -> None:
         """Tell the peer that nothing more comes; reading goes on."""
@@ -96,16 +150,18 @@ class Wire:
         """Close the socket; whoever waits on it gets trio.ClosedResourceError. Idempotent."""
         if not self.closed:
             self.closed = True
-            with contextlib.suppress(RuntimeError):  # no trio around: only in a synchronous test
-                notify_closing(self.fd)
+            self.on_end = None
+            self._readiness.discard(self)
+            lowlevel.notify_closing(self.fd)
             self.sock.close()
+            self.told(ended=True)
 
     def abort(self) -> None:
         """Close with a reset, so that a peer that is reading sees a break and no clean end (RFC 9112, 8)."""
         if not self.closed:
             with contextlib.suppress(OSError):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-            self.close()
+        self.close()
 
     @property
     def peer(self) -> str:

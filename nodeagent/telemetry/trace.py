@@ -89,18 +89,17 @@ def root_lines(rng: Random, threshold: bytes) -> bytes:
 
     This is what nearly every request takes, so it forms the bytes directly, without a Trace in between.
     """
-    raw = rng.randbytes(16)
-    digits = hexlify(raw)
-    trace, trace_digits = raw[:8], digits[:16]
+    raw = rng.getrandbits(128).to_bytes(16, "big")
+    digits = hexlify(raw, b"-", 8)
     if raw < threshold:
         flags_word, flags = _SAMPLED_WORD, b"01"
     else:
         flags_word, flags = _NOT_SAMPLED_WORD, b"00"
-    return b"l5d-ctx-trace: %b\r\nl5d-reqid: %b\r\ntraceparent: 00-0000000000000000%b-%b-%b\r\n" % (
+    trace = raw[:8]
+    return b"l5d-ctx-trace: %b\r\nl5d-reqid: %b\r\ntraceparent: 00-0000000000000000%b-%b\r\n" % (
         b2a_base64(raw[8:] + trace + trace + flags_word, newline=False),
-        trace_digits,
-        trace_digits,
-        digits[16:],
+        digits[:16],
+        digits,
         flags,
     )
 

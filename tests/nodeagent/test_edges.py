@@ -10,7 +10,7 @@ import conf
 from nodeagent.edges import make_edge, node
 from nodeagent.proxy.edge import Edge
 from nodeagent.proxy.errors import NoEndpoints, to_response
-from nodeagent.proxy.messages import Request, RequestHead, Response
+from nodeagent.proxy.messages import Request, RequestHead, Response, block_of, lines_of
 
 
 def edge(keys: str) -> Edge | None:
@@ -20,16 +20,14 @@ def edge(keys: str) -> Edge | None:
 
 def request(*lines: bytes, **special: bytes) -> Request:
     fields = {name.replace("_", "-").encode(): value for name, value in special.items()}
-    made = Request(RequestHead(b"GET", b"web", b"/", 11, list(lines), fields), b"", 0.0)
-    made.peer = "[2001:db8::7]:5000"
-    return made
+    return Request(RequestHead(b"GET", b"web", b"/", 11, block_of(lines), fields), b"", 0.0, "[2001:db8::7]:5000")
 
 
 def lines(keys: str, asked: Request, opened_at: float = 1.0) -> list[bytes]:
     made = edge(keys)
     assert made is not None
     made.inbound(asked, opened_at)
-    return asked.lines
+    return lines_of(asked.fields)
 
 
 def test_a_plain_listener_changes_nothing() -> None:
@@ -67,7 +65,7 @@ def test_a_connection_keeps_its_random_name() -> None:
     for opened_at in (1.0, 1.0, 2.0):
         asked = request()
         made.inbound(asked, opened_at)
-        names.append(asked.lines[0])
+        names.append(lines_of(asked.fields)[0])
 
     assert names[0].startswith(b"Forwarded: by=_gw;for=_")
     assert names[0] == names[1] != names[2]
@@ -98,14 +96,14 @@ def test_context_of_strangers_is_not_believed() -> None:
 def test_context_is_not_shown_to_strangers_and_errors_have_no_text() -> None:
     made = edge(", clearContext: true")
     assert made is not None
-    served = Response(200, b"OK", [b"l5d-success-class: 1.0", b"X: y"], {}, b"ok", 2)
+    served = Response(200, b"OK", b"l5d-success-class: 1.0\r\nX: y\r\n", {}, b"ok", 2)
     failed = to_response(NoEndpoints("balance /#/secret: it has no endpoints"))
 
     made.outbound(served)
     made.outbound(failed)
 
-    assert (served.lines, served.body) == ([b"X: y"], b"ok")
-    assert (failed.status, failed.lines, failed.body, failed.length) == (503, [], b"", 0)
+    assert (served.fields, served.body) == (b"X: y\r\n", b"ok")
+    assert (failed.status, failed.fields, failed.body, failed.length) == (503, b"", b"", 0)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ NOTHING: dict[bytes, bytes] = {}
 
 def head(version: int = 11, **special: str) -> RequestHead:
     fields = {name.replace("_", "-").encode(): value.encode() for name, value in special.items()}
-    return RequestHead(b"POST", b"a", b"/", version, [], fields)
+    return RequestHead(b"POST", b"a", b"/", version, b"", fields)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import h11
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from nodeagent.http1 import head as reader
 from nodeagent.http1.head import check_incomplete, parse_request, parse_response
 from nodeagent.proxy.errors import BadRequest, ResponseInvalid
-from nodeagent.proxy.messages import REQUEST_SPECIAL
+from nodeagent.proxy.messages import REQUEST_SPECIAL, RESPONSE_SPECIAL
 
 
 def request(*lines: str) -> bytes:
@@ -23,7 +24,7 @@ def test_an_ordinary_request() -> None:
     head = parse_request(request("GET /a?b=c HTTP/1.1", "Host: Users", "X-Mixed-CASE:  v ", "Accept: */*"))
 
     assert (head.method, head.authority, head.path, head.version) == (b"GET", b"Users", b"/a?b=c", 11)
-    assert head.lines == [b"X-Mixed-CASE:  v ", b"Accept: */*"]
+    assert head.fields == b"X-Mixed-CASE:  v \r\nAccept: */*\r\n"
     assert head.special == {}
     assert head.get(b"x-mixed-case") == b"v"
 
@@ -105,7 +106,7 @@ def test_refused(raw: bytes, status: int, says: str) -> None:
 def test_obsolete_text_goes_through_the_reference_machine() -> None:
     head = parse_request(request("GET / HTTP/1.1", "Host: a", "X-Name: J\xfcrgen"))
 
-    assert head.lines == [b"X-Name: J\xfcrgen"]
+    assert head.fields == b"X-Name: J\xfcrgen\r\n"
 
 
 def test_what_connection_names_is_dropped_but_not_the_framing() -> None:
@@ -119,7 +120,7 @@ def test_what_connection_names_is_dropped_but_not_the_framing() -> None:
         )
     )
 
-    assert head.lines == []
+    assert head.fields == b""
     assert head.special[b"content-length"] == b"3"
 
 
@@ -133,7 +134,7 @@ def test_an_ordinary_response() -> None:
     head = parse_response(request("HTTP/1.1 404 Not  Found", "Content-Length: 0", "Set-Cookie: a=b", "Set-Cookie: c=d"))
 
     assert (head.status, head.reason, head.version) == (404, b"Not  Found", 11)
-    assert head.lines == [b"Set-Cookie: a=b", b"Set-Cookie: c=d"]
+    assert head.fields == b"Set-Cookie: a=b\r\nSet-Cookie: c=d\r\n"
     assert head.special == {b"content-length": b"0"}
 
 
@@ -190,20 +191,46 @@ VALUE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E) | st.just(
 def test_both_readers_mean_the_same(fields: list[tuple[str, str]], path: str, method: str, version: str) -> None:
     """What the strict reader takes, h11 takes, and reads alike."""
     raw = request(f"{method} /{path} HTTP/{version}", "Host: a", *(f"{name}:{value}" for name, value in fields))
-    if reader._REQUEST.match(raw) is None:  # the strict reader passes on it: nothing to compare
-        return
+    line = reader._REQUEST_LINE.match(raw)
+    if line is None or not reader._FIELDS.fullmatch(block := raw[line.end() :]):
+        return  # the strict reader passes on it: nothing to compare
 
     machine = h11.Connection(h11.SERVER)
     machine.receive_data(raw)
     event = machine.next_event()
 
     assert isinstance(event, h11.Request)
-    fast_lines, fast_special = reader._split_fields(reader._REQUEST.match(raw)[4], REQUEST_SPECIAL)  # type: ignore[index]
-    slow_lines, slow_special = reader._split_raw(event.headers.raw_items(), REQUEST_SPECIAL)
-    assert [line.replace(b" ", b"").replace(b"\t", b"") for line in fast_lines] == [
-        line.replace(b" ", b"").replace(b"\t", b"") for line in slow_lines
-    ]
-    assert fast_special == slow_special
+    plain, *special = reader._request_fields(block)
+    exact, *special_too = reader._request_fields(reader._block(event.headers.raw_items()))
+    assert plain.translate(None, b" \t") == exact.translate(None, b" \t")
+    assert special == special_too
+
+
+@pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title])
+def test_every_special_field_is_taken_out_and_nothing_else(spelt: Callable[[str], str]) -> None:
+    for names, parse, first in (
+        (REQUEST_SPECIAL - {b"host", b"expect"}, parse_request, ("GET / HTTP/1.0",)),
+        (RESPONSE_SPECIAL, parse_response, ("HTTP/1.1 200 OK",)),
+    ):
+        for name in names:
+            field = spelt(name.decode())
+            others = (f"{field}x: 1", f"x{field}: 2", f"{field[:-1]}: 3", f"X: a:{field}: 4")
+
+            head = parse(request(*first, *others, f"{field}: \t v ", *others))
+
+            assert head.fields == b"".join(line.encode() + b"\r\n" for line in (*others, *others))
+            assert head.special == {name: b"v"}
+
+
+def test_what_is_remembered_is_judged_as_what_is_new() -> None:
+    good, bad = request("GET / HTTP/1.1", "Host: a", "X: y"), request("GET / HTTP/1.1", "Host: a:0", "X: y")
+
+    first, second = parse_request(good), parse_request(good)
+
+    assert (second.authority, second.fields, second.special) == (first.authority, first.fields, first.special)
+    for _ in range(2):
+        with pytest.raises(BadRequest):
+            parse_request(bad)
 
 
 @given(st.binary(max_size=200))

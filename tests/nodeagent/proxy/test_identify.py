@@ -8,14 +8,14 @@ from namer.path import Path
 from nodeagent.proxy import identify
 from nodeagent.proxy.errors import BadRequest
 from nodeagent.proxy.identify import Identifier, Unidentified, first_of, host_name
-from nodeagent.proxy.messages import RequestHead
+from nodeagent.proxy.messages import RequestHead, block_of
 
 
 def head(
     authority: str = "users", path: str = "/a/b?q=1", *lines: str, method: str = "GET", version: int = 11
 ) -> RequestHead:
     return RequestHead(
-        method.encode(), authority.encode(), path.encode(), version, [line.encode() for line in lines], {}
+        method.encode(), authority.encode(), path.encode(), version, block_of(line.encode() for line in lines), {}
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
@@ -42,7 +42,7 @@ class Backend:
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
+async def backend() -> AsyncIterator[Backend]:
     made = Backend()
     yield made
     made.close()

@@ -30,7 +30,7 @@ class FakeBody:
 
 
 def request(method: str, body: bytes | Body = b"") -> Request:
-    return Request(RequestHead(method.encode(), b"a", b"/", 11, [], {}), body, 0.0)
+    return Request(RequestHead(method.encode(), b"a", b"/", 11, b"", {}), body, 0.0)
 
 
 CHUNKED = FakeBody(None, 10)

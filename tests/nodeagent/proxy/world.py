@@ -212,7 +212,7 @@ class World:
             prefix=prefix,
             identify=first_of(prefix, [self.identifier]),
             bindings=bindings,
-            trace=lambda special: [],
+            trace=lambda special: b"",
             stats=self.stats,
         )
 
