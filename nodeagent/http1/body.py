@@ -205,12 +205,14 @@ Ended = Callable[[bool], None]
 class StreamBody:
     """A body read from `source` as it comes, by one of the framings."""
 
-    __slots__ = ("_decoder", "_ended", "_make_error", "_missing", "_source", "length", "trailers")
+    __slots__ = ("_decoder", "_ended", "_make_error", "_missing", "_source", "length", "trailers", "whole")
 
     def __init__(self, source: Source, framing: int, make_error: Callable[[str], ProxyError], ended: Ended) -> None:
         self._source = source
         self._make_error = make_error
         self._ended: Ended | None = ended
+        self.whole = False
+        """True once all of it was read: what follows on the connection is another message."""
         self._missing = framing
         self.length = framing if framing >= 0 else None
         self._decoder = ChunkedDecoder(make_error) if framing == CHUNKED else None
@@ -236,11 +238,6 @@ class StreamBody:
 
     def close(self) -> None:
         self._end(False)
-
-    @property
-    def over(self) -> bool:
-        """True when nothing more will come."""
-        return self._ended is None
 
     def _take(self, data: bytes) -> bytes:
         if self._decoder is not None:
@@ -271,4 +268,5 @@ class StreamBody:
     def _end(self, whole: bool) -> None:
         ended, self._ended = self._ended, None
         if ended is not None:
+            self.whole = whole
             ended(whole)

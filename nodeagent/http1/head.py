@@ -70,7 +70,8 @@ _REQUEST_SPECIAL = _finder(REQUEST_SPECIAL)
 _RESPONSE_SPECIAL = _finder(RESPONSE_SPECIAL)
 
 _FIRST_LINE = re.compile(rb"([^\r\n]*)")
-_BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_BARE_LINE_END = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FOLD = re.compile(rb"\r\n[ \t]")
 _METHOD = re.compile(rb"[A-Z][A-Z-]{0,23}\Z")
 _TARGET = re.compile(rb"[!\"$-\[\]-~]+\Z")
@@ -247,14 +248,19 @@ def check_authority(authority: bytes, where: str) -> None:
 
 def check_incomplete(buffer: bytes, max_line: int, max_head: int) -> None:
     """Refuse early what can no longer become a good request head. Raises BadRequest."""
-    line_end = buffer.find(b"\r\n")
-    if (line_end if line_end >= 0 else len(buffer)) > max_line:
+    line = buffer.find(b"\r\n")
+    line = line if line >= 0 else len(buffer)
+    if line > max_line:
         raise BadRequest(f"the request line is longer than {max_line} bytes", status=414)
-    if len(buffer) > max_line + max_head:
+    if len(buffer) - line > max_head:
         raise BadRequest(f"the header section is longer than {max_head} bytes", status=431)
-    bare = _BARE_LINE_END.search(buffer, 0, len(buffer) - 1)
-    if bare is not None:
+    if has_bare_line_end(buffer):
         raise BadRequest("a line of the request ends without CRLF")
+
+
+def has_bare_line_end(head: bytes) -> bool:
+    """Tell whether a CR or LF stands alone in a head, whole or not; a CR at the end may still get its LF."""
+    return _BARE_LINE_END.search(head) is not None
 
 
 def _unusual_request(head: bytes) -> tuple[bytes, bytes, int, bytes]:
@@ -263,13 +269,15 @@ def _unusual_request(head: bytes) -> tuple[bytes, bytes, int, bytes]:
         raise BadRequest("a line of the request ends without CRLF")
     if _FOLD.search(head):
         raise BadRequest("a header line is folded, or starts with white space")
+    if _CONTROL.search(head):
+        raise BadRequest("the request head is not valid HTTP: it holds a control character")
     _check_request_line(head)
     machine = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head) + 1)
     try:
         machine.receive_data(head)
         event = machine.next_event()
     except h11.RemoteProtocolError as error:
-        raise BadRequest(f"the request is not valid HTTP: {error}") from None
+        raise BadRequest(f"the request is not valid HTTP: {_fault(error)}") from None
     if not isinstance(event, h11.Request):
         raise BadRequest("the request head is not complete")
     version = 11 if event.http_version == b"1.1" else 10
@@ -297,6 +305,10 @@ def _unusual_response(head: bytes) -> tuple[int, bytes, int, bytes]:
         raise ResponseInvalid("a line of the response head ends without CRLF")
     if _FOLD.search(head):
         raise ResponseInvalid("a header line of the response is folded, or starts with white space")
+    if _CONTROL.search(head):
+        raise ResponseInvalid("the response head holds a control character")
+    if not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")):
+        raise ResponseInvalid("the response is neither HTTP/1.1 nor HTTP/1.0")
     machine = h11.Connection(h11.CLIENT, max_incomplete_event_size=len(head) + 1)
     machine.send(h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x")]))
     machine.send(h11.EndOfMessage())
@@ -304,13 +316,18 @@ def _unusual_response(head: bytes) -> tuple[int, bytes, int, bytes]:
         machine.receive_data(head)
         event = machine.next_event()
     except h11.RemoteProtocolError as error:
-        raise ResponseInvalid(f"the response is not valid HTTP: {error}") from None
+        raise ResponseInvalid(f"the response is not valid HTTP: {_fault(error)}") from None
     if not isinstance(event, h11.Response | h11.InformationalResponse):
         raise ResponseInvalid("the response head is not complete")
     if event.status_code > 599:
         raise ResponseInvalid(f"{event.status_code} is no status of HTTP")
     version = 11 if event.http_version == b"1.1" else 10
     return event.status_code, bytes(event.reason), version, _block(event.headers.raw_items())
+
+
+def _fault(error: h11.RemoteProtocolError) -> str:
+    """What h11 found, without the bytes that it shows."""
+    return str(error).partition(": ")[0]
 
 
 def _block(items: list[tuple[bytes, bytes]]) -> bytes:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from nodeagent.http1.body import StreamBody, response_framing
-from nodeagent.http1.head import MAX_RESPONSE_HEAD, ResponseHead, parse_response
+from nodeagent.http1.body import UNTIL_CLOSE, StreamBody, response_framing
+from nodeagent.http1.head import MAX_RESPONSE_HEAD, ResponseHead, has_bare_line_end, parse_response
 from nodeagent.proxy.errors import ProxyError, ResponseIncomplete, ResponseInvalid
 from nodeagent.proxy.messages import Body, Request, Response
 from nodeagent.proxy.wire import CLOSED, Wire
@@ -69,7 +69,7 @@ class Http1Connection:
         if request.nursery is None:
             raise AssertionError("a streaming body needs the request's nursery")
         self._sender = _Sender(self.wire, body)
-        await request.nursery.start(self._sender.run)
+        request.nursery.start_soon(self._sender.run)
         try:
             return await self._read_head(request)
         except BaseException as error:
@@ -90,6 +90,8 @@ class Http1Connection:
             if end < 0:
                 if len(buffer) > MAX_RESPONSE_HEAD:
                     raise ResponseInvalid(f"{self.where} sent a response head of over {MAX_RESPONSE_HEAD} bytes")
+                if buffer and has_bare_line_end(buffer):
+                    raise ResponseInvalid(f"{self.where}: a line of the response head ends without CRLF")
                 try:
                     data = await wire.receive()
                 except CLOSED as error:
@@ -121,7 +123,11 @@ class Http1Connection:
         wire = self.wire
         status, reason, version, fields, special, keep = head
         method = request.head.method
-        framing = response_framing(method, status, version, special)
+        try:
+            framing = response_framing(method, status, version, special)
+        except ResponseInvalid as error:
+            raise ResponseInvalid(f"{self.where}: {error.message}") from None
+        keep = keep and framing != UNTIL_CLOSE
         buffer = wire.buffer
         if not 0 <= framing <= len(buffer):
             stream = StreamBody(wire, framing, self._incomplete, lambda whole: self._body_ended(whole and keep))
@@ -205,11 +211,10 @@ class _Sender:
         self._wire = wire
         self._body = body
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Send until the body ends. Cancelling leaves the connection broken."""
         try:
             with self.scope:
-                task_status.started()
                 await self._send()
         except ProxyError as error:
             self.error = error

@@ -187,6 +187,10 @@ class Client:
         else:
             stats.failure += 1
 
+    def has_others(self, avoid: tuple[Node, ...]) -> bool:
+        """Tell whether there is an endpoint besides those of `avoid`."""
+        return any(node not in avoid for node in self.balancer.nodes)
+
     def may_requeue(self) -> bool:
         """Pay for one more attempt at a request that was never sent; False when the budget is used up."""
         if not self.requeues.try_withdraw(self._now()):

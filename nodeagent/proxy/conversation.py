@@ -11,6 +11,7 @@ connection (`hung_up`), so that waiting for a backend needs no second task.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ HALF_CLOSE_GRACE = 0.1
 """Seconds after a request within which the end of the caller's sending means "I have sent all I had" (`nc -N`), and
 after which it means that the caller has gone. The two look alike on the wire; callers that half-close do it at once."""
 
+QUIET = 0.5
+"""Seconds without a request after which a connection that is to end does."""
+
 LINGER = 1.0
 """Seconds that a refused client gets to read the answer while its own bytes are thrown away (RFC 9112, 9.6)."""
 
@@ -46,15 +50,14 @@ class Conversation:
     """Serves one downstream HTTP/1 connection."""
 
     __slots__ = (
+        "_asked_at",
         "_head_begun",
-        "_head_done_at",
         "_last",
         "_owed",
         "_scope",
         "_why",
         "answering",
         "deadline",
-        "half_closed",
         "opened_at",
         "peer",
         "server",
@@ -71,11 +74,10 @@ class Conversation:
         self.opened_at = server.now()
         self.answering = False
         self.tunnelling = False
-        self.half_closed = False
         self._last = False
         self._owed = False  # a request was read, and no answer to it was counted yet
         self._head_begun = False
-        self._head_done_at = 0.0
+        self._asked_at = 0.0
         self._why: ProxyError | None = None
         self._scope = trio.CancelScope()
         wire.on_end = self.hung_up
@@ -104,20 +106,28 @@ class Conversation:
             self._why = BadRequest("the request head did not arrive in time", status=408)
         self._scope.cancel()
 
-    def hung_up(self) -> None:
-        """The caller's side of the connection ended."""
-        if self.tunnelling or self.half_closed:
+    def hung_up(self, broken: bool) -> None:
+        """The caller's side of the connection ended, or the whole connection broke."""
+        if self.tunnelling:
             return
-        if self.answering and self.server.now() - self._head_done_at > HALF_CLOSE_GRACE:
+        if broken:
+            if self.answering:
+                self._scope.cancel()
+        elif self.answering and self.server.now() - self._asked_at > HALF_CLOSE_GRACE:
             self._scope.cancel()
-        else:
-            self.half_closed = True
 
     def finish(self) -> None:
-        """End now if no request is under way; otherwise the current answer is the last."""
-        self._last = True
-        if not self.answering and not self.wire.buffer:
-            self._scope.cancel()
+        """Make the next answer the last one; end soon when no request comes.
+
+        Not at once: a request may be on its way, and a connection that closes on it looks like a failure.
+        """
+        if not self._last:
+            self._last = True
+            if not self.answering:
+                self.deadline = min(self.deadline, self.server.now() + QUIET)
+
+    def _body_ended(self, whole: bool) -> None:  # noqa: ARG002
+        self._asked_at = self.server.now()
 
     # The exchange.
 
@@ -125,7 +135,7 @@ class Conversation:
         server, wire = self.server, self.wire
         keep = True
         while keep:
-            self.deadline = server.now() + server.limits.idle
+            self.deadline = server.now() + (QUIET if self._last else server.limits.idle)
             try:
                 while (head := self._take_head()) is None:
                     data = await wire.receive()
@@ -140,7 +150,7 @@ class Conversation:
             self.answering = self._owed = True
             self.deadline = inf
             self._head_begun = False
-            self._head_done_at = now = server.now()
+            self._asked_at = now = server.now()
             if framing == 0 and head.method != b"CONNECT":
                 keep = await self._respond(Request(head, b"", now, self.peer), None)
             else:
@@ -182,13 +192,15 @@ class Conversation:
             body = wire.buffer[:framing]
             wire.buffer = wire.buffer[framing:]
             return await self._respond(Request(head, body, now, self.peer), None)
-        stream = StreamBody(wire, framing, BadRequest, _ignore)
+        # While its body comes in, the request is not asked yet: the grace for a half-close begins at the body's end.
+        self._asked_at = inf
+        stream = StreamBody(wire, framing, BadRequest, self._body_ended)
         request = Request(head, stream if framing == CHUNKED else ReplayBody(stream), now, self.peer)
         async with trio.open_nursery() as nursery:
             request.nursery = nursery
             keep = await self._respond(request, stream)
             nursery.cancel_scope.cancel()
-        if not stream.over:
+        if not stream.whole:
             await self._linger()
             return False
         return keep
@@ -209,7 +221,7 @@ class Conversation:
                 response = server.router.refuse(refusal)
             if edge is not None:
                 edge.outbound(response)
-            keep = self._may_keep(head) and (stream is None or stream.over)
+            keep = self._may_keep(head) and (stream is None or stream.whole)
             server.answered(response.status)
             self._owed = False
             body = response.body
@@ -264,13 +276,24 @@ class Conversation:
         if framing:
             await self._refuse(BadRequest("CONNECT has no body"))
             return
-        opened = await server.router.tunnel(request, server.limits.call_depth)
-        self._owed = False
-        if isinstance(opened, Response):
-            server.answered(opened.status)
-            await self.wire.send(_render(opened, _whole(opened), keep=False))
+        if server.edge is not None:
+            server.edge.inbound(request, self.opened_at)
+        refusal = server.admit()
+        if refusal is not None:
+            await self._refuse(refusal)
             return
-        backend, over = opened
+        try:
+            opened = await server.router.tunnel(request, server.limits.call_depth)
+            if isinstance(opened, Response):
+                await self._refuse(opened)
+            else:
+                await self._relay(*opened)
+        finally:
+            server.leave()
+
+    async def _relay(self, backend: Wire, over: Callable[[ResponseClass], None]) -> None:
+        server = self.server
+        self._owed = False
         server.answered(200)
         self.tunnelling = True
         tunnel = Tunnel(self.wire, backend, server.limits.tunnel_idle)
@@ -281,9 +304,11 @@ class Conversation:
             backend.close()
             over(ResponseClass.FAILURE if tunnel.broken else ResponseClass.SUCCESS)
 
-    async def _refuse(self, error: ProxyError) -> None:
+    async def _refuse(self, why: ProxyError | Response) -> None:
         """Answer what cannot be served, and stop listening."""
-        response = self.server.router.refuse(error)
+        response = self.server.router.refuse(why) if isinstance(why, ProxyError) else why
+        if self.server.edge is not None:
+            self.server.edge.outbound(response)
         self._owed = False
         self.server.answered(response.status)
         with trio.move_on_after(LINGER):
@@ -314,6 +339,3 @@ def _whole(response: Response) -> bytes:
     if not isinstance(response.body, bytes):
         raise AssertionError("the agent's own answers are whole")
     return response.body
-
-
-def _ignore(whole: bool) -> None: ...

@@ -64,7 +64,10 @@ class Dialer:
 
     def _socket(self, endpoint: Endpoint) -> socket.socket:
         family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        except OSError as error:  # no descriptor left, or no such family on this host
+            raise ConnectFailed(f"dial {endpoint.show()}: {(error.strerror or str(error)).lower()}") from None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         return sock
 

@@ -99,6 +99,9 @@ class Router:
             tunnel = await service.connect(request)
         except ProxyError as error:
             return self._failed(request, name, error)
+        except Exception:
+            log.exception("a bug: the tunnel is answered with 500", name=name and name.show())
+            return self._failed(request, name, InternalError("the agent failed; its log says more"))
         self._count(service.stats, request, True)
         return tunnel
 

@@ -92,6 +92,8 @@ class Pool:
         """Take a connection back after its exchange; close it when it cannot serve another."""
         if not connection.reusable or self.closed or self._aged(connection, now):
             self._drop(connection)
+        elif self.waiters and connection.wire.has_bytes():
+            self._drop(connection)  # its backend has closed it behind the answer
         elif self.waiters:
             waiter = self.waiters.popleft()
             waiter.connection = connection

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 EVENTS = 256
 """Wires that are told at once, before other tasks get their turn."""
 
-_ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_BROKEN = select.EPOLLHUP | select.EPOLLERR
+_ENDED = select.EPOLLRDHUP | _BROKEN
 
 
 class Readiness:
@@ -47,7 +48,7 @@ class Readiness:
             for fd, events in epoll.poll(0, EVENTS):
                 wire = wires.get(fd)
                 if wire is not None:
-                    wire.told(ended=bool(events & _ENDED))
+                    wire.told(ended=bool(events & _ENDED), broken=bool(events & _BROKEN))
 
 
 _of_run: RunVar[Readiness] = RunVar("readiness")

@@ -1,14 +1,15 @@
 """Whether a failed attempt is made again. Pure: it decides, the route sleeps and sends.
 
-    what failed                            is made again when
-    the request was never sent             always, whatever the method
-    the connection broke before a head     the method is idempotent (RFC 9110, 9.2.2) and the body can be sent again
-    an attempt's own timeout               the classifier lets the method be retried, and the body can be sent again
-    a response classed as retryable        the body can be sent again
+    what failed                              is made again when
+    connecting, or no endpoint to connect to there is another endpoint or branch that has not failed this request
+    a kept connection that was closed        always: nothing was sent
+    the connection, before a response head   the method is idempotent (RFC 9110, 9.2.2) and the body can be sent again;
+                                             MAX_LOST times, because the request itself may be what breaks its backends
+    an attempt's own timeout                 the classifier lets the method be retried, and the body can be sent again
+    a response classed as retryable          the body can be sent again
 
-and always: a budget pays (the concrete name's for what was never sent, the logical name's for the rest), and the
-request was not tried MAX_ATTEMPTS times. A request whose
-caller has gone, or whose total deadline has passed, is never tried again: its task is cancelled.
+and always: a budget pays, and the request was not tried MAX_ATTEMPTS times. A request whose caller has gone, or whose
+total deadline has passed, is never tried again: its task is cancelled.
 """
 
 from __future__ import annotations
@@ -25,24 +26,32 @@ from nodeagent.proxy.errors import (
 from nodeagent.proxy.messages import IDEMPOTENT_METHODS, Request
 from nodeagent.proxy.replay import ReplayBody
 
-MAX_ATTEMPTS = 16
+MAX_ATTEMPTS = 6
 """Attempts at one request; linkerd 1.x knew no such limit and could spin for hours."""
 
+MAX_LOST = 2
+"""Repeats of a request whose connection broke while it was answered."""
 
-def may_repeat(error: ProxyError, request: Request, timeout_methods: frozenset[bytes]) -> bool:
-    """Tell whether an attempt that ended in `error` is safe and useful to make again.
 
-    `timeout_methods` are those for which the classifier allows a retry after an attempt's timeout.
+def may_repeat(
+    error: ProxyError, request: Request, timeout_methods: frozenset[bytes], attempt: int, elsewhere: bool
+) -> bool:
+    """Tell whether the `attempt`-th attempt, which ended in `error`, is safe and useful to make again.
+
+    `timeout_methods` are those for which the classifier allows a retry after an attempt's timeout; `elsewhere` tells
+    whether there is an endpoint or branch that has not failed this request.
     """
-    if isinstance(error, BadRequest | DestinationForbidden | LoopDetected | Overloaded):
+    if attempt >= MAX_ATTEMPTS or isinstance(error, BadRequest | DestinationForbidden | LoopDetected | Overloaded):
         return False  # another attempt would end the same way, or make it worse
     if error.unsent:
-        return True
+        return elsewhere or isinstance(error, ResponseIncomplete)
     if not can_replay(request):
         return False
     if isinstance(error, DeadlineExceeded):
         return request.head.method in timeout_methods
-    return isinstance(error, ResponseIncomplete) and request.head.method in IDEMPOTENT_METHODS
+    if isinstance(error, ResponseIncomplete):
+        return request.head.method in IDEMPOTENT_METHODS and attempt <= MAX_LOST
+    return False
 
 
 def can_replay(request: Request) -> bool:

@@ -18,7 +18,7 @@ from trio.lowlevel import wait_readable
 from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.edge import Edge
-from nodeagent.proxy.errors import NoEndpoints, Overloaded, ProxyError
+from nodeagent.proxy.errors import Overloaded, ProxyError
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServerStats
 
@@ -29,6 +29,9 @@ SWEEP = 0.25
 
 ACCEPTS = 64
 """Connections accepted before others get their turn."""
+
+PAUSE = 0.1
+"""Seconds to wait when there is no room for another connection."""
 
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
@@ -101,6 +104,7 @@ class Server:
                 try:
                     with self._accepting:
                         await self._accept(connections)
+                    self._accept_waiting(connections)  # they were told that they are connected
                 finally:
                     self.listener.close()
                 connections.cancel_scope.deadline = trio.current_time() + grace
@@ -117,8 +121,6 @@ class Server:
         """Count a request in, or say why not. After None `leave` must follow."""
         if self.in_flight >= self.limits.concurrent:
             return Overloaded(f"{self.in_flight} requests are under way, as many as maxConcurrentRequests allows")
-        if self.draining:
-            return NoEndpoints("the agent is shutting down")
         self.in_flight += 1
         return None
 
@@ -142,21 +144,35 @@ class Server:
     async def _accept(self, connections: trio.Nursery) -> None:
         while True:
             await wait_readable(self.listener.fileno())
-            for _ in range(ACCEPTS):
-                try:
-                    sock, address = self.listener.accept()
-                except BlockingIOError:
-                    break
-                except OSError as error:
-                    if error.errno in OUT_OF_DESCRIPTORS:
-                        log.error("cannot accept a connection; pausing", error=error.strerror)
-                        await trio.sleep(0.1)
-                    break
-                connections.start_soon(self._converse, sock, address)
+            if not self._accept_waiting(connections):
+                await trio.sleep(PAUSE)
+
+    def _accept_waiting(self, connections: trio.Nursery) -> bool:
+        """Accept who waits, at most ACCEPTS; return False when the system has no room for more."""
+        for _ in range(ACCEPTS):
+            try:
+                sock, address = self.listener.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in OUT_OF_DESCRIPTORS:
+                    log.error("cannot accept a connection; pausing", error=error.strerror)
+                    return False
+                break
+            connections.start_soon(self._converse, sock, address)
+        return True
 
     async def _converse(self, sock: socket.socket, address: object) -> None:
-        self._options.apply(sock)
-        conversation = Conversation(Wire(sock), _show(address), self)
+        try:
+            self._options.apply(sock)
+            wire = Wire(sock)
+        except OSError as error:  # it is broken already, or there is no room to watch it
+            log.warning("a connection could not be served", peer=_show(address), error=error.strerror)
+            sock.close()
+            return
+        conversation = Conversation(wire, _show(address), self)
+        if self.draining:
+            conversation.finish()
         self.conversations.add(conversation)
         self.stats.connects += 1
         self.stats.connections += 1

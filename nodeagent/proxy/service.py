@@ -99,14 +99,19 @@ class Service:
         total = self.policy.total_timeout
         if total is not None:
             request.deadline = min(request.deadline, request.received_at + total)
+        self._check_deadline(request)
+        with trio.move_on_at(request.deadline):
+            return await self._attempts(request)
+        raise self._too_late(request)
+
+    def _check_deadline(self, request: Request) -> None:
         if request.deadline <= self.now():
             raise DeadlineExceeded(f"{self.name.show()}: its deadline had passed before it was sent", unsent=True)
-        with trio.move_on_at(request.deadline) as scope:
-            return await self._attempts(request)
-        if not scope.cancelled_caught:
-            raise AssertionError("the attempts neither returned nor raised")
+
+    def _too_late(self, request: Request) -> DeadlineExceeded:
         waited = self.now() - request.received_at
-        raise DeadlineExceeded(f"{self.name.show()}: its deadline passed after {waited * 1000:.0f} ms{_tried(request)}")
+        text = f"{self.name.show()}: its deadline passed after {waited * 1000:.0f} ms"
+        return DeadlineExceeded(text + _tried(request))
 
     async def _attempts(self, request: Request) -> Response:
         policy = self.policy
@@ -124,33 +129,42 @@ class Service:
             try:
                 response = await branch.client.send(request, policy.classify)
             except ProxyError as error:
-                if not may_repeat(error, request, policy.retry_methods) or not self._afford(attempt, error, branch):
+                failed = _with(failed, branch)
+                if not self._again(request, error, attempt, branch, failed):
                     error.message += _tried(request)
                     raise
-                request.tried += (error.message,)
-                self.stats.retries[error.type] += 1
                 if error.unsent:
-                    failed = _with(failed, branch)
                     continue  # nothing was sent, so there is nobody to spare by a pause
             else:
                 if response.verdict is not _RETRYABLE:
                     return response
-                if not can_replay(request) or not self._afford(attempt, None, branch):
+                if attempt >= MAX_ATTEMPTS or not can_replay(request) or not self._withdraw():
                     return response
                 response.close()
+                failed = _with(failed, branch)
                 request.tried += (f"status {response.status}",)
                 self.stats.retries["status"] += 1
-            failed = _with(failed, branch)
             rewind(request)
             delays = delays or policy.backoffs(self._rng)
             await trio.sleep(next(delays))
 
-    def _afford(self, attempt: int, error: ProxyError | None, branch: Branch) -> bool:
-        """Pay for another attempt: what was never sent from the client's budget, the rest from the name's own."""
-        if attempt >= MAX_ATTEMPTS:
+    def _again(
+        self, request: Request, error: ProxyError, attempt: int, branch: Branch, failed: tuple[Branch, ...]
+    ) -> bool:
+        """Decide on another attempt after `error`, and pay for it.
+
+        What was never sent is paid by the concrete name, the rest by the logical one.
+        """
+        elsewhere = any(other not in failed or other.client.has_others(request.avoid) for other in self.branches)
+        if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere):
             return False
-        if error is not None and error.unsent:
-            return branch.client.may_requeue()
+        if not (branch.client.may_requeue() if error.unsent else self._withdraw()):
+            return False
+        request.tried += (error.message,)
+        self.stats.retries[error.type] += 1
+        return True
+
+    def _withdraw(self) -> bool:
         if self.budget.try_withdraw(self.now()):
             return True
         self.stats.budget_exhausted += 1
@@ -173,6 +187,12 @@ class Service:
 
     async def connect(self, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
         """Open a tunnel's connection to one endpoint, another one when the first refuses. As `__call__`."""
+        self._check_deadline(request)
+        with trio.move_on_at(request.deadline):
+            return await self._connect(request)
+        raise self._too_late(request)
+
+    async def _connect(self, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
         attempt = 0
         failed: tuple[Branch, ...] = ()
         while True:
@@ -181,12 +201,10 @@ class Service:
             try:
                 return await branch.client.connect(request)
             except ProxyError as error:
-                if not may_repeat(error, request, frozenset()) or not self._afford(attempt, error, branch):
+                failed = _with(failed, branch)
+                if not self._again(request, error, attempt, branch, failed):
                     error.message += _tried(request)
                     raise
-                failed = _with(failed, branch)
-                request.tried += (error.message,)
-                self.stats.retries[error.type] += 1
 
     async def wait_ready(self) -> None:
         """Wait until each branch heard of its addresses. Cancelling is safe."""
@@ -202,4 +220,5 @@ def _with(failed: tuple[Branch, ...], branch: Branch) -> tuple[Branch, ...]:
 def _tried(request: Request) -> str:
     if not request.tried:
         return ""
-    return f" (tried {len(request.tried) + 1} times; before: {'; '.join(request.tried[-3:])})"
+    different = list(dict.fromkeys(request.tried))[-3:]
+    return f" (tried {len(request.tried) + 1} times; before: {'; '.join(different)})"

@@ -50,8 +50,9 @@ class Wire:
         self.buffer = b""
         """Read, and not used yet."""
         self.closed = False
-        self.on_end: Callable[[], None] | None = None
-        """Called when the peer has sent its last byte, or broke the connection, whether or not anybody reads."""
+        self.on_end: Callable[[bool], None] | None = None
+        """Called when the peer has sent its last byte (False) or broke the connection (True), whether or not anybody
+        reads; a break may follow an end."""
         self._read = sock.recv
         self._write = sock.send
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
@@ -90,13 +91,13 @@ class Wire:
         self._task = None
         return lowlevel.Abort.SUCCEEDED
 
-    def told(self, *, ended: bool) -> None:
+    def told(self, *, ended: bool, broken: bool = False) -> None:
         """Hear from the kernel that there is something to read, or the end."""
         self._ready = True
-        if ended and not self._ended:
+        if ended and (broken or not self._ended):
             self._ended = True
             if self.on_end is not None:
-                self.on_end()
+                self.on_end(broken)
         if self._task is not None:
             lowlevel.reschedule(self._task)
             self._task = None

@@ -196,7 +196,7 @@ async def test_a_body_ends_where_its_framing_says(
     stream = StreamBody(source, framing, ResponseIncomplete, ends.append)
 
     assert await read_all(stream) == body
-    assert (source.pieces, ends, stream.over) == (left, [True], True)
+    assert (source.pieces, ends, stream.whole) == (left, [True], True)
 
 
 @pytest.mark.parametrize("framing", [5, CHUNKED])
