@@ -124,7 +124,8 @@ def check_reply(port: int, workload: Workload) -> None:
 
 
 def _wait_ready(process: Process, port: int, path: str, *, deadline: float) -> None:
-    while (reply := _get(port, path, timeout=1.0, host="localhost")) is None or reply[0] != 200:
+    # Under its address: an admin port may refuse to be asked under the name of a service.
+    while (reply := _get(port, path, timeout=1.0, host="127.0.0.1")) is None or reply[0] != 200:
         if (code := process.exit_code()) is not None:
             raise process.failed(f"ended with {code} before it was ready")
         if time.perf_counter() > deadline:

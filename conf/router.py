@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 from msgspec import Meta, field
@@ -90,19 +89,20 @@ class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
         Millis, about("The time to resolve a name; after it the answer is 504.", why="discovery may be starting")
     ] = 10_000
     binding_cache: Annotated[BindingCache, about("How much is remembered of bound names.")] = BindingCache()
-    max_headers_kb: Annotated[Kilobytes, about("The most that all headers of a message may have; above it 431.")] = (
+    max_headers_kb: Annotated[Kilobytes, about("The most that the headers of a request may have; above it 431.")] = (
         field(default=8, name="maxHeadersKB")
     )
     max_initial_line_kb: Annotated[
-        Kilobytes, about("The most that the first line of a message may have; above it 414.")
+        Kilobytes, about("The most that the first line of a request may have; above it 414.")
     ] = field(default=4, name="maxInitialLineKB")
     max_err_response_kb: Annotated[
         Kilobytes, about("The most that the body of an error of the agent itself may have.")
     ] = field(default=5120, name="maxErrResponseKB")
     streaming_enabled: Annotated[
         bool,
+        only(True, feature="holding bodies back"),
         about(
-            "Bodies stream, with bounded memory. Only `true` works now.",
+            "Bodies stream, with bounded memory.",
             why="holding them back costs time and memory",
         ),
     ] = True
@@ -125,12 +125,6 @@ class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
     ] = 0
     trace_propagator: Annotated[AnyTracePropagator, about("The headers that carry traces.")] = DefaultTracePropagator()
     experimental: Annotated[bool, about("Accepted, never needed.")] = False
-
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        if not self.streaming_enabled and self.stream_after_content_length_kb is not None:
-            yield "streamingEnabled", "false contradicts streamAfterContentLengthKB; take one of them away"
-        elif not self.streaming_enabled:
-            yield "streamingEnabled", "false is not provided yet (holding bodies back); only true is"
 
 
 AnyRouter = HttpRouter

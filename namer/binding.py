@@ -54,7 +54,7 @@ class Namers:
             yield path[:2], builtin.lookup(path[2:]) if builtin else Cell.constant(self._unknown(path))
 
     def _unknown(self, path: Path) -> Failure:
-        return Failure(f"there is no namer {path[:2]}; there are {', '.join(sorted(self._builtin))}")
+        return Failure(f"there is no namer {path[:2]}; there are {', '.join(sorted(self._builtin))}", lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def bind(path: Path, dtab: Dtab, namers: Namers) -> Outcome:
     try:
         state = binder.evaluate(Leaf(path), Path(), depth=0, nesting=0)
     except LimitExceededError as problem:
-        state = Failure(str(problem))
+        state = Failure(str(problem), lasting=True)
     return Outcome(state, unique(binder.cells), tuple(binder.steps), tuple(binder.answers))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.addr import Addr, AddrBound, AddrFailed, AddrPending, Endpoint
 from namer.hosts import is_host
 
 MAX_WEIGHT: Final = 1e9
@@ -61,7 +61,8 @@ def parse_endpoints(text: str, origin: str) -> EndpointFile:
 def combine(lines: Sequence[EndpointLine], addrs: Sequence[Addr]) -> Addr:
     """The address of a file, from its lines and what is known of the host of each.
 
-    Whatever is known counts, even if the rest is not. An endpoint that is there twice is taken as first met.
+    Whatever is known counts, even if the rest is not; a file of unknown hosts is a name without endpoints. An
+    endpoint that is there twice is taken as first met.
     """
     endpoints: dict[tuple[str, int], Endpoint] = {}
     for line, addr in zip(lines, addrs, strict=True):
@@ -71,7 +72,7 @@ def combine(lines: Sequence[EndpointLine], addrs: Sequence[Addr]) -> Addr:
         return AddrBound(tuple(endpoints.values()))
     if any(isinstance(addr, AddrPending) for addr in addrs):
         return AddrPending()
-    return next((addr for addr in addrs if isinstance(addr, AddrFailed)), AddrNeg())
+    return next((addr for addr in addrs if isinstance(addr, AddrFailed)), AddrBound(()))
 
 
 def summary(problems: Sequence[str]) -> str:

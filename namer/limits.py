@@ -41,7 +41,9 @@ def check_limits(evaluated: int, nesting: int) -> None:
 
 def too_deep(path: Path) -> Failure:
     """A name that is rewritten without end."""
-    return Failure(f"{_clip(path)}: rewritten {MAX_DEPTH} times without an end: the dtab goes in a circle")
+    return Failure(
+        f"{_clip(path)}: rewritten {MAX_DEPTH} times without an end: the dtab goes in a circle", lasting=True
+    )
 
 
 def _clip(path: Path) -> str:

@@ -24,9 +24,13 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The name cannot be bound, for a reason that is no answer."""
+    """The name cannot be bound, for a reason that is no answer.
+
+    `lasting` when the table itself is at fault, so that trying again is of no use; else a source failed.
+    """
 
     reason: str
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from nodeagent.proxy.bind import Bindings
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.dispatch import Router
-from nodeagent.proxy.errors import ProxyError
+from nodeagent.proxy.errors import NoSuchName, ProxyError
 from nodeagent.proxy.server import ConnectionOptions, Server
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_trace
@@ -120,6 +120,9 @@ class Agent:
 
     def shutdown(self) -> None:
         """Begin the drain: `run` returns when what is under way is answered, or the grace time is over."""
+        if not self.stopping.is_set():
+            grace = self.config.admin.shutdown_grace_ms / 1000
+            log.info("draining: no new connections, what is under way is answered", grace_seconds=grace)
         self.stopping.set()
 
     def readiness(self) -> str | None:
@@ -259,8 +262,10 @@ class Agent:
     async def _try_name(self, running: RunningRouter, name: Path) -> None:
         try:
             await running.router.bindings.service(name, None)
+        except NoSuchName:
+            log.info("a name of the dtab is bound to nothing", router=running.label, name=name.show())
         except ProxyError as error:
-            log.warning("a name of the dtab cannot be bound", router=running.label, error=error.message)
+            log.warning("a name of the dtab cannot be bound yet", router=running.label, error=error.message)
 
 
 def primed_names(dtab: Dtab, prefix: Path) -> list[Path]:

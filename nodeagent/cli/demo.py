@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -53,7 +54,7 @@ PORT = click.IntRange(0, 65535)
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after so long; else with Ctrl-C.")
+@click.option("--seconds", type=click.FloatRange(0, 86400, min_open=True), help="End after so long; else with Ctrl-C.")
 @click.option("--port", type=PORT, default=4140, show_default=True, help="Of the agent; 0 takes any free one.")
 @click.option("--admin-port", type=PORT, default=9990, show_default=True, help="Of its pages; 0 takes any free one.")
 def command(seconds: float | None, port: int, admin_port: int) -> int:
@@ -64,6 +65,9 @@ def command(seconds: float | None, port: int, admin_port: int) -> int:
     """
     from nodeagent.listen import ListenError
     from nodeagent.telemetry import log
+
+    if seconds is not None and isnan(seconds):  # which no range keeps out
+        raise click.BadParameter("nan is no number of seconds", param_hint="--seconds")
 
     log.configure("error")  # a warning would run across the table
     with TemporaryDirectory(prefix="nodeagent-demo-") as directory:

@@ -290,7 +290,8 @@ class Client:
                 return NoEndpoints(f"balance {name}: discovery failed: {reason}")
             case AddrPending():
                 return NoEndpoints(f"balance {name}: discovery has not answered yet")
-        return NoEndpoints(f"balance {name}: it has no endpoints")
+        why = f": {self.addr.error}" if self.addr.error else ""
+        return NoEndpoints(f"balance {name}: it has no endpoints{why}")
 
     def __repr__(self) -> str:
         return f"<Client {self.id.show()} {len(self.balancer.nodes)} endpoints, {self.connections} connections>"

@@ -238,7 +238,8 @@ class Bindings:
         if state is None or isinstance(state, Pending):
             return None, None
         if isinstance(state, Failure):
-            return None, NoEndpoints(f"bind {name}: {state.reason}")
+            kind = NoSuchName if state.lasting else NoEndpoints
+            return None, kind(f"bind {name}: {state.reason}")
         found = shares(state)
         if not found:
             how = "to Fail" if isinstance(state, Fail) else "to Empty" if isinstance(state, Empty) else "to nothing"

@@ -20,7 +20,7 @@ import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = b"s" * int(sys.argv[2])
-        self.send_response(200 if self.headers["Host"] == "web" else 404)
+        self.send_response(200 if self.headers["Host"] in ("web", "127.0.0.1") else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

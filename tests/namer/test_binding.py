@@ -69,7 +69,7 @@ def test_names_that_no_namer_has(name: str, outcome: str) -> None:
 def test_an_unknown_built_in_namer_is_named_with_those_there_are() -> None:
     state = bind(Path.parse("/$/inert/h/80"), Dtab.EMPTY, Namers([], {"inet": BUILTIN["inet"]})).state
 
-    assert state == Failure("there is no namer /$/inert; there are inet")
+    assert state == Failure("there is no namer /$/inert; there are inet", lasting=True)
 
 
 def test_an_answer_of_names_is_looked_up_again() -> None:

@@ -75,7 +75,7 @@ def bound(*endpoints: tuple[str, float]) -> AddrBound:
         pytest.param([AddrNeg(), bound(("b", 1))], bound(("b", 2)), id="an unknown host takes away only itself"),
         pytest.param([AddrFailed("down"), AddrPending()], AddrPending(), id="nothing is known yet"),
         pytest.param([AddrNeg(), AddrFailed("down")], AddrFailed("down"), id="nothing could be found out"),
-        pytest.param([AddrNeg(), AddrNeg()], AddrNeg(), id="no host exists"),
+        pytest.param([AddrNeg(), AddrNeg()], bound(), id="no host exists: a name without endpoints"),
     ],
 )
 def test_lines_and_the_addresses_of_their_hosts(addrs: list[Addr], combined: Addr) -> None:
