@@ -8,7 +8,7 @@ all of them are known or the time is up. What is not known by then is said to be
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -25,7 +25,7 @@ from namer.path import Path
 from namer.settle import Addresses, Settling, settle
 from nodeagent.http1.head import check_authority
 from nodeagent.proxy.errors import BadRequest
-from nodeagent.proxy.identify import host_name
+from nodeagent.proxy.identify import host_name, is_just_host, tunnel_names
 
 MAX_CHARS: Final = 1_000_000
 """How much JSON of bound names, and how much of steps, is shown: a table that multiplies makes gigabytes of it."""
@@ -153,21 +153,32 @@ def with_live_state(explanation: Explanation, statistics: Callable[[Path], Balan
     return replace(explanation, bound=tuple(_with_state(name, statistics(name.id)) for name in explanation.bound))
 
 
-def name_of(text: str, prefix: Path) -> Path:
-    """The name that a text stands for: a path stands for itself, a URL for what its requests are named.
+async def explain_any(namers: Namers, dtab: Dtab, names: Sequence[Path], *, timeout: float) -> Explanation:  # noqa: ASYNC109
+    """Explain the one of `names` that a request takes: of those of a CONNECT target, the one that discovery knows.
 
-    `http://users/x` is `/svc/users` where `prefix` is the router's dstPrefix `/svc`. `https://users/` is
-    `/svc/users:443`, the name that its CONNECT asks for first. Raises NameSyntaxError.
+    As `explain`.
+    """
+    explanations = [await explain(namers, dtab, name, timeout=timeout) for name in names]
+    known = [each for each in explanations if not all(is_just_host(leaf.id, names[-1]) for leaf in each.bound)]
+    bound = [each for each in explanations if each.bound]
+    return (known or bound or explanations)[0]
+
+
+def names_of(text: str, prefix: Path) -> tuple[Path, ...]:
+    """The names that a text may stand for: a path stands for itself, a URL for what its requests are named.
+
+    `http://users/x` is `/svc/users` where `prefix` is the router's dstPrefix `/svc`. `https://users/` is what its
+    CONNECT asks for: `/svc/users:443`, or `/svc/users`. Raises NameSyntaxError.
     """
     scheme, mark, rest = text.strip().partition("://")
     if not mark:
-        return Path.parse(text)
+        return (Path.parse(text),)
     match scheme.lower():
         case "http":
-            return prefix / host_name(_authority(rest, text))
+            return (prefix / host_name(_authority(rest, text)),)
         case "https":
-            name = host_name(_authority(rest, text), b"")
-            return prefix / (name if _has_port(name) else f"{name}:443")
+            authority = _authority(rest, text)
+            return tunnel_names(authority if _has_port(host_name(authority, b"")) else authority + b":443", prefix)
         case _:
             raise NameSyntaxError(f"{scheme}: is not the scheme of an HTTP URL: use http or https", text)
 

@@ -25,7 +25,7 @@ from namer.grammar import NameSyntaxError
 from namer.path import Path
 from nodeagent.admin.answers import JsonAnswer
 from nodeagent.admin.view import RouterView
-from nodeagent.explain import explain, known_within, name_of, with_live_state
+from nodeagent.explain import explain_any, known_within, names_of, with_live_state
 from nodeagent.proxy.bind import Bindings
 
 PATIENCE: Final = 2.0
@@ -80,9 +80,9 @@ async def explanation(request: Request, routers: Sequence[RouterView]) -> JsonAn
     router = _router(routers, asked.get("router"))
     bindings = router.router.bindings
     text = _path_text(request)
-    path = _parsed("path", lambda: name_of(text, router.router.prefix))
+    names = _parsed("path", lambda: names_of(text, router.router.prefix))
     local = _parsed("dtab", lambda: Dtab.parse(asked.get("dtab", "")))
-    explained = await explain(bindings.namers, bindings.dtab + local, path, timeout=PATIENCE)
+    explained = await explain_any(bindings.namers, bindings.dtab + local, names, timeout=PATIENCE)
     return JsonAnswer(with_live_state(explained, _statistics_of(bindings)).to_json())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -89,20 +90,20 @@ def work_out(config: AgentConfig, name: str, dtab: str, router: str | None) -> t
     """
     from namer.dtab import Dtab
     from namer.grammar import NameSyntaxError
-    from nodeagent.explain import name_of
+    from nodeagent.explain import names_of
     from nodeagent.telemetry import log
 
     log.configure("critical")  # what goes wrong with a source stands in the explanation
     chosen = choose_router(config, router)
     try:
-        path = name_of(name, chosen.dst_prefix)
+        names = names_of(name, chosen.dst_prefix)
     except NameSyntaxError as error:
         raise click.UsageError(f"{name}: {error}") from None
     try:
         local = Dtab.parse(dtab)
     except NameSyntaxError as error:
         raise click.UsageError(f"--dtab: {error}") from None
-    answer, tree = run_tasks(_resolve, config, chosen, path, local)
+    answer, tree = run_tasks(_resolve, config, chosen, names, local)
     return json.dumps(answer).encode(), json.dumps(tree).encode()
 
 
@@ -116,14 +117,14 @@ def choose_router(config: AgentConfig, label: str | None) -> HttpRouter:
 
 
 async def _resolve(
-    config: AgentConfig, router: HttpRouter, path: Path, local: Dtab
+    config: AgentConfig, router: HttpRouter, names: Sequence[Path], local: Dtab
 ) -> tuple[dict[str, object], dict[str, object]]:
     from random import Random
 
     import trio
 
     from namer.delegation import delegate
-    from nodeagent.explain import explain, known_within
+    from nodeagent.explain import explain_any, known_within
     from nodeagent.naming import Naming
 
     seconds = router.binding_timeout_ms / 1000
@@ -133,9 +134,9 @@ async def _resolve(
         if sys.stderr.isatty():
             nursery.start_soon(_ask_for_patience, seconds)
         dtab = await _table(naming, router, seconds) + local
-        explanation = await explain(naming.namers, dtab, path, timeout=seconds)
+        explanation = await explain_any(naming.namers, dtab, names, timeout=seconds)
         # The tree has branches that no request would wait for; neither does whoever asks.
-        delegation = await known_within(TREE_SECONDS, lambda: delegate(path, dtab, naming.namers))
+        delegation = await known_within(TREE_SECONDS, lambda: delegate(explanation.name, dtab, naming.namers))
         nursery.cancel_scope.cancel()
     return explanation.to_json(), delegation.tree.to_json()
 

@@ -16,7 +16,7 @@ from namer.path import Path
 from nodeagent.proxy import deadline
 from nodeagent.proxy.bind import Bindings
 from nodeagent.proxy.errors import BadRequest, InternalError, LoopDetected, ProxyError, to_response
-from nodeagent.proxy.identify import host_name
+from nodeagent.proxy.identify import is_just_host, tunnel_names
 from nodeagent.proxy.messages import VIA, Request, RequestHead, Response
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Registry
@@ -127,18 +127,13 @@ class Router:
         return fields + self._trace(special)
 
     async def _tunnel_name(self, request: Request) -> Path:
-        """Return the name that a CONNECT target means.
-
-        `users:443` is the name /svc/users:443 if discovery knows one, else the service /svc/users if discovery knows
-        that, and a host of the DNS only when neither is known, so that the port asked for is the port reached.
-        """
-        host, _, port = host_name(request.head.authority, b"").rpartition(":")
-        exact, plain = self.prefix / f"{host}:{port}", self.prefix / host
+        """Return which of the names of a CONNECT target discovery knows."""
+        exact, plain = tunnel_names(request.head.authority, self.prefix)
         bound = []
         for name in (exact, plain):
             service = (await self.bindings.tree(name, request.dtab)).service
             if service is not None:
-                if not all(_is_the_host(client.id, host) for client in service.clients):
+                if not all(is_just_host(client.id, plain) for client in service.clients):
                     return name
                 bound.append(name)
         return bound[0] if bound else exact
@@ -185,13 +180,6 @@ def _prolonged(via: bytes) -> bytes:
 
 def _no_budget() -> float:
     return 0.0
-
-
-def _is_the_host(id: Path, host: str) -> bool:  # noqa: A002
-    """Tell whether a concrete id is just `host` looked up in the DNS (or that address)."""
-    if len(id) != 4 or id[0] != "$":
-        return False
-    return host in id.labels[2:] and id[1] in ("inet", "fixedinet", "io.buoyant.rinet")
 
 
 def local_dtab(special: Mapping[bytes, bytes]) -> Dtab | None:

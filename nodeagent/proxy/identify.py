@@ -36,6 +36,23 @@ def host_name(authority: bytes, default_port: bytes = b"80") -> str:
     return (host if port in (b"", default_port) else host + b":" + port).decode("latin-1")
 
 
+def tunnel_names(authority: bytes, prefix: Path) -> tuple[Path, Path]:
+    """Return the names that a CONNECT target may mean, in the order in which they are tried.
+
+    `users:443` is the name /svc/users:443 if discovery knows one, else the service /svc/users if discovery knows that,
+    and a host of the DNS only when neither is known, so that the port asked for is reached (see `is_just_host`).
+    """
+    host, _, port = host_name(authority, b"").rpartition(":")
+    return prefix / f"{host}:{port}", prefix / host
+
+
+def is_just_host(id: Path, name: Path) -> bool:  # noqa: A002
+    """Tell whether a concrete id is just the host that `name` ends in, looked up in the DNS (or that address)."""
+    if len(id) != 4 or id[0] != "$":
+        return False
+    return name[-1] in id.labels[2:] and id[1] in ("inet", "fixedinet", "io.buoyant.rinet")
+
+
 def by_host() -> Identifier:
     """Name by the request's authority: `/users`, `/users:8080`."""
     memo: dict[bytes, Path] = {}

@@ -21,7 +21,7 @@ from namer.grammar import NameSyntaxError
 from namer.hosts import Hosts
 from namer.path import Path
 from namer.watch import Watches
-from nodeagent.explain import MAX_CHARS, Explanation, explain, name_of, with_live_state
+from nodeagent.explain import MAX_CHARS, Explanation, explain, explain_any, names_of, with_live_state
 from tests.namer.fakes import FakeNamer
 
 WEB = Endpoint("127.0.0.1", 8081)
@@ -279,7 +279,7 @@ class TestHostileTables:
     ],
 )
 def test_a_text_stands_for_a_name(text: str, name: str) -> None:
-    assert name_of(text, PREFIX).show() == name
+    assert names_of(text, PREFIX)[0].show() == name
 
 
 @pytest.mark.parametrize(
@@ -299,4 +299,32 @@ def test_a_text_stands_for_a_name(text: str, name: str) -> None:
 )
 def test_a_text_that_stands_for_none_is_a_syntax_error(text: str, message: str) -> None:
     with pytest.raises(NameSyntaxError, match=message):
-        name_of(text, PREFIX)
+        names_of(text, PREFIX)
+
+
+@pytest.mark.parametrize(
+    ("dtab", "name"),
+    [
+        pytest.param("/svc => /$/inet/10.0.0.1/80", "/svc/users:443", id="both are known: the one with the port"),
+        pytest.param("/svc/users => /$/inet/10.0.0.1/80", "/svc/users", id="only the service is known"),
+        pytest.param(
+            "/ph => /$/io.buoyant.rinet ; /svc => /ph/80 ; /svc => /$/io.buoyant.porthostPfx/ph",
+            "/svc/users:443",
+            id="only the DNS may know: the port asked for",
+        ),
+        pytest.param(
+            "/ph => /$/io.buoyant.rinet ; /svc => /$/io.buoyant.porthostPfx/ph ; /svc/users => /$/inet/10.0.0.1/80",
+            "/svc/users",
+            id="a service goes before the DNS",
+        ),
+        pytest.param("", "/svc/users:443", id="nothing is known"),
+    ],
+)
+async def test_an_https_url_is_explained_as_its_connect_is_routed(dtab: str, name: str) -> None:
+    watches = Watches(random.Random(1))
+    namers = Namers([], builtin_namers(Hosts(watches)))
+    names = names_of("https://users/", PREFIX)
+
+    explanation = await explain_any(namers, Dtab.parse(dtab), names, timeout=0.05)
+
+    assert explanation.name.show() == name
