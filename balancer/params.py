@@ -114,9 +114,7 @@ def _picker_factory(params: BalancerParams, rng: Random) -> Callable[[], Picker]
         case "ewma" | "p2c":
             return lambda: PowerOfTwoChoices(rng)
         case "aperture":
-            return lambda: Aperture(
-                rng, params.smooth_window, params.low_load, params.high_load, params.min_aperture
-            )
+            return lambda: Aperture(rng, params.smooth_window, params.low_load, params.high_load, params.min_aperture)
         case "heap":
             return HeapLeastLoaded
         case "roundRobin":

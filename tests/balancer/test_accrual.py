@@ -38,9 +38,7 @@ Step = tuple[float, ResponseClass | str, Health]
         pytest.param([(0, fail, A), (1, ok, A), (2, fail, A), (3, fail, D)], id="a success forgives"),
         pytest.param([(0, fail, A), (1, lost, A), (2, fail, D)], id="nothing learnt does not"),
         pytest.param([(0, retry, A), (1, retry, D)], id="a retryable failure is a failure"),
-        pytest.param(
-            [(0, fail, A), (0, fail, D), (9.9, PICK, D), (10, PICK, P), (11, ok, A)], id="one probe revives"
-        ),
+        pytest.param([(0, fail, A), (0, fail, D), (9.9, PICK, D), (10, PICK, P), (11, ok, A)], id="one probe revives"),
         pytest.param([(0, fail, A), (0, fail, D), (5, ok, D), (10, PICK, P)], id="stragglers do not revive"),
         pytest.param([(0, fail, A), (0, fail, D), (5, fail, D), (10, PICK, P)], id="nor put it off"),
         pytest.param([(0, fail, A), (0, fail, D), (10, PICK, P), (20, PICK, P)], id="one probe at a time"),
@@ -181,9 +179,7 @@ def test_windowed_success_rate_weighs_by_time() -> None:
     assert trips_at(SuccessRateWindowed(0.8, 10.0), outcomes) == pytest.approx(22.3)
 
 
-@pytest.mark.parametrize(
-    "policy", [SuccessRate(0.8, 5), SuccessRateWindowed(0.8, 1.0)], ids=["number", "time"]
-)
+@pytest.mark.parametrize("policy", [SuccessRate(0.8, 5), SuccessRateWindowed(0.8, 1.0)], ids=["number", "time"])
 def test_a_revival_starts_without_history(policy: AccrualPolicy) -> None:
     outcomes = [(now / 10, False) for now in range(20)]
     assert trips_at(policy, outcomes) is not None

@@ -136,9 +136,7 @@ def test_a_retry_is_no_probe_while_somebody_lives() -> None:
         pytest.param([0, 1, 2], [0, 1, 2], 5.0, {0, 1, 2}, id="all dead and avoided: any"),
     ],
 )
-def test_who_comes_next(
-    kind: BalancerKind, dead: list[int], avoided: list[int], now: float, allowed: set[int]
-) -> None:
+def test_who_comes_next(kind: BalancerKind, dead: list[int], avoided: list[int], now: float, allowed: set[int]) -> None:
     for seed in range(20):
         pool = balancer(3, kind, FRAGILE, seed=seed)
         kill(pool, *dead)
@@ -239,8 +237,7 @@ def test_statistics_tell_what_stands() -> None:
     kill(pool, 2)
     statistics = pool.statistics()
     assert [
-        (each.endpoint.port, each.pending, each.load, each.health.value, each.ejections)
-        for each in statistics.nodes
+        (each.endpoint.port, each.pending, each.load, each.health.value, each.ejections) for each in statistics.nodes
     ] == [
         (0, 0, 0, "alive", 0),
         (1, 1, 1, "alive", 0),

@@ -63,19 +63,13 @@ def test_without_history_one_request_is_welcome_and_a_second_is_not() -> None:
     [
         pytest.param([(0.001, 0.0, FAILURE)], FAILURE_FLOOR, id="the first reply is a failure"),
         pytest.param([(3.0, 0.0, FAILURE)], 3.0, id="a slow failure is as slow as it was"),
-        pytest.param(
-            [(0.1, 0.0, SUCCESS), (0.001, 0.1, FAILURE)], 0.109, id="one failure moves the mean a little"
-        ),
-        pytest.param(
-            [(0.1, 0.0, SUCCESS), (0.001, 10.0, FAILURE)], 0.669, id="more when there was nothing since"
-        ),
+        pytest.param([(0.1, 0.0, SUCCESS), (0.001, 0.1, FAILURE)], 0.109, id="one failure moves the mean a little"),
+        pytest.param([(0.1, 0.0, SUCCESS), (0.001, 10.0, FAILURE)], 0.669, id="more when there was nothing since"),
         pytest.param([(0.1, 0.0, SUCCESS), (5.0, 0.1, FAILURE)], 5.0, id="a timeout is a peak"),
         pytest.param([(5.0, 0.0, SUCCESS), (0.001, 1.0, FAILURE)], 5.0, id="does not pull a high cost down"),
     ],
 )
-def test_a_failure_never_looks_fast(
-    history: list[tuple[float, float, ResponseClass]], expected: float
-) -> None:
+def test_a_failure_never_looks_fast(history: list[tuple[float, float, ResponseClass]], expected: float) -> None:
     metric = PeakEwma(decay=10.0)
     for elapsed, now, outcome in history:
         (metric.sample if outcome is SUCCESS else metric.sample_failure)(elapsed, now)
@@ -126,8 +120,7 @@ def test_an_endpoint_that_turns_slow_loses_its_share_within_a_second() -> None:
     turn = 10.0
     farm = Farm(
         balancer(10),
-        {0: lambda now: (0.005 if now < turn else 0.500, SUCCESS)}
-        | {port: steady(0.005) for port in range(1, 10)},
+        {0: lambda now: (0.005 if now < turn else 0.500, SUCCESS)} | {port: steady(0.005) for port in range(1, 10)},
     )
     farm.run(rate=1000, seconds=turn)
     farm.run(rate=1000, seconds=1.0)
