@@ -48,7 +48,9 @@ class Readiness:
             for fd, events in epoll.poll(0, EVENTS):
                 wire = wires.get(fd)
                 if wire is not None:
-                    wire.told(ended=bool(events & _ENDED), broken=bool(events & _BROKEN))
+                    if events & _ENDED:
+                        wire.end(broken=bool(events & _BROKEN))
+                    wire.wake()
 
 
 _of_run: RunVar[Readiness] = RunVar("readiness")

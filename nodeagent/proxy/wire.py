@@ -21,8 +21,9 @@ from trio import lowlevel
 
 from nodeagent.proxy.readiness import readiness
 
-READ_SIZE = 64 * 1024
-"""Bytes asked of the kernel at once: the most that one connection holds of a body."""
+READ_SIZE = 128 * 1024
+"""Bytes asked of the kernel at once: the most that one connection holds of a body. Twice the 64 KiB that many programs
+write at once, so that such a write is read in one piece together with its head."""
 
 
 class Wire:
@@ -91,16 +92,19 @@ class Wire:
         self._task = None
         return lowlevel.Abort.SUCCEEDED
 
-    def told(self, *, ended: bool, broken: bool = False) -> None:
-        """Hear from the kernel that there is something to read, or the end."""
+    def wake(self) -> None:
+        """Hear that there is something to read, or the end."""
         self._ready = True
-        if ended and (broken or not self._ended):
-            self._ended = True
-            if self.on_end is not None:
-                self.on_end(broken)
         if self._task is not None:
             lowlevel.reschedule(self._task)
             self._task = None
+
+    def end(self, broken: bool) -> None:
+        """Hear that the peer has sent its last byte, or broke the connection. `wake` follows."""
+        if broken or not self._ended:
+            self._ended = True
+            if self.on_end is not None:
+                self.on_end(broken)
 
     async def read(self) -> bytes:
         """Return the buffered bytes, or else new ones. Cancelling is safe."""
@@ -155,7 +159,7 @@ class Wire:
             self._readiness.discard(self)
             lowlevel.notify_closing(self.fd)
             self.sock.close()
-            self.told(ended=True)
+            self.wake()
 
     def abort(self) -> None:
         """Close with a reset, so that a peer that is reading sees a break and no clean end (RFC 9112, 8)."""
