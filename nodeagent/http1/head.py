@@ -224,6 +224,8 @@ def _unusual_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, b
         raise BadRequest("the target must be a path, or an http URL")
     authority, path = _split_url(rest)
     check_authority(authority, "target")
+    if method == b"OPTIONS" and authority == rest:
+        path = b"*"  # asked of the server as a whole (RFC 9112, 3.2.4)
     return authority, path
 
 

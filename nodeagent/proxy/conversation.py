@@ -172,7 +172,7 @@ class Conversation:
                 self._head_begun = True
                 self.deadline = self.server.now() + limits.head_time
             return None
-        if end > limits.line:  # only then can one of the limits be exceeded
+        if end > limits.head or end > limits.line:  # only then can one of the limits be exceeded
             check_incomplete(buffer[:end], limits.line, limits.head)
         end += 4
         self.wire.buffer = buffer[end:]

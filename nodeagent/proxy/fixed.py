@@ -25,6 +25,6 @@ class FixedStatus(Client):
         status = status_of(self.id)
         if status is None:
             raise AssertionError(f"{self.id} is no status")
-        response = Response(status, REASONS.get(status, b""), b"", {}, b"", 0)
+        response = Response(status, REASONS.get(status, b""), b"", {}, b"", None if status == 204 else 0)
         response.verdict = classify(request.head.method, response)
         return response

@@ -37,6 +37,7 @@ def test_an_ordinary_request() -> None:
         pytest.param("GET http://web?x=1 HTTP/1.1", "web", b"web", b"/?x=1", id="a query without a path"),
         pytest.param("GET HTTP://web:81/ HTTP/1.1", "web", b"web:81", b"/", id="the scheme's case does not matter"),
         pytest.param("CONNECT users:443 HTTP/1.1", "users:443", b"users:443", b"", id="CONNECT"),
+        pytest.param("OPTIONS http://web HTTP/1.1", "x", b"web", b"*", id="OPTIONS of the whole server, by URL"),
         pytest.param("OPTIONS * HTTP/1.1", "users", b"users", b"*", id="OPTIONS *"),
         pytest.param("GET / HTTP/1.1", "[::1]:8080", b"[::1]:8080", b"/", id="an IPv6 host"),
         pytest.param("GET / HTTP/1.1", "a_b-c.d.", b"a_b-c.d.", b"/", id="underscores and a final dot"),

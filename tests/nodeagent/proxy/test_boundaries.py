@@ -221,6 +221,13 @@ async def test_the_header_section_is_measured_to_the_byte(section: int, status: 
     assert answer.status == status
 
 
+async def test_a_header_limit_below_the_lines_limit_holds() -> None:
+    async with World(limits=ServerLimits(line=4096, head=1024)).running(Backend()) as world:
+        answer = await world.ask(b"GET / HTTP/1.1\r\nHost: web\r\nX: " + b"y" * 2000 + b"\r\n\r\n")
+
+    assert (answer.status, world.backends[0].seen) == (431, [])
+
+
 async def test_a_request_on_its_way_when_the_drain_begins_is_answered() -> None:
     async with World().running(Backend()) as world:
         caller = await world.connect()
