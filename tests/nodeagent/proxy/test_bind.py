@@ -1,0 +1,244 @@
+"""Bound names: bound once, again when something changes, forgotten when unused, and never an error for lack of room."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from balancer.backoff import ConstantBackoff
+from namer.addr import Addr, AddrBound, AddrNeg, AddrPending, Endpoint
+from namer.binding import Namers
+from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.dtabfile import DtabState
+from namer.namer import PENDING, Bound, Failure, NameState
+from namer.nametree import NEG, Leaf
+from namer.path import Path
+from nodeagent.proxy.balance import ClientPolicy
+from nodeagent.proxy.bind import Bindings, CacheLimits
+from nodeagent.proxy.classify import make_classifier
+from nodeagent.proxy.compose import Composer
+from nodeagent.proxy.dial import Dialer
+from nodeagent.proxy.errors import BindTimeout, NoEndpoints, NoSuchName
+from nodeagent.proxy.service import ServicePolicy
+from nodeagent.telemetry.registry import Registry
+
+WEB = Path.parse("/svc/web")
+ONE: Addr = AddrBound((Endpoint("127.0.0.1", 1),))
+
+
+class Discovery:
+    """A namer that says what it is told; names that nobody spoke of are bound to one endpoint."""
+
+    def __init__(self) -> None:
+        self.names: dict[Path, Cell[NameState]] = {}
+        self.addrs: dict[Path, Cell[Addr]] = {}
+
+    def lookup(self, path: Path) -> Cell[NameState]:
+        return self.names.setdefault(path, Cell(self.leaf(path)))
+
+    def leaf(self, path: Path) -> NameState:
+        return Leaf(Bound(Path.parse("/#/d") + path, Path(()), self.addrs.setdefault(path, Cell(ONE))))
+
+    def say(self, name: str, state: NameState) -> Cell[NameState]:
+        """Set what a name is, whether or not it was asked for."""
+        cell = self.names.setdefault(Path.parse(name), Cell(state))
+        cell.set(state, trio.current_time())
+        return cell
+
+
+def make(discovery: Discovery, *, table: Cell[DtabState] | None = None, limits: CacheLimits | None = None) -> Bindings:
+    stats = Registry()
+    composer = Composer(
+        "test",
+        client_policy=lambda id_: ClientPolicy(),
+        service_policy=lambda name: ServicePolicy(
+            make_classifier("io.l5d.http.nonRetryable5XX"), frozenset(), ConstantBackoff(0.0).delays
+        ),
+        dialer=Dialer(lambda endpoint: False),
+        stats=stats,
+        rng=random.Random(1),
+    )
+    own: DtabState = Dtab.parse("/svc => /#/d")
+    return Bindings(
+        dtab=table or Cell(own),
+        namers=Namers([(Path.parse("/#/d"), discovery)], {}),
+        limits=limits or CacheLimits(),
+        timeout=10.0,
+        make_client=composer.client,
+        make_service=composer.service,
+    )
+
+
+async def test_a_name_is_bound_once() -> None:
+    bindings = make(Discovery())
+
+    first = await bindings.service(WEB, None)
+
+    assert bindings.service_nowait(WEB, None) is first
+    assert (bindings.name_counts.misses, bindings.client_counts.misses) == (1, 1)
+
+
+async def test_two_names_for_one_thing_share_its_client() -> None:
+    discovery = Discovery()
+    bindings = make(discovery)
+    discovery.say("/alias", discovery.leaf(Path.parse("/web")))
+
+    web, alias = await bindings.service(WEB, None), await bindings.service(Path.parse("/svc/alias"), None)
+
+    assert web.clients == alias.clients
+
+
+async def test_a_local_table_makes_a_binding_of_its_own() -> None:
+    bindings = make(Discovery())
+    local = Dtab.parse("/svc/web => /#/d/other")
+
+    plain, other = await bindings.service(WEB, None), await bindings.service(WEB, local)
+
+    assert [client.id.show() for client in (*plain.clients, *other.clients)] == ["/#/d/web", "/#/d/other"]
+
+
+async def test_a_change_of_the_name_is_seen_at_once() -> None:
+    discovery = Discovery()
+    bindings = make(discovery)
+    before = await bindings.service(WEB, None)
+
+    discovery.say("/web", discovery.leaf(Path.parse("/moved")))
+    after = bindings.service_nowait(WEB, None)
+
+    assert after is not None
+    assert after is not before
+    assert after.clients[0].id.show() == "/#/d/moved"
+
+
+async def test_a_change_of_the_table_is_seen_at_once() -> None:
+    own: DtabState = Dtab.parse("/svc => /#/d")
+    table = Cell(own)
+    bindings = make(Discovery(), table=table)
+    await bindings.service(WEB, None)
+
+    table.set(Dtab.parse("/svc/web => /#/d/green"), trio.current_time())
+    service = bindings.service_nowait(WEB, None)
+
+    assert service is not None
+    assert service.clients[0].id.show() == "/#/d/green"
+
+
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [
+        pytest.param(NEG, NoSuchName, id="nothing there"),
+        pytest.param(Failure("the disk is on fire"), NoEndpoints, id="a source that failed"),
+        pytest.param(Failure("in a circle", lasting=True), NoSuchName, id="a table at fault"),
+    ],
+)
+async def test_what_is_not_bound_is_an_error_and_the_error_is_not_remembered(
+    state: NameState, error: type[Exception]
+) -> None:
+    discovery = Discovery()
+    bindings = make(discovery)
+    discovery.say("/web", state)
+    with pytest.raises(error):
+        await bindings.service(WEB, None)
+
+    discovery.say("/web", discovery.leaf(Path.parse("/web")))
+
+    assert (await bindings.service(WEB, None)).clients[0].id.show() == "/#/d/web"
+
+
+async def test_binding_ends_exactly_at_its_timeout(autojump_clock: MockClock) -> None:
+    discovery = Discovery()
+    bindings = make(discovery)
+    discovery.say("/web", PENDING)
+    started = trio.current_time()
+
+    with pytest.raises(BindTimeout, match="/svc/web"):
+        await bindings.service(WEB, None)
+
+    assert trio.current_time() - started == pytest.approx(10.0)
+
+
+async def test_who_waits_is_served_when_discovery_answers(autojump_clock: MockClock) -> None:
+    discovery = Discovery()
+    bindings = make(discovery)
+    discovery.say("/web", PENDING)
+    discovery.addrs[Path.parse("/web")] = Cell(AddrPending())
+
+    async def answer() -> None:
+        await trio.sleep(3)
+        discovery.say("/web", discovery.leaf(Path.parse("/web")))
+        await trio.sleep(3)
+        discovery.addrs[Path.parse("/web")].set(ONE, trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        started = trio.current_time()
+        service = await bindings.service(WEB, None)
+
+    assert trio.current_time() - started == pytest.approx(6.0)
+    assert service.ready
+
+
+async def test_a_full_cache_lets_go_of_what_was_not_used() -> None:
+    bindings = make(Discovery(), limits=CacheLimits(names=3))
+    for name in ("a", "b", "c"):
+        await bindings.service(Path(("svc", name)), None)
+    bindings.sweep(0.0)  # from here on, use counts anew
+    bindings.service_nowait(Path.parse("/svc/a"), None)
+
+    for name in ("d", "e"):
+        await bindings.service(Path(("svc", name)), None)
+
+    assert {path.show() for path in bindings.names if isinstance(path, Path)} == {"/svc/a", "/svc/d", "/svc/e"}
+    assert bindings.name_counts.evicts == 2
+
+
+async def test_a_flood_of_names_never_fails_and_stays_within_bounds() -> None:
+    bindings = make(Discovery(), limits=CacheLimits(names=10, clients=10))
+
+    for number in range(500):
+        service = await bindings.service(Path(("svc", f"n{number}")), None)
+        assert service.clients[0].id[-1] == f"n{number}"
+
+    assert (len(bindings.names), len(bindings.clients) <= 11) == (10, True)
+
+
+async def test_what_nobody_uses_is_forgotten_and_its_source_let_go() -> None:
+    discovery = Discovery()
+    bindings = make(discovery, limits=CacheLimits(idle_ttl=60))
+    await bindings.service(WEB, None)
+    (cell,) = discovery.names.values()
+    sweeps: Callable[[float], None] = bindings.sweep
+    assert cell.subscribers == 1
+
+    for now in (0.0, 59.0, 61.0):
+        sweeps(now)
+    held = bool(bindings.clients)
+    for now in (62.0, 123.0):
+        sweeps(now)
+
+    assert (bindings.names, held, bindings.clients, cell.subscribers) == ({}, True, {}, 0)
+
+
+async def test_an_address_that_is_gone_says_so() -> None:
+    discovery = Discovery()
+    discovery.addrs[Path.parse("/web")] = Cell(AddrNeg())
+    bindings = make(discovery)
+    service = await bindings.service(WEB, None)
+
+    assert service.clients[0].balancer.nodes == []
+
+
+async def test_closing_lets_go_of_everything() -> None:
+    discovery = Discovery()
+    bindings = make(discovery)
+    await bindings.service(WEB, None)
+
+    bindings.close()
+
+    assert [cell.subscribers for cell in discovery.names.values()] == [0]
+    assert [cell.subscribers for cell in discovery.addrs.values()] == [0]
