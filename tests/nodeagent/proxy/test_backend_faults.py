@@ -80,16 +80,16 @@ class Raw(Backend):
 @pytest.mark.parametrize(
     ("reply", "method", "status", "fields", "kept"),
     [
-        pytest.param(b"204 No\r\nContent-Length: 5\r\n\r\nhello", "GET", 204, {}, 0, id="S08 204 with a body"),
-        pytest.param(b"204 No\r\nTransfer-Encoding: chunked\r\n\r\n", "GET", 204, {}, 1, id="S08 204 with a coding"),
-        pytest.param(b"304 Not\r\nContent-Length: 5\r\n\r\n", "GET", 304, {"content-length": "5"}, 1, id="S08 304"),
+        pytest.param(b"204 No\r\nContent-Length: 5\r\n\r\nhello", "GET", 204, {}, 0, id="with a body"),
+        pytest.param(b"204 No\r\nTransfer-Encoding: chunked\r\n\r\n", "GET", 204, {}, 1, id="with a coding"),
+        pytest.param(b"304 Not\r\nContent-Length: 5\r\n\r\n", "GET", 304, {"content-length": "5"}, 1, id="304"),
         pytest.param(b"200 OK\r\nContent-Length: 5\r\n\r\nhello", "HEAD", 200, {"content-length": "5"}, 0,
-                     id="S08 HEAD with a body"),
-        pytest.param(b"200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 200, {"content-length": "5"}, 1, id="S08 HEAD"),
+                     id="HEAD with a body"),
+        pytest.param(b"200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 200, {"content-length": "5"}, 1, id="HEAD"),
         pytest.param(b"200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nX: y\r\n\r\n", "GET", 200,
-                     {"x": None}, 0, id="S15 bytes behind the end"),
+                     {"x": None}, 0, id="bytes behind the end"),
         pytest.param(b"200 OK\r\nContent-Length: 2\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nok", "GET", 200,
-                     {"upgrade": None}, 1, id="S18 Upgrade in an answer"),
+                     {"upgrade": None}, 1, id="Upgrade in an answer"),
         pytest.param(b"200 OK\r\nX: \xff\r\nContent-Length: 2\r\n\r\nok", "GET", 200, {}, 1, id="obs-text"),
     ],
 )  # fmt: skip
@@ -115,21 +115,21 @@ async def test_an_odd_answer_passes_cleanly_and_poisons_nobody(
 @pytest.mark.parametrize(
     "reply",
     [
-        pytest.param(b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", id="S21 NUL"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n", id="S21 bare CR"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nX: a\nY: b\r\n\r\n", id="S11 bare LF"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n", id="S22 space before a colon"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n", id="S23 folding"),
-        pytest.param(b"HTTP/1.1 200 OK\r\n: y\r\n\r\n", id="S25 empty name"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", id="S03 a list of lengths"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok", id="S04 a negative length"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", id="S05 another coding"),
-        pytest.param(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="S07 coding in HTTP/1.0"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", id="NUL"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n", id="bare CR"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: a\nY: b\r\n\r\n", id="bare LF"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n", id="space before a colon"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n", id="folding"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n: y\r\n\r\n", id="empty name"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", id="a list of lengths"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok", id="a negative length"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", id="another coding"),
+        pytest.param(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="coding in HTTP/1.0"),
         pytest.param(b"HTTP/1.1 099 Low\r\n\r\n", id="status 99"),
         pytest.param(b"HTTP/1.1 600 High\r\n\r\n", id="status 600"),
         pytest.param(b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", id="a blank line first"),
-        pytest.param(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", id="S19 an upgrade nobody asked for"),
-        pytest.param(b"HTTP/1.1 103 Hint\r\n\r\n" * 10_000, id="S52 10,000 interim answers"),
+        pytest.param(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", id="an upgrade nobody asked for"),
+        pytest.param(b"HTTP/1.1 103 Hint\r\n\r\n" * 10_000, id="interim answers"),
     ],
 )
 async def test_an_answer_that_is_not_http_is_a_502_and_its_connection_is_gone(reply: bytes) -> None:
@@ -150,15 +150,15 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     "reply",
     [
         *[
-            pytest.param(CHUNKED + b"2\r\nok\r\n" + size + b"\r\n0\r\n\r\n", id=f"S09 size {size!r}")
+            pytest.param(CHUNKED + b"2\r\nok\r\n" + size + b"\r\n0\r\n\r\n", id=f"size {size!r}")
             for size in (b"0x10", b"+A", b"A_0", b"f" * 20, b"", b" 5", b"-1")
         ],
-        pytest.param(CHUNKED + b"2\r\nokXX0\r\n\r\n", id="S10 no CRLF behind a chunk"),
-        pytest.param(CHUNKED + b"2\nok\n0\n\n", id="S11 bare LF"),
-        pytest.param(CHUNKED + b"2;" + b"x" * 10_000 + b"\r\nok\r\n0\r\n\r\n", id="S12 a huge extension"),
-        pytest.param(CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n", id="S13 tiny chunks"),
-        pytest.param(CHUNKED + b"0\r\nX: " + b"y" * 10_000 + b"\r\n\r\n", id="S14 a huge trailer"),
-        pytest.param(CHUNKED + b"0\r\nX : y\r\n\r\n", id="S22 a bad trailer"),
+        pytest.param(CHUNKED + b"2\r\nokXX0\r\n\r\n", id="no CRLF behind a chunk"),
+        pytest.param(CHUNKED + b"2\nok\n0\n\n", id="bare LF"),
+        pytest.param(CHUNKED + b"2;" + b"x" * 10_000 + b"\r\nok\r\n0\r\n\r\n", id="a huge extension"),
+        pytest.param(CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n", id="tiny chunks"),
+        pytest.param(CHUNKED + b"0\r\nX: " + b"y" * 10_000 + b"\r\n\r\n", id="a huge trailer"),
+        pytest.param(CHUNKED + b"0\r\nX : y\r\n\r\n", id="a bad trailer"),
     ],
 )
 async def test_a_broken_chunked_answer_ends_in_an_abort(reply: bytes) -> None:
@@ -172,7 +172,7 @@ async def test_a_broken_chunked_answer_ends_in_an_abort(reply: bytes) -> None:
 
 @pytest.mark.parametrize("how", ["end", "reset"])
 @pytest.mark.parametrize("torso", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", CHUNKED + b"9\r\nabc", CHUNKED])
-async def test_s17_s75_a_torso_is_never_a_clean_end(torso: bytes, how: str) -> None:
+async def test_s75_a_torso_is_never_a_clean_end(torso: bytes, how: str) -> None:
     async def break_off(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(torso)
@@ -212,7 +212,7 @@ async def test_an_answer_may_arrive_byte_by_byte(reply: bytes) -> None:
 
 
 @pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"], ids=["early", "100 refused"])
-async def test_s16_a_final_answer_before_the_upload_ends(expect: bytes) -> None:
+async def test_a_final_answer_before_the_upload_ends(expect: bytes) -> None:
     async def refuse(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 413 Big\r\nContent-Length: 2\r\n\r\nno")
@@ -246,7 +246,7 @@ async def test_a_backend_that_resets_an_upload_is_a_502_and_the_connection_close
         await settled(world)
 
     assert (answer.status, answer.get("connection"), rest) == (502, "close", b"")
-    assert world.backends[0].connections == 1  # S98: sent is sent
+    assert world.backends[0].connections == 1  # sent is sent
 
 
 async def test_an_answer_streams_while_its_upload_still_runs() -> None:
@@ -303,10 +303,10 @@ async def flood(stream: trio.SocketStream) -> None:
         pytest.param(hang, POST % 1_000_000 + b"x", id="inside its upload"),
         pytest.param(hang, CHUNKS + b"5\r\nhello\r\n", id="inside a chunked upload"),
         pytest.param(flood, GET, id="inside its download"),
-        pytest.param(hang, b"CONNECT web:1 HTTP/1.1\r\nHost: x\r\n\r\n" + GET, id="S39 inside a tunnel"),
+        pytest.param(hang, b"CONNECT web:1 HTTP/1.1\r\nHost: x\r\n\r\n" + GET, id="inside a tunnel"),
     ],
 )
-async def test_s75_a_caller_that_resets_leaves_nothing_behind(
+async def test_a_caller_that_resets_leaves_nothing_behind(
     backend: Callable[[trio.SocketStream], Awaitable[None]], sent: bytes
 ) -> None:
     pool = ClientPolicy(pool=PoolLimits(max_size=1))
@@ -321,7 +321,7 @@ async def test_s75_a_caller_that_resets_leaves_nothing_behind(
     assert world.backends[0].connections == 3
 
 
-async def test_s71_a_slow_reader_holds_a_fast_backend_and_no_memory() -> None:
+async def test_a_slow_reader_holds_a_fast_backend_and_no_memory() -> None:
     size = 50_000_000
     sent = 0
 
