@@ -12,12 +12,17 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address of a service. `host` is an IP literal, IPv6 without brackets; `weight` is above 0."""
+    """One address of a service. `host` is an IP literal, IPv6 without brackets; `weight` is above 0.
+
+    `priority` 0 is the best; a worse one is for when all of the better ones fail (RFC 2782). `meta` is what the
+    source says of it besides: tags, zone, node.
+    """
 
     host: str
     port: int
     weight: float = 1.0
     meta: tuple[tuple[str, str], ...] = ()
+    priority: int = 0
 
     def show(self) -> str:
         """`127.0.0.1:80`, `[::1]:80`."""

@@ -19,7 +19,8 @@ class Cell(Generic[T]):
 
     `version` counts the changes of the value, `failures` the calls of `fail`. `updated_at` is when the value
     was last confirmed (seconds, trio clock), None while it is only the initial one. `error` is what went
-    wrong since, at `failed_at`. `subscribers` is how many subscriptions there are.
+    wrong since, at `failed_at`; `retry_at` is when its source tries again, None when that is not known.
+    `subscribers` is how many subscriptions there are.
 
     `interest`, if given, is called with the cell when the first subscriber comes and when the last one
     leaves; so its owner knows when to keep the cell live.
@@ -32,6 +33,7 @@ class Cell(Generic[T]):
         "error",
         "failed_at",
         "failures",
+        "retry_at",
         "subscribers",
         "updated_at",
         "value",
@@ -45,6 +47,7 @@ class Cell(Generic[T]):
         self.updated_at: float | None = None
         self.error: str | None = None
         self.failed_at: float | None = None
+        self.retry_at: float | None = None
         self.subscribers = 0
         self._interest = interest
         self._subscribers: dict[Callable[[], None], int] = {}
@@ -61,19 +64,20 @@ class Cell(Generic[T]):
     def set(self, value: T, now: float) -> None:
         """Confirm the value and clear the error. Subscribers are called when it is not the old one."""
         self.updated_at = now
-        self.error = self.failed_at = None
+        self.error = self.failed_at = self.retry_at = None
         if value != self.value:
             self._replace(value)
 
-    def fail(self, error: str, now: float) -> None:
-        """Record what went wrong; the value stays."""
+    def fail(self, error: str, now: float, retry_at: float | None = None) -> None:
+        """Record what went wrong, and when its source will try again; the value stays."""
         self.error = error
         self.failed_at = now
+        self.retry_at = retry_at
         self.failures += 1
 
     def forget(self, initial: T) -> None:
         """Go back to knowing nothing: what nobody keeps live is not to be trusted later."""
-        self.updated_at = self.error = self.failed_at = None
+        self.updated_at = self.error = self.failed_at = self.retry_at = None
         self.failures = 0
         self._replace(initial)
 

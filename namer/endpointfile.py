@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from namer.addr import Addr, AddrBound, AddrFailed, AddrPending, Endpoint
 from namer.hosts import is_host
+from namer.targets import Target
 
 MAX_WEIGHT: Final = 1e9
 SHOWN_PROBLEMS: Final = 5
@@ -30,9 +30,7 @@ class EndpointLine:
     """One good line; `number` counts from 1."""
 
     number: int
-    host: str
-    port: int
-    weight: float
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +56,6 @@ def parse_endpoints(text: str, origin: str) -> EndpointFile:
     return EndpointFile(tuple(lines), tuple(problems))
 
 
-def combine(lines: Sequence[EndpointLine], addrs: Sequence[Addr]) -> Addr:
-    """The address of a file, from its lines and what is known of the host of each.
-
-    Whatever is known counts, even if the rest is not; a file of unknown hosts is a name without endpoints. An
-    endpoint that is there twice is taken as first met.
-    """
-    endpoints: dict[tuple[str, int], Endpoint] = {}
-    for line, addr in zip(lines, addrs, strict=True):
-        for each in addr.endpoints if isinstance(addr, AddrBound) else ():
-            endpoints.setdefault((each.host, each.port), Endpoint(each.host, each.port, line.weight, each.meta))
-    if endpoints or not lines:
-        return AddrBound(tuple(endpoints.values()))
-    if any(isinstance(addr, AddrPending) for addr in addrs):
-        return AddrPending()
-    return next((addr for addr in addrs if isinstance(addr, AddrFailed)), AddrBound(()))
-
-
 def summary(problems: Sequence[str]) -> str:
     """The problems as one text, the first few in full."""
     more = len(problems) - SHOWN_PROBLEMS
@@ -88,7 +69,7 @@ def _parse_line(content: str, number: int) -> EndpointLine:
     host, port, weight = found.groups()
     if not is_host(host):
         raise ValueError(f"{_clip(host)}: expected an IP address or a host name")
-    return EndpointLine(number, host, _parse_port(port), 1.0 if weight is None else _parse_weight(weight))
+    return EndpointLine(number, Target(host, _parse_port(port), 1.0 if weight is None else _parse_weight(weight)))
 
 
 def _parse_port(text: str) -> int:

@@ -25,12 +25,13 @@ import trio
 
 from namer.addr import Addr, AddrFailed, AddrNeg, AddrPending
 from namer.cell import Cell
-from namer.endpointfile import EndpointFile, combine, parse_endpoints, summary
+from namer.endpointfile import EndpointFile, parse_endpoints, summary
 from namer.files import FileWatch
 from namer.hosts import Hosts, fail_addr
 from namer.namer import PENDING, Bound, Failure, NameState, Pending
 from namer.nametree import NEG, Leaf
 from namer.path import Path
+from namer.targets import Targets
 from namer.watch import Watches, WatchKey
 
 MAX_FILE_BYTES: Final = 500 * 1024
@@ -182,9 +183,8 @@ class _LiveFile:
     def __init__(self, origin: str, cell: Cell[Addr], hosts: Hosts) -> None:
         self._origin = origin
         self._cell = cell
-        self._hosts = hosts
+        self._targets = Targets(hosts, self._publish)
         self._file = EndpointFile()
-        self._addrs: tuple[Cell[Addr], ...] = ()
         self._logged = ""
 
     def read(self, data: bytes | None) -> None:
@@ -206,20 +206,15 @@ class _LiveFile:
 
     def close(self) -> None:
         """Stop following the hosts."""
-        self._follow(EndpointFile())
+        self._targets.close()
 
     def _follow(self, file: EndpointFile) -> None:
-        followed = self._addrs
         self._file = file
-        self._addrs = tuple(self._hosts.addr(line.host, line.port) for line in file.lines)
-        for addr in self._addrs:
-            addr.subscribe(self._publish)
-        for addr in followed:
-            addr.unsubscribe(self._publish)
+        self._targets.follow([line.target for line in file.lines])
 
     def _publish(self) -> None:
         now = trio.current_time()
-        addr = combine(self._file.lines, [addr.value for addr in self._addrs])
+        addr = self._targets.addr()
         if isinstance(addr, AddrFailed):
             fail_addr(self._cell, addr.reason, now)
         elif not isinstance(addr, AddrPending):
@@ -230,17 +225,10 @@ class _LiveFile:
         self._log(summary(problems))
 
     def _unresolved(self) -> list[str]:
-        return [
-            f"{self._origin}:{line.number}: {_why(line.host, addr.value)}"
-            for line, addr in zip(self._file.lines, self._addrs, strict=True)
-            if isinstance(addr.value, (AddrNeg, AddrFailed))
-        ]
+        found = zip(self._file.lines, self._targets.unresolved(), strict=True)
+        return [f"{self._origin}:{line.number}: {problem}" for line, problem in found if problem]
 
     def _log(self, problem: str) -> None:
         if problem and problem != self._logged:
             log.warning("endpoint file", file=self._origin, problem=problem)
         self._logged = problem
-
-
-def _why(host: str, addr: Addr) -> str:
-    return addr.reason if isinstance(addr, AddrFailed) else f"unknown host {host}"

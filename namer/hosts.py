@@ -99,11 +99,11 @@ class Hosts:
             cell.set(AddrBound(endpoints) if endpoints else AddrNeg(), trio.current_time())
 
 
-def fail_addr(cell: Cell[Addr], reason: str, now: float) -> None:
+def fail_addr(cell: Cell[Addr], reason: str, now: float, retry_at: float | None = None) -> None:
     """Record a failure: known endpoints stay, anything less becomes AddrFailed."""
     if not isinstance(cell.value, AddrBound):
         cell.set(AddrFailed(reason), now)
-    cell.fail(reason, now)
+    cell.fail(reason, now, retry_at)
 
 
 def usable(addresses: Iterable[str]) -> tuple[str, ...]:

@@ -38,13 +38,15 @@ class Bound:
     """A concrete name: `id` is the whole path that names it, `residual` what of the asked path it did not
     use.
 
-    `addr` is where it is served, live for whoever subscribes to it. Equal ids have equal addresses, so it
-    takes no part in comparing.
+    `addr` is where it is served, live for whoever subscribes to it. `authority` is what its servers want to be
+    called in `Host`, when that is not what the caller wrote. Equal ids have equal addresses and authorities, so
+    these take no part in comparing.
     """
 
     id: Path
     residual: Path
     addr: Cell[Addr] = field(compare=False, repr=False)
+    authority: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return self.id.show()

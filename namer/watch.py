@@ -44,13 +44,14 @@ class WatchKey:
 
 @dataclass(frozen=True, slots=True)
 class WatchStatistics:
-    """One cell as it stands; `updated_at` and `error` as in Cell."""
+    """One cell as it stands; `updated_at`, `error` and `retry_at` as in Cell."""
 
     key: WatchKey
     subscribers: int
     version: int
     updated_at: float | None
     error: str | None
+    retry_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Watches:
     def statistics(self) -> tuple[WatchStatistics, ...]:
         """All cells that somebody holds, for people to look at."""
         return tuple(
-            WatchStatistics(key, cell.subscribers, cell.version, cell.updated_at, cell.error)
+            WatchStatistics(key, cell.subscribers, cell.version, cell.updated_at, cell.error, cell.retry_at)
             for key, cell in self._cells.items()
         )
 
@@ -156,7 +157,8 @@ def restart_delay(failures: int, rng: random.Random) -> float:
 
 def _report(watch: _Watch, problem: Exception, delay: float) -> None:
     error = f"{type(problem).__name__}: {problem}"
-    watch.cell.fail(error, trio.current_time())
+    now = trio.current_time()
+    watch.cell.fail(error, now, now + delay)
     log.warning("watch failed", source=watch.key.source, name=watch.key.name, error=error, retry_in=delay)
 
 

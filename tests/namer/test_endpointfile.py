@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
-from namer.endpointfile import EndpointLine, combine, parse_endpoints, summary
+from namer.endpointfile import EndpointLine, parse_endpoints, summary
+from namer.targets import Target
 
 
 def test_a_file() -> None:
@@ -13,11 +13,11 @@ def test_a_file() -> None:
 
     assert file.problems == ()
     assert file.lines == (
-        EndpointLine(2, "10.0.7.1", 8080, 1.0),
-        EndpointLine(4, "10.0.7.2", 8080, 0.5),
-        EndpointLine(5, "web.example.org", 80, 2.0),
-        EndpointLine(6, "[::1]", 80, 1.0),
-        EndpointLine(7, "::1", 81, 0.001),
+        EndpointLine(2, Target("10.0.7.1", 8080, 1.0)),
+        EndpointLine(4, Target("10.0.7.2", 8080, 0.5)),
+        EndpointLine(5, Target("web.example.org", 80, 2.0)),
+        EndpointLine(6, Target("[::1]", 80, 1.0)),
+        EndpointLine(7, Target("::1", 81, 0.001)),
     )
 
 
@@ -55,31 +55,6 @@ def test_any_text_is_a_file(text: str) -> None:
     file = parse_endpoints(text, "web")
 
     assert len(file.lines) + len(file.problems) <= text.count("\n") + 1
-
-
-def lines(*weights: float) -> list[EndpointLine]:
-    return [EndpointLine(number, f"h{number}", 80, weight) for number, weight in enumerate(weights, 1)]
-
-
-def bound(*endpoints: tuple[str, float]) -> AddrBound:
-    return AddrBound(tuple(Endpoint(host, 80, weight) for host, weight in endpoints))
-
-
-@pytest.mark.parametrize(
-    ("addrs", "combined"),
-    [
-        pytest.param([], AddrBound(()), id="an empty file"),
-        pytest.param([bound(("a", 1)), bound(("b", 1))], bound(("a", 1), ("b", 2)), id="the weight of the line"),
-        pytest.param([bound(("a", 1)), bound(("a", 1), ("b", 1))], bound(("a", 1), ("b", 2)), id="first met"),
-        pytest.param([bound(("a", 1)), AddrPending()], bound(("a", 1)), id="what is known counts"),
-        pytest.param([AddrNeg(), bound(("b", 1))], bound(("b", 2)), id="an unknown host takes away only itself"),
-        pytest.param([AddrFailed("down"), AddrPending()], AddrPending(), id="nothing is known yet"),
-        pytest.param([AddrNeg(), AddrFailed("down")], AddrFailed("down"), id="nothing could be found out"),
-        pytest.param([AddrNeg(), AddrNeg()], bound(), id="no host exists: a name without endpoints"),
-    ],
-)
-def test_lines_and_the_addresses_of_their_hosts(addrs: list[Addr], combined: Addr) -> None:
-    assert combine(lines(*range(1, len(addrs) + 1)), addrs) == combined
 
 
 def test_only_the_first_problems_are_told_in_full() -> None:

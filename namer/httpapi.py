@@ -1,0 +1,190 @@
+"""The HTTP of registries: Consul and Kubernetes are asked through this, so that no answer of theirs can do harm.
+
+Every answer has a limit in bytes and in seconds. The proxy variables of the environment are not obeyed: they may well
+point at this agent. Redirects are not followed, because they could lead the token elsewhere. Control traffic only; an
+edge, over httpx.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypeVar
+
+import httpx
+import msgspec
+import trio
+
+MAX_BODY: Final = 32 * 1024 * 1024
+"""Bytes of one answer; 10,000 instances in Consul's most talkative form are about 10 MB."""
+
+MAX_LINE: Final = 8 * 1024 * 1024
+"""Bytes of one event in a stream."""
+
+CONNECT_SECONDS: Final = 3.0
+
+Query: TypeAlias = Mapping[str, str]
+
+T = TypeVar("T")
+
+
+class ApiError(Exception):
+    """A registry could not be asked, or gave no usable answer; the message names it and says how."""
+
+
+class StatusError(ApiError):
+    """It answered with a status that is no success; `status` and the beginning of what it said."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful answer, whole. Names of headers are in lower case."""
+
+    origin: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self, kind: type[T]) -> T:
+        """The body as a value of `kind`. Raises ApiError when it is none, such as a page of HTML."""
+        try:
+            return msgspec.json.decode(self.body, type=kind, strict=False)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ApiError(f"{self.origin}: not the JSON that was asked for: {error}") from None
+
+
+class Session:
+    """One client of one registry, with its connections; made by `session`."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        timeout: float = 10.0,  # noqa: ASYNC109  (it bounds the whole exchange, whoever calls)
+        limit: int = MAX_BODY,
+    ) -> Reply:
+        """Ask once and return the whole answer.
+
+        Raises StatusError for any status but 2xx, ApiError for everything else that goes wrong, among it an answer
+        of more than `limit` bytes or not whole after `timeout` seconds. Cancelling closes the connection.
+        """
+        origin = self._origin(path)
+        with trio.move_on_after(timeout):
+            async with self._exchange(method, path, query, headers, content) as response:
+                body = await _bounded(response, limit, origin)
+            if not response.is_success:
+                raise StatusError(f"{origin}: {response.status_code} {_beginning(body)}".rstrip(), response.status_code)
+            return Reply(origin, response.headers, body)
+        raise ApiError(f"{origin}: no whole answer within {timeout:g} s")
+
+    @asynccontextmanager
+    async def lines(
+        self,
+        path: str,
+        query: Query | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A stream of lines that the registry goes on sending; `timeout` is for its beginning.
+
+        How long a line may be waited for is up to whoever reads. Raises as `call`, the iterator too; it ends when the
+        registry ends the stream. Cancelling closes the connection.
+        """
+        origin = self._origin(path)
+        with trio.move_on_after(timeout) as scope:
+            async with self._exchange("GET", path, query, headers, None) as response:
+                if not response.is_success:
+                    body = await _bounded(response, 4096, origin)
+                    raise StatusError(f"{origin}: {response.status_code} {_beginning(body)}", response.status_code)
+                scope.deadline = float("inf")
+                yield _lines(response, origin)
+        if scope.cancelled_caught:
+            raise ApiError(f"{origin}: no answer within {timeout:g} s")
+
+    def _origin(self, path: str) -> str:
+        return f"{str(self._client.base_url).rstrip('/')}{path}"
+
+    @asynccontextmanager
+    async def _exchange(
+        self, method: str, path: str, query: Query | None, headers: Mapping[str, str] | None, content: bytes | None
+    ) -> AsyncIterator[httpx.Response]:
+        request = self._client.build_request(method, path, params=query, headers=headers, content=content)
+        try:
+            response = await self._client.send(request, stream=True)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise ApiError(f"{self._origin(path)}: {_reason(error)}") from None
+
+
+@asynccontextmanager
+async def session(
+    url: str, *, tls: ssl.SSLContext | None = None, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[Session]:
+    """A client of the registry at `url` (`http://host:port`, `https://...`), closed at the end of the block.
+
+    `tls` is for https; `headers` go with every request.
+    """
+    async with httpx.AsyncClient(
+        base_url=url,
+        headers={"accept-encoding": "identity", "user-agent": "nodeagent", **(headers or {})},
+        verify=tls or False,
+        trust_env=False,
+        follow_redirects=False,
+        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+    ) as client:
+        yield Session(client)
+
+
+async def _bounded(response: httpx.Response, limit: int, origin: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > limit:
+            raise ApiError(f"{origin}: an answer of more than {limit} bytes")
+    return bytes(body)
+
+
+async def _lines(response: httpx.Response, origin: str) -> AsyncIterator[bytes]:
+    rest = bytearray()
+    async for chunk in response.aiter_raw():
+        rest += chunk
+        if b"\n" in chunk:
+            *lines, last = rest.split(b"\n")
+            for line in lines:
+                yield bytes(line)
+            rest = last
+        if len(rest) > MAX_LINE:
+            raise ApiError(f"{origin}: an event of more than {MAX_LINE} bytes")
+    if rest:
+        yield bytes(rest)
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case httpx.ConnectTimeout():
+            return f"no connection within {CONNECT_SECONDS:g} s"
+        case httpx.ConnectError():
+            return f"cannot connect: {error}"
+        case _:
+            return str(error) or type(error).__name__
+
+
+def _beginning(body: bytes) -> str:
+    text = " ".join(body[:300].decode("utf-8", "replace").split())
+    return text if text.isprintable() else repr(text)

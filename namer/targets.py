@@ -1,0 +1,89 @@
+"""Endpoints as registries write them, with host names in them: followed until they are addresses.
+
+A file, a Consul service, an SRV record name a host, a port and what else they say of it. Each host is followed by
+Hosts, so that a name in a registry is resolved again by its TTL; an IP literal costs no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.cell import Cell
+from namer.hosts import Hosts
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One entry: all addresses of `host`, which may be an IP literal. The rest as in Endpoint."""
+
+    host: str
+    port: int
+    weight: float = 1.0
+    meta: tuple[tuple[str, str], ...] = ()
+    priority: int = 0
+
+
+class Targets:
+    """Follows the hosts of the targets it was told last. Not told anything, it follows nothing."""
+
+    def __init__(self, hosts: Hosts, changed: Callable[[], None]) -> None:
+        """`changed` is called when the addresses of a host changed; it must not raise."""
+        self._hosts = hosts
+        self._changed = changed
+        self._targets: tuple[Target, ...] = ()
+        self._addrs: tuple[Cell[Addr], ...] = ()
+
+    def follow(self, targets: Sequence[Target]) -> None:
+        """Follow these instead of those before; hosts that stay are not asked anew."""
+        left = self._addrs
+        self._targets = tuple(targets)
+        self._addrs = tuple(self._hosts.addr(target.host, target.port) for target in targets)
+        for addr in self._addrs:
+            addr.subscribe(self._changed)
+        for addr in left:
+            addr.unsubscribe(self._changed)
+
+    def close(self) -> None:
+        """Follow nothing any more."""
+        self.follow(())
+
+    def addr(self) -> Addr:
+        """The addresses of all targets, by what is known of their hosts now."""
+        return combine(self._targets, [addr.value for addr in self._addrs])
+
+    def unresolved(self) -> list[str | None]:
+        """For each target why its host has no address, None where it has or where that is not known yet."""
+        return [_why(target.host, addr.value) for target, addr in zip(self._targets, self._addrs, strict=True)]
+
+
+def combine(targets: Sequence[Target], addrs: Sequence[Addr]) -> Addr:
+    """The address of a name, from its targets and what is known of the host of each.
+
+    Whatever is known counts, even if the rest is not; nothing but unknown hosts is a name without endpoints. An
+    endpoint that is there twice is taken as first met.
+    """
+    endpoints: dict[tuple[str, int], Endpoint] = {}
+    for target, addr in zip(targets, addrs, strict=True):
+        for each in addr.endpoints if isinstance(addr, AddrBound) else ():
+            endpoints.setdefault((each.host, each.port), _endpoint(target, each))
+    if endpoints or not targets:
+        return AddrBound(tuple(endpoints.values()))
+    if any(isinstance(addr, AddrPending) for addr in addrs):
+        return AddrPending()
+    return next((addr for addr in addrs if isinstance(addr, AddrFailed)), AddrBound(()))
+
+
+def _endpoint(target: Target, found: Endpoint) -> Endpoint:
+    return Endpoint(found.host, found.port, target.weight, target.meta or found.meta, target.priority)
+
+
+def _why(host: str, addr: Addr) -> str | None:
+    match addr:
+        case AddrNeg():
+            return f"unknown host {host}"
+        case AddrFailed(reason):
+            return reason
+        case _:
+            return None
