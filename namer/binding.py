@@ -8,6 +8,10 @@ namers asked: the configured ones by their prefix, the last configured first, th
     Alt     from the left: Neg goes on; bound, Empty, Fail, a failure and "not known yet" end it
     Union   every branch; those that are bound or Empty are kept with their weights. Only when no branch is
             known at all does "not known yet", or else the first failure, decide
+    health  whoever binds may say how the endpoints are (namer/health.py). Then an Alt also goes on after a branch
+            that has no usable endpoint, or whose source fails, and comes back to the first such one when nothing
+            else is usable; a Union gives the share of such a branch to the others; a name that turned out not to
+            exist is Neg. This goes beyond linkerd 1.x, and is what twitter/finagle#653 asks for
     limits  a chain of rewrites that does not end is a failure like any other; a table that asks for too much
             work fails the whole binding, at once (namer/limits.py)
 
@@ -20,10 +24,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from namer.cell import Cell
 from namer.dtab import Dentry, Dtab
+from namer.health import Assess, Health
 from namer.limits import MAX_DEPTH, LimitExceededError, check_limits, extend, too_deep
 from namer.namer import PENDING, Bound, Failure, Namer, NameState, Pending
 from namer.nametree import NEG, Alt, Empty, Fail, Leaf, NameTree, Neg, Union, Weighted, map_leaves, simplify, union_of
@@ -61,7 +66,8 @@ class Namers:
 class Step:
     """One rewrite: `source` became `tree`, with `residual` behind each path in it.
 
-    The rule is a dentry, or the prefix of the namer that answered so. `result` is what it came to in the end.
+    The rule is a dentry, or the prefix of the namer that answered so. `result` is what it came to in the end: a
+    `verdict`, or `unusable` when it is bound to no usable endpoint.
     """
 
     source: Path
@@ -102,13 +108,16 @@ class Answer:
 class Outcome:
     """What a name is bound to now, and how that came about.
 
-    `cells` are the answers it rests on: subscribe to them, and bind again when one changes.
+    `cells` are the answers it rests on: subscribe to them, and bind again when one changes. `unusable` are the
+    concrete names that were met and have no usable endpoint now, `absent` those that turned out not to exist.
     """
 
     state: BoundState
     cells: tuple[Cell[Any], ...]
     steps: tuple[Step, ...]
     answers: tuple[Answer, ...]
+    unusable: tuple[Bound, ...] = ()
+    absent: tuple[Bound, ...] = ()
 
     @property
     def pending(self) -> bool:
@@ -124,14 +133,24 @@ class Share:
     bound: Bound
 
 
-def bind(path: Path, dtab: Dtab, namers: Namers) -> Outcome:
-    """Bind a name by what is known now."""
-    binder = _Binder(dtab, namers)
+def bind(path: Path, dtab: Dtab, namers: Namers, assess: Assess | None = None) -> Outcome:
+    """Bind a name by what is known now.
+
+    `assess` tells the health of concrete names; without it, names alone decide, as in linkerd 1.x.
+    """
+    binder = _Binder(dtab, namers, assess)
     try:
-        state = binder.evaluate(Leaf(path), Path(), depth=0, nesting=0)
+        state = binder.evaluate(Leaf(path), Path(), depth=0, nesting=0).state
     except LimitExceededError as problem:
         state = Failure(str(problem), lasting=True)
-    return Outcome(state, unique(binder.cells), tuple(binder.steps), tuple(binder.answers))
+    return Outcome(
+        state,
+        unique(binder.cells),
+        tuple(binder.steps),
+        tuple(binder.answers),
+        tuple(dict.fromkeys(binder.unusable)),
+        tuple(dict.fromkeys(binder.absent)),
+    )
 
 
 def shares(tree: NameTree[Bound]) -> tuple[Share, ...]:
@@ -169,78 +188,137 @@ def union_state(branches: Sequence[tuple[float, BoundState]]) -> BoundState:
     return PENDING if PENDING in states else states[0]
 
 
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What a tree came to, and whether an Alt around it ends there."""
+
+    state: BoundState
+    ends: bool
+
+
+_NEG: Final = _Result(NEG, ends=False)
+
+
 class _Binder:
     """One binding: walks the table and the namers, and notes what it met.
 
     `depth` counts the rewrites that led to where it is, `nesting` the trees it is inside of.
     """
 
-    def __init__(self, dtab: Dtab, namers: Namers) -> None:
+    def __init__(self, dtab: Dtab, namers: Namers, assess: Assess | None) -> None:
         self._dtab = dtab
         self._namers = namers
+        self._assess = assess
         self._evaluated = 0
         self.cells: list[Cell[Any]] = []
         self.steps: list[Step] = []
         self.answers: list[Answer] = []
+        self.unusable: list[Bound] = []
+        self.absent: list[Bound] = []
 
-    def evaluate(self, tree: NameTree[Path | Bound], residual: Path, depth: int, nesting: int) -> BoundState:
+    def evaluate(self, tree: NameTree[Path | Bound], residual: Path, depth: int, nesting: int) -> _Result:
         """What a tree comes to, with `residual` behind each path in it."""
         self._evaluated += 1
         check_limits(self._evaluated, nesting)
         match tree:
             case Leaf(value):
                 if isinstance(value, Bound):
-                    return Leaf(value)
+                    return self._arrive(value)
                 return self._follow(extend(value, residual), depth, nesting)
             case Alt(trees):
-                for each in trees:
-                    state = self.evaluate(each, residual, depth, nesting + 1)
-                    if not isinstance(state, Neg):
-                        return state
-                return NEG
+                return _first(self.evaluate(each, residual, depth, nesting + 1) for each in trees)
             case Union(branches):
-                branch_states = []
-                for branch in branches:
-                    state = self.evaluate(branch.tree, residual, depth, nesting + 1)
-                    branch_states.append((branch.weight, state))
-                return union_state(branch_states)
-            case Neg() | Empty() | Fail():
-                return tree
+                results = [(each.weight, self.evaluate(each.tree, residual, depth, nesting + 1)) for each in branches]
+                return _united(results)
+            case Neg():
+                return _NEG
+            case Empty() | Fail():
+                return _Result(tree, ends=True)
 
-    def _follow(self, path: Path, depth: int, nesting: int) -> BoundState:
+    def _arrive(self, bound: Bound) -> _Result:
+        if self._assess is None:
+            return _Result(Leaf(bound), ends=True)
+        health, cell = self._assess(bound)
+        self.cells.append(cell)
+        match health:
+            case Health.ABSENT:
+                self.absent.append(bound)
+                return _NEG
+            case Health.UNUSABLE:
+                self.unusable.append(bound)
+                return _Result(Leaf(bound), ends=False)
+            case Health.USABLE | Health.UNKNOWN:
+                return _Result(Leaf(bound), ends=True)
+
+    def _follow(self, path: Path, depth: int, nesting: int) -> _Result:
         if depth >= MAX_DEPTH:
-            return too_deep(path)
+            return self._failed(too_deep(path))
         rules = rules_for(path, self._dtab)
         if rules is None:
-            return self._ask_namers(path, depth, nesting)
-        for rule in rules:
-            state = self._rewrite(Step(path, rule, rule.dst, rule.residual(path)), depth, nesting)
-            if not isinstance(state, Neg):
-                return state
-        return NEG
+            return _first(self._ask_namers(path, depth, nesting))
+        steps = (Step(path, rule, rule.dst, rule.residual(path)) for rule in rules)
+        return _first(self._rewrite(step, depth, nesting) for step in steps)
 
-    def _rewrite(self, step: Step, depth: int, nesting: int) -> BoundState:
+    def _rewrite(self, step: Step, depth: int, nesting: int) -> _Result:
         place = len(self.steps)
         self.steps.append(step)
-        state = self.evaluate(step.tree, step.residual, depth + 1, nesting)
-        self.steps[place] = replace(step, result=verdict(state))
-        return state
+        result = self.evaluate(step.tree, step.residual, depth + 1, nesting)
+        self.steps[place] = replace(step, result=_verdict(result))
+        return result
 
-    def _ask_namers(self, path: Path, depth: int, nesting: int) -> BoundState:
+    def _ask_namers(self, path: Path, depth: int, nesting: int) -> Iterator[_Result]:
         for namer, cell in self._namers.lookup(path):
             self.cells.append(cell)
-            state: BoundState
-            match cell.value:
-                case Leaf(Bound() as bound):
-                    state = Leaf(bound)
-                case Pending() | Failure() | Neg() | Empty() | Fail() as known:
-                    state = known
-                case tree:
-                    state = self._rewrite(Step(path, namer, tree, Path()), depth, nesting)
-            self.answers.append(Answer(path, namer, verdict(state)))
-            if not isinstance(cell.value, Neg):
-                return state
-        return NEG
+            result = self._answer(path, namer, cell.value, depth, nesting)
+            self.answers.append(Answer(path, namer, _verdict(result)))
+            yield result
+            if not isinstance(cell.value, Neg) and (self._assess is None or result.ends):
+                return
+
+    def _answer(self, path: Path, namer: Path, state: NameState, depth: int, nesting: int) -> _Result:
+        match state:
+            case Leaf(Bound() as bound):
+                return self._arrive(bound)
+            case Pending():
+                return _Result(state, ends=True)
+            case Failure():
+                return self._failed(state)
+            case Neg():
+                return _NEG
+            case Empty() | Fail():
+                return _Result(state, ends=True)
+            case tree:
+                return self._rewrite(Step(path, namer, tree, Path()), depth, nesting)
+
+    def _failed(self, failure: Failure) -> _Result:
+        return _Result(failure, ends=self._assess is None or failure.lasting)
+
+
+def _first(results: Iterable[_Result]) -> _Result:
+    """What an Alt comes to: the first that ends it, else the first that is not Neg; the rest is not asked for."""
+    passed_over = _NEG
+    for result in results:
+        if result.ends:
+            return result
+        if isinstance(passed_over.state, Neg):
+            passed_over = result
+    return passed_over
+
+
+def _united(branches: Sequence[tuple[float, _Result]]) -> _Result:
+    """What a Union comes to: of its branches those that take traffic, or all of them when none does."""
+    state = union_state([(weight, result.state) for weight, result in branches])
+    if all(result.ends or isinstance(result.state, Neg) for _, result in branches):
+        return _Result(state, ends=not isinstance(state, Neg))
+    ending = [(weight, result.state) for weight, result in branches if result.ends]
+    if any(not isinstance(each, (Failure, Empty, Fail)) for _, each in ending):
+        return _Result(union_state(ending), ends=True)
+    return _Result(state, ends=False)
+
+
+def _verdict(result: _Result) -> str:
+    word = verdict(result.state)
+    return "unusable" if word == "bound" and not result.ends else word
 
 
 def rules_for(path: Path, dtab: Dtab) -> Iterator[Dentry] | None:

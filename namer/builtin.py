@@ -33,5 +33,5 @@ def builtin_namers(hosts: Hosts) -> Mapping[str, Namer]:
         "io.buoyant.http.subdomainOfPfx": RewritingNamer(http.subdomain_of_pfx),
         "io.buoyant.http.domainToPath": RewritingNamer(http.domain_to_path),
         "io.buoyant.http.domainToPathPfx": RewritingNamer(http.domain_to_path_pfx),
-        "io.buoyant.http.status": http.StatusNamer(PREFIX / "io.buoyant.http.status"),
+        "io.buoyant.http.status": http.StatusNamer(http.STATUS_PREFIX),
     }

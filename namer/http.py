@@ -7,12 +7,15 @@ form. Forms and patterns are linkerd 1.x's (`io.buoyant.http`).
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from namer.addr import AddrBound
 from namer.cell import Cell
 from namer.namer import Bound, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
+
+STATUS_PREFIX: Final = Path(("$", "io.buoyant.http.status"))
 
 _METHOD = re.compile(r"[A-Z]+")
 _HOST = re.compile(r"[A-Za-z0-9.:_-]+")
@@ -74,6 +77,11 @@ class StatusNamer:
         if not _is(_STATUS, path, 0):
             return Cell.constant(NEG)
         return Cell.constant(Leaf(Bound(self._prefix + path[:1], path[1:], Cell.constant(AddrBound(())))))
+
+
+def is_status(id: Path) -> bool:  # noqa: A002
+    """Whether a concrete name is an answer, and so needs no endpoint."""
+    return len(id) == 3 and id[:2] == STATUS_PREFIX and _is(_STATUS, id, 2)
 
 
 def _is(form: re.Pattern[str], path: Path, index: int) -> bool:
