@@ -1,16 +1,22 @@
 """Failure accrual: decides from past outcomes whether an endpoint takes traffic.
 
     ALIVE   --the policy has seen enough failures--> DEAD, for the first delay of the backoff
+            --REFUSED--> DEAD, for the first delay of the backoff of refusals, which is short
     DEAD    --a request begins when one is due-----> PROBING, until that one request ends
+            --SUCCESS, when it is for a refusal----> ALIVE
     PROBING --SUCCESS--> ALIVE, the backoff starts anew
-            --FAILURE--> DEAD, for the next delay
+            --FAILURE, REFUSED--> DEAD, for the next delay
             --IGNORABLE--> DEAD, and the next probe is due at once
 
-An outcome of a request that began before the probe is a straggler: it tells of the time before the verdict
-and changes nothing. Nor does any outcome while DEAD.
+An outcome of a request that began before the last of these changes is a straggler: it tells of the time before
+the verdict and changes nothing.
 
-Source: finagle's ``FailureAccrualFactory`` and ``FailureAccrualPolicy``. The last row is a lesson from there:
-without it a cancelled probe would shut the endpoint out for ever.
+An endpoint that failed is judged by a policy, because it may fail some requests and serve others. One that cannot
+be connected to serves none, so the first refusal is enough; and it takes little to find out that it is back, so
+it is asked soon. When a refusal is also the failure that the policy was waiting for, the policy's verdict counts.
+
+Source: finagle's ``FailureAccrualFactory`` and ``FailureAccrualPolicy``, and ``FailFastFactory`` for refusals. The
+last row is a lesson from there: without it a cancelled probe would shut the endpoint out for ever.
 """
 
 import enum
@@ -33,13 +39,24 @@ class Health(enum.Enum):
     PROBING = "probing"
 
 
+class Reason(enum.Enum):
+    """Why an endpoint is not alive."""
+
+    FAILURES = "failures"
+    """The policy saw enough of them."""
+    REFUSED = "refused"
+    """It could not be connected to."""
+
+
 class Change(enum.Enum):
     """What an outcome did to the health of its endpoint."""
 
     EJECTED = "ejected"
-    """It was alive and is dead."""
+    """It was alive and is dead, by the verdict of the policy."""
+    REFUSED = "refused"
+    """It was alive and is dead, because it could not be connected to."""
     REVIVED = "revived"
-    """Its probe succeeded."""
+    """It is alive again."""
     PROBE_LOST = "probe lost"
     """Its probe did not succeed: dead for longer, or to be probed again."""
 
@@ -47,6 +64,7 @@ class Change(enum.Enum):
 # Plain globals: in CPython 3.11 a member looked up on its enum class costs several times as much.
 _ALIVE, _DEAD, _PROBING = Health.ALIVE, Health.DEAD, Health.PROBING
 _SUCCESS, _IGNORABLE = ResponseClass.SUCCESS, ResponseClass.IGNORABLE
+_REFUSED = ResponseClass.REFUSED
 
 
 class AccrualPolicy(Protocol):
@@ -63,21 +81,38 @@ class AccrualPolicy(Protocol):
 
 
 class FailureAccrual:
-    """The health of one endpoint."""
+    """The health of one endpoint. Without *refusal_backoff* a refusal is a failure like any other."""
 
-    __slots__ = ("_backoff", "_delays", "_policy", "_probe_began", "_rng", "ejections", "health", "retry_at")
+    __slots__ = (
+        "_backoff",
+        "_changed_at",
+        "_delays",
+        "_policy",
+        "_refusal_backoff",
+        "_rng",
+        "ejections",
+        "health",
+        "reason",
+        "retry_at",
+    )
 
-    def __init__(self, policy: AccrualPolicy, backoff: Backoff, rng: Random) -> None:
+    def __init__(
+        self, policy: AccrualPolicy, backoff: Backoff, rng: Random, refusal_backoff: Backoff | None = None
+    ) -> None:
         self._policy = policy
         self._backoff = backoff
+        self._refusal_backoff = refusal_backoff
         self._rng = rng
-        self._delays: Iterator[float] = backoff.delays(rng)
-        self._probe_began = -inf
+        self._delays: Iterator[float] = iter(())
+        self._changed_at = -inf
+        """Requests that began before are stragglers."""
         self.health = Health.ALIVE
+        self.reason: Reason | None = None
+        """Why it is DEAD or PROBING; None while ALIVE."""
         self.retry_at = inf
         """When the next probe is due; infinity unless DEAD."""
         self.ejections = 0
-        """How often it went from ALIVE to DEAD; a failed probe is not another ejection."""
+        """How often the policy found it DEAD; neither a failed probe nor a refusal is an ejection."""
 
     def available(self, now: float) -> bool:
         """Return whether a request may go there: it is alive, or a probe is due."""
@@ -89,7 +124,7 @@ class FailureAccrual:
             return False
         self.health = _PROBING
         self.retry_at = inf
-        self._probe_began = now
+        self._changed_at = now
         return True
 
     def record(self, outcome: ResponseClass, started: float, now: float) -> Change | None:
@@ -98,31 +133,53 @@ class FailureAccrual:
             if outcome is _SUCCESS:
                 self._policy.success(now)
                 return None
-            if outcome is _IGNORABLE or started < self._probe_began or not self._policy.failure(now):
+            if outcome is _IGNORABLE or started < self._changed_at:
                 return None
-            self.ejections += 1
-            self._die(now)
-            return Change.EJECTED
-        if self.health is _DEAD or started < self._probe_began:
+            return self._failed(outcome, now)
+        if started < self._changed_at:
             return None
+        if self.health is _DEAD:
+            revives = outcome is _SUCCESS and self.reason is Reason.REFUSED
+            return self._revive(started) if revives else None
+        return self._probed(outcome, started, now)
+
+    def _failed(self, outcome: ResponseClass, now: float) -> Change | None:
+        """Judge a failure of an endpoint that was alive."""
+        if self._policy.failure(now):
+            self.ejections += 1
+            self._delays = self._backoff.delays(self._rng)
+            self._die(Reason.FAILURES, now)
+            return Change.EJECTED
+        if outcome is _REFUSED and self._refusal_backoff is not None:
+            self._delays = self._refusal_backoff.delays(self._rng)
+            self._die(Reason.REFUSED, now)
+            return Change.REFUSED
+        return None
+
+    def _probed(self, outcome: ResponseClass, started: float, now: float) -> Change:
+        """Heed the end of the probe, or of a request that began later."""
         if outcome is _SUCCESS:
-            self._revive()
-            return Change.REVIVED
+            return self._revive(started)
         if outcome is _IGNORABLE:
             self.health = _DEAD
             self.retry_at = now
         else:
-            self._die(now)
+            self._die(self.reason, now)
         return Change.PROBE_LOST
 
-    def _die(self, now: float) -> None:
+    def _die(self, reason: Reason | None, now: float) -> None:
         self.health = _DEAD
+        self.reason = reason
         self.retry_at = now + next(self._delays)
+        self._changed_at = now
 
-    def _revive(self) -> None:
+    def _revive(self, started: float) -> Change:
         self.health = _ALIVE
-        self._delays = self._backoff.delays(self._rng)
+        self.reason = None
+        self.retry_at = inf
+        self._changed_at = started
         self._policy.revived()
+        return Change.REVIVED
 
 
 class NeverFails:

@@ -8,16 +8,21 @@ A request is ``pick``, ``begin``, ``end``. Which node is picked:
 
 A node in *avoid* comes last among the usable ones. A node that is not usable never goes before one that is.
 
+The picker is shown one priority only: the best that has a node alive, or the best there is. Dead nodes of a worse
+priority are left alone, those of a better one are probed, so that the traffic comes back. A retry goes on to
+the next priority when it is to avoid all that are alive in the better ones. (RFC 2782, "Priority": a client
+contacts the hosts of the best priority it can reach.)
+
 Health changes are rare and requests are not, so each change of health or membership rebuilds the picker's
-nodes in O(n), and a pick looks at no health at all.
+nodes in O(n), and a pick looks at no health and no priority at all.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
 
-from balancer.accrual import Change, FailureAccrual, Health
+from balancer.accrual import Change, FailureAccrual, Health, Reason
 from balancer.load import Metric
 from balancer.node import Node
 from balancer.p2c import PowerOfTwoChoices
@@ -38,6 +43,8 @@ class NodeStatistics:
     pending: int
     load: float
     health: Health
+    reason: Reason | None
+    """Why it is not alive."""
     ejections: int
 
 
@@ -49,8 +56,12 @@ class BalancerStatistics:
     alive: int
     dead: int
     probing: int
+    priority: int | None
+    """The priority of the endpoints that get the traffic; None when there is no endpoint."""
 
     ejections: int
+    refusals: int
+    """Times that an endpoint was dead at once because it could not be connected to; no ejections."""
     revivals: int
     probes: int
     max_effort_exhausted: int
@@ -84,14 +95,19 @@ class Balancer:
         "_latest",
         "_look_closer_at",
         "_max_effort",
+        "_next_probe",
         "_parts",
         "_picker",
+        "_priority",
         "_probe_at",
         "_probes",
+        "_refusals",
         "_removes",
         "_revivals",
         "_rng",
         "nodes",
+        "on_usable",
+        "usable",
     )
 
     def __init__(self, parts: Parts, rng: Random, *, max_effort: int = 5) -> None:
@@ -103,26 +119,37 @@ class Balancer:
         self._by_address: dict[tuple[str, int], Node] = {}
         self.nodes: list[Node] = []
         """The endpoints in the order of discovery; replaced, never changed in place."""
+        self.usable = False
+        """Whether some endpoint is alive."""
+        self.on_usable: Callable[[], None] | None = None
+        """Called when ``usable`` has changed, as the last thing that the causing ``update`` or ``end`` does."""
+        self._next_probe: Node | None = None
+        """The node to be probed first, if any is to be."""
         self._probe_at = inf
-        """When the next probe of any node is due."""
+        """When its probe is due."""
+        self._priority = 0
+        """The one that the picker is shown."""
         self._look_closer_at = -inf
         """From when a pick is not just the picker's: the next probe, or always while no node is alive."""
         self._latest = 0.0
         self._adds = self._removes = 0
-        self._ejections = self._revivals = self._probes = self._exhausted = 0
+        self._ejections = self._refusals = self._revivals = self._probes = self._exhausted = 0
 
     def update(self, endpoints: Iterable[Endpoint], now: float) -> list[Node]:
         """Balance over *endpoints* from now on and return the nodes that are gone.
 
-        A host and port that stays keeps its node with all it knows, even when its weight changed. Requests
-        still out on a removed node end as usual.
+        A host and port that stays keeps its node with all it knows, even when its weight or priority changed;
+        of one that is named twice the better priority counts. Requests still out on a removed node end as usual.
         """
         self._latest = now
         old = self._by_address
         self._by_address = {}
         for endpoint in endpoints:
             address = (endpoint.host, endpoint.port)
-            node = self._by_address.get(address) or old.get(address) or self._add(endpoint)
+            twin = self._by_address.get(address)
+            if twin is not None and twin.endpoint.priority < endpoint.priority:
+                continue
+            node = twin or old.get(address) or self._add(endpoint)
             node.endpoint = endpoint
             self._by_address[address] = node
         self.nodes = list(self._by_address.values())
@@ -143,29 +170,43 @@ class Balancer:
             return self._pick_closely(now, avoid)
         return self._picker.pick(now)
 
+    def probe_due(self, now: float) -> bool:
+        """Return whether some dead endpoint may be tried now."""
+        return now >= self._probe_at
+
+    def pick_probe(self, now: float) -> Node | None:
+        """Return the endpoint whose probe has been due the longest; None when none is due. As for ``pick``."""
+        return self._next_probe if now >= self._probe_at else None
+
     def begin(self, node: Node, now: float) -> None:
         """Count a request in flight on *node*; it is the probe when one is due. ``end`` must follow."""
         node.pending += 1
         if node.follower is not None:
             node.follower.begun(node, now)
-        if now >= self._probe_at and node.accrual.begin_probe(now):
+        if now >= node.accrual.retry_at and node.accrual.begin_probe(now):  # the comparison spares most the call
             self._probes += 1
             self._rebuild()
 
-    def end(self, node: Node, started: float, now: float, outcome: ResponseClass) -> None:
-        """Count the end of a request that ``begin`` counted at *started*, and learn from its *outcome*."""
+    def end(self, node: Node, started: float, now: float, outcome: ResponseClass, latency: float | None = None) -> None:
+        """Count the end of a request that ``begin`` counted at *started*, and learn from its *outcome*.
+
+        *latency*, in seconds, is for a request that was out for longer than the endpoint took to answer it.
+        """
         assert node.pending > 0, f"{node!r}: more requests ended than began"
         node.pending -= 1
         if node.follower is not None:
             node.follower.ended(node, now)
         self._latest = now
+        if latency is None:
+            latency = now - started
         if outcome is _SUCCESS:
-            node.metric.sample(now - started, now)
+            node.metric.sample(latency, now)
         elif outcome is not _IGNORABLE:
-            node.metric.sample_failure(now - started, now)
+            node.metric.sample_failure(latency, now)
         change = node.accrual.record(outcome, started, now)
         if change is not None:
             self._ejections += change is Change.EJECTED
+            self._refusals += change is Change.REFUSED
             self._revivals += change is Change.REVIVED
             self._rebuild()
 
@@ -177,7 +218,9 @@ class Balancer:
             alive=health.count(Health.ALIVE),
             dead=health.count(Health.DEAD),
             probing=health.count(Health.PROBING),
+            priority=self._priority if self.nodes else None,
             ejections=self._ejections,
+            refusals=self._refusals,
             revivals=self._revivals,
             probes=self._probes,
             max_effort_exhausted=self._exhausted,
@@ -187,21 +230,35 @@ class Balancer:
 
     def _node_statistics(self, node: Node) -> NodeStatistics:
         load = node.metric.load(node.pending, self._latest)
-        return NodeStatistics(node.endpoint, node.pending, load, node.accrual.health, node.accrual.ejections)
+        return NodeStatistics(
+            node.endpoint, node.pending, load, node.accrual.health, node.accrual.reason, node.accrual.ejections
+        )
 
     def _add(self, endpoint: Endpoint) -> Node:
         self._adds += 1
         return Node(endpoint, self._parts.metric(), self._parts.accrual(), self._rng.random())
 
     def _rebuild(self) -> None:
-        """Show the picker the nodes that are alive, or all when none is."""
+        """Show the picker the nodes that are alive, or all when none is, and tell when ``usable`` has changed."""
         alive = [node for node in self.nodes if node.accrual.health is _ALIVE]
-        self._probe_at = min((node.accrual.retry_at for node in self.nodes), default=inf)
+        self._show(alive or self.nodes)
+        better = [node for node in self.nodes if node.endpoint.priority <= self._priority] if alive else self.nodes
+        self._next_probe = min(better, key=_retry_at, default=None)
+        self._probe_at = _retry_at(self._next_probe) if self._next_probe else inf
         self._look_closer_at = self._probe_at if alive else -inf
+        usable = bool(alive)
+        if usable is not self.usable:
+            self.usable = usable
+            if self.on_usable is not None:
+                self.on_usable()
+
+    def _show(self, candidates: Sequence[Node]) -> None:
+        """Let the picker choose among those of *candidates* that have the best priority."""
         for node in self.nodes:
             node.follower = None
-        if self.nodes:
-            self._classes.rebuild(alive or self.nodes)
+        if candidates:
+            self._priority = min(node.endpoint.priority for node in candidates)
+            self._classes.rebuild([node for node in candidates if node.endpoint.priority == self._priority])
             self._picker = self._classes.only() or self._classes
 
     def _pick_closely(self, now: float, avoid: Collection[Node]) -> Node | None:
@@ -210,10 +267,8 @@ class Balancer:
             return None
         if avoid:
             node = self._pick_other(now, avoid)
-        elif now >= self._probe_at:
-            node = min(self.nodes, key=_retry_at)
         else:
-            node = self._picker.pick(now)
+            node = self.pick_probe(now) or self._picker.pick(now)
         if not node.accrual.available(now):
             self._exhausted += 1
         return node
@@ -224,7 +279,7 @@ class Balancer:
             node = self._picker.pick(now)
             if node not in avoid and node.accrual.available(now):
                 return node
-        order = [_order(node, now, avoid) for node in self.nodes]
+        order = [(_order(node, now, avoid), node.endpoint.priority) for node in self.nodes]
         first = min(order)
         picker = PowerOfTwoChoices(self._rng)
         picker.rebuild([node for node, place in zip(self.nodes, order, strict=True) if place == first])

@@ -33,6 +33,8 @@ BalancerKind = Literal["ewma", "p2c", "aperture", "heap", "roundRobin"]
 AccrualKind = Literal["consecutiveFailures", "successRate", "successRateWindowed", "none"]
 
 DEFAULT_BACKOFF = EqualJitter(5.0, 300.0)
+REFUSAL_BACKOFF = EqualJitter(1.0, 32.0)
+"""For endpoints that cannot be connected to; finagle's 1, 2, 4 and so on to 32 s, with jitter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,9 @@ def make_balancer(params: BalancerParams, accrual: AccrualParams, rng: Random) -
 
 
 def make_accrual(params: AccrualParams, rng: Random) -> FailureAccrual:
-    """Return the health of a new endpoint."""
-    return FailureAccrual(_make_policy(params), params.backoff, rng)
+    """Return the health of a new endpoint. Kind ``none`` takes no endpoint for dead, not even one that refuses."""
+    refusal_backoff = None if params.kind == "none" else REFUSAL_BACKOFF
+    return FailureAccrual(_make_policy(params), params.backoff, rng, refusal_backoff)
 
 
 def make_retry_budget(params: RetryBudgetParams) -> RetryBudget:

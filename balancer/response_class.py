@@ -13,5 +13,7 @@ class ResponseClass(enum.Enum):
     FAILURE = "failure"
     RETRYABLE = "retryable"
     """A failure too, but one that may be tried again."""
+    REFUSED = "refused"
+    """A failure too: no connection came about. No classifier says so, there is no response to look at."""
     IGNORABLE = "ignorable"
     """Nothing was learnt, for example because the caller went away first."""

@@ -21,8 +21,8 @@ Server = Callable[[float], tuple[float, ResponseClass]]
 """What happens to a request that arrives at some time: how long it takes and how it ends."""
 
 
-def endpoint(port: int, weight: float = 1.0) -> Endpoint:
-    return Endpoint("10.0.0.1", port, weight)
+def endpoint(port: int, weight: float = 1.0, priority: int = 0) -> Endpoint:
+    return Endpoint("10.0.0.1", port, weight, priority=priority)
 
 
 def endpoints(number: int) -> list[Endpoint]:
@@ -43,6 +43,11 @@ def balancer(number: int, kind: BalancerKind = "ewma", accrual: AccrualParams = 
     made = make_balancer(BalancerParams(kind=kind), accrual, Random(seed))
     made.update(endpoints(number), 0.0)
     return made
+
+
+def down(since: float, until: float, outcome: ResponseClass) -> Server:
+    """Return a server that takes 10 ms, and from *since* to *until* ends at once with *outcome*."""
+    return lambda now: (0.0, outcome) if since <= now < until else (0.010, ResponseClass.SUCCESS)
 
 
 def steady(latency: float, outcome: ResponseClass = ResponseClass.SUCCESS) -> Server:

@@ -14,6 +14,7 @@ from balancer.accrual import (
     FailureAccrual,
     Health,
     NeverFails,
+    Reason,
     SuccessRate,
     SuccessRateWindowed,
 )
@@ -21,11 +22,12 @@ from balancer.backoff import ConstantBackoff, EqualJitter
 from balancer.response_class import ResponseClass
 
 A, D, P = Health.ALIVE, Health.DEAD, Health.PROBING
-ok, fail, retry, lost = (
+ok, fail, retry, lost, refused = (
     ResponseClass.SUCCESS,
     ResponseClass.FAILURE,
     ResponseClass.RETRYABLE,
     ResponseClass.IGNORABLE,
+    ResponseClass.REFUSED,
 )
 PICK = "pick"
 Step = tuple[float, ResponseClass | str, Health]
@@ -54,10 +56,23 @@ Step = tuple[float, ResponseClass | str, Health]
             [(0, fail, A), (0, fail, D), (10, PICK, P), (11, ok, A), (12, fail, A), (13, fail, D)],
             id="after the revival it takes the whole count again",
         ),
+        pytest.param([(0, refused, D), (0.9, PICK, D), (1, PICK, P), (1, ok, A)], id="the first refusal is enough"),
+        pytest.param([(0, refused, D), (0.5, ok, A), (0.6, PICK, A)], id="after a refusal any success revives"),
+        pytest.param([(0, refused, D), (0.5, fail, D), (1, PICK, P)], id="and no failure puts it off"),
+        pytest.param(
+            [(0, refused, D), (1, PICK, P), (1, refused, D), (1.9, PICK, D), (2, PICK, P)], id="down for long"
+        ),
+        pytest.param([(0, refused, D), (1, PICK, P), (1, fail, D), (2, PICK, P)], id="back but not well"),
+        pytest.param([(0, refused, D), (1, PICK, P), (1, ok, A), (2, fail, A), (3, fail, D)], id="then it counts anew"),
+        pytest.param([(0, fail, A), (1, refused, D), (2, PICK, D), (11, PICK, P)], id="the policy goes before"),
+        pytest.param(
+            [(0, fail, A), (0, fail, D), (10, PICK, P), (10, refused, D), (11, PICK, D), (20, PICK, P)],
+            id="refused after an ejection it waits as ejected",
+        ),
     ],
 )
 def test_the_life_of_an_endpoint(story: list[Step]) -> None:
-    accrual = FailureAccrual(ConsecutiveFailures(2), ConstantBackoff(10.0), Random(1))
+    accrual = FailureAccrual(ConsecutiveFailures(2), ConstantBackoff(10.0), Random(1), ConstantBackoff(1.0))
     for at, event, health in story:
         if isinstance(event, ResponseClass):
             accrual.record(event, at, at)
@@ -76,6 +91,28 @@ def test_a_request_older_than_the_probe_says_nothing_about_it(outcome: ResponseC
     assert accrual.record(ok, 10, 12) is Change.REVIVED
     assert accrual.record(outcome, 9, 13) is None
     assert accrual.health is A
+
+
+def test_what_began_before_a_refusal_says_nothing_about_it() -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(5), ConstantBackoff(10.0), Random(1), ConstantBackoff(1.0))
+    assert accrual.record(refused, 4, 5) is Change.REFUSED
+    assert accrual.record(ok, 4.9, 5.1) is None, "a connection that was open before goes on serving while it drains"
+    assert accrual.health is D
+    assert accrual.record(ok, 5.5, 5.6) is Change.REVIVED
+    assert accrual.record(refused, 5.2, 6) is None, "a connect that timed out tells of the time before"
+    assert accrual.health is A
+
+
+def test_it_knows_why_it_is_dead() -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(2), ConstantBackoff(10.0), Random(1), ConstantBackoff(1.0))
+    seen = []
+    for now, outcome in [(0, fail), (1, fail), (12, ok), (20, refused), (22, refused), (24, ok)]:
+        accrual.begin_probe(now)
+        seen.append(accrual.reason)
+        accrual.record(outcome, now, now)
+    assert seen == [None, None, Reason.FAILURES, None, Reason.REFUSED, Reason.REFUSED]
+    assert accrual.reason is None
+    assert accrual.ejections == 1, "a refusal is none"
 
 
 def test_the_delay_grows_with_each_failed_probe_and_starts_anew_after_a_revival() -> None:
@@ -196,7 +233,8 @@ EVENTS = st.lists(
 def test_whatever_happens_it_can_come_back(
     events: list[tuple[float, ResponseClass | str, float]], failures: int
 ) -> None:
-    accrual, now = FailureAccrual(ConsecutiveFailures(failures), EqualJitter(5, 300), Random(1)), 0.0
+    accrual = FailureAccrual(ConsecutiveFailures(failures), EqualJitter(5, 300), Random(1), EqualJitter(1, 32))
+    now = 0.0
     for pause, event, age in events:
         now += pause
         if isinstance(event, ResponseClass):
@@ -204,6 +242,7 @@ def test_whatever_happens_it_can_come_back(
         else:
             accrual.begin_probe(now)
         assert (accrual.retry_at < inf) == (accrual.health is D)
+        assert (accrual.reason is None) == (accrual.health is A)
     if accrual.health is D:
         now = max(now, accrual.retry_at)
         assert accrual.begin_probe(now)

@@ -1,5 +1,7 @@
 """What holds for a balancer whatever happens to it, in any order."""
 
+from collections.abc import Iterable
+from math import inf
 from random import Random
 from typing import get_args
 
@@ -13,7 +15,16 @@ from balancer.params import AccrualParams, BalancerKind, BalancerParams, make_ba
 from balancer.response_class import ResponseClass
 from tests.balancer.farm import endpoint
 
-PORTS = st.dictionaries(st.integers(1, 6), st.sampled_from([1.0, 1.0, 2.0, 0.0]), max_size=6)
+RANKS = st.tuples(st.sampled_from([1.0, 1.0, 2.0, 0.0]), st.sampled_from([0, 0, 1, 5]))
+PORTS = st.dictionaries(st.integers(1, 6), RANKS, max_size=6)
+Ports = dict[int, tuple[float, int]]
+"""Weight and priority by port."""
+
+
+def best(nodes: Iterable[Node]) -> set[Node]:
+    """Return those of *nodes* that have the best priority."""
+    all_nodes = set(nodes)
+    return {each for each in all_nodes if each.endpoint.priority == min(n.endpoint.priority for n in all_nodes)}
 
 
 class AnyBalancer(RuleBasedStateMachine):
@@ -25,25 +36,34 @@ class AnyBalancer(RuleBasedStateMachine):
         failures=st.integers(1, 2),
         seed=st.integers(0, 100),
     )
-    def start(self, kind: BalancerKind, ports: dict[int, float], failures: int, seed: int) -> None:
+    def start(self, kind: BalancerKind, ports: Ports, failures: int, seed: int) -> None:
         accrual = AccrualParams(failures=failures, backoff=EqualJitter(5, 20))
         self.balancer = make_balancer(BalancerParams(kind=kind), accrual, Random(seed))
         self.now = 0.0
         self.out: list[tuple[Node, float]] = []
         self.all: set[Node] = set()
+        self.probes: dict[Node, float] = {}
+        """Probes of which nothing is known yet, and when they began."""
+        self.told = False
+        """What the owner knows of ``usable``."""
+        self.balancer.on_usable = self.hear
         self.before = self.balancer.statistics()
         self.update(ports)
 
+    def hear(self) -> None:
+        assert self.balancer.usable is not self.told, "only changes are told"
+        self.told = self.balancer.usable
+
     @rule(ports=PORTS)
-    def update(self, ports: dict[int, float]) -> None:
+    def update(self, ports: Ports) -> None:
         old = {each.endpoint.port: each for each in self.balancer.nodes}
-        removed = self.balancer.update([endpoint(*item) for item in ports.items()], self.now)
+        removed = self.balancer.update([endpoint(port, *rank) for port, rank in ports.items()], self.now)
         self.all.update(self.balancer.nodes)
         assert {each.endpoint.port for each in self.balancer.nodes} == set(ports)
         assert {each.endpoint.port for each in removed} == set(old) - set(ports)
         for each in self.balancer.nodes:
             assert old.get(each.endpoint.port, each) is each
-            assert each.endpoint.weight == ports[each.endpoint.port]
+            assert (each.endpoint.weight, each.endpoint.priority) == ports[each.endpoint.port]
 
     @rule(avoided=st.sets(st.integers(1, 6)))
     def request(self, avoided: set[int]) -> None:
@@ -54,16 +74,44 @@ class AnyBalancer(RuleBasedStateMachine):
             assert not nodes
             return
         assert chosen in nodes
-        usable = {each for each in nodes if each.accrual.available(self.now)}
-        assert chosen in (usable - avoid or usable or set(nodes) - avoid or nodes)
-        self.balancer.begin(chosen, self.now)
-        self.out.append((chosen, self.now))
+        alive = {each for each in nodes if each.accrual.health is Health.ALIVE}
+        due = {each for each in nodes if each.accrual.retry_at <= self.now}
+        if avoid:
+            usable = alive | due
+            assert chosen in best(alive - avoid or due - avoid or usable or set(nodes) - avoid or nodes)
+        elif self.balancer.probe_due(self.now):
+            assert chosen in due
+        else:
+            assert chosen in best(alive or nodes)
+        self.begin(chosen)
+
+    @rule()
+    def probe(self) -> None:
+        chosen = self.balancer.pick_probe(self.now)
+        assert (chosen is not None) == self.balancer.probe_due(self.now)
+        if chosen is None:
+            return
+        alive = [each for each in self.balancer.nodes if each.accrual.health is Health.ALIVE]
+        assert not alive or chosen.endpoint.priority <= min(each.endpoint.priority for each in alive)
+        self.begin(chosen)
+        assert chosen in self.probes
+
+    def begin(self, node: Node) -> None:
+        health, probes = node.accrual.health, self.balancer.statistics().probes
+        self.balancer.begin(node, self.now)
+        self.out.append((node, self.now))
+        if self.balancer.statistics().probes > probes:
+            assert (health, node.accrual.health) == (Health.DEAD, Health.PROBING)
+            assert node not in self.probes, "never two probes at once"
+            self.probes[node] = self.now
 
     @precondition(lambda self: self.out)
     @rule(index=st.integers(0), outcome=st.sampled_from(ResponseClass))
     def end(self, index: int, outcome: ResponseClass) -> None:
         node, started = self.out.pop(index % len(self.out))
         self.balancer.end(node, started, self.now, outcome)
+        if self.probes.get(node, inf) <= started:
+            del self.probes[node]
 
     @rule(seconds=st.floats(0, 20))
     def wait(self, seconds: float) -> None:
@@ -77,16 +125,30 @@ class AnyBalancer(RuleBasedStateMachine):
     @invariant()
     def a_probe_is_in_flight_while_probing(self) -> None:
         for each in self.balancer.nodes:
-            if each.accrual.health is Health.PROBING:
-                assert each.pending >= 1
+            assert (each.accrual.health is Health.PROBING) == (each in self.probes)
+            assert each.accrual.health is not Health.PROBING or each.pending >= 1
+
+    @invariant()
+    def usable_is_to_have_one_alive(self) -> None:
+        alive = self.balancer.statistics().alive > 0
+        assert self.balancer.usable is self.told is alive
+
+    @invariant()
+    def a_due_endpoint_is_probed_unless_a_better_one_serves(self) -> None:
+        now, serving = self.now, self.balancer.statistics()
+        due = [
+            each
+            for each in self.balancer.nodes
+            if each.accrual.retry_at <= now and (not serving.alive or each.endpoint.priority <= (serving.priority or 0))
+        ]
+        assert self.balancer.probe_due(now) == bool(due)
 
     @invariant()
     def statistics_add_up(self) -> None:
         now, before = self.balancer.statistics(), self.before
         assert now.alive + now.dead + now.probing == len(now.nodes) == now.adds - now.removes
-        assert now.revivals <= now.probes
-        assert now.revivals <= now.ejections
-        for total in ("ejections", "revivals", "probes", "max_effort_exhausted", "adds", "removes"):
+        assert now.revivals <= now.ejections + now.refusals
+        for total in ("ejections", "refusals", "revivals", "probes", "max_effort_exhausted", "adds", "removes"):
             assert getattr(now, total) >= getattr(before, total)
         self.before = now
 

@@ -45,6 +45,23 @@ def test_every_kind_of_accrual_sees_an_endpoint_that_only_fails(kind: AccrualKin
     assert (accrual.health is Health.DEAD) is dies
 
 
+@pytest.mark.parametrize(("kind", "dies"), [(kind, kind != "none") for kind in get_args(AccrualKind)])
+def test_a_refusal_is_enough_for_every_kind_of_accrual_but_none(kind: AccrualKind, dies: bool) -> None:
+    accrual = make_accrual(AccrualParams(kind=kind), Random(1))
+    accrual.record(ResponseClass.REFUSED, 0.0, 0.0)
+    assert (accrual.health is Health.DEAD) is dies
+
+
+def test_an_endpoint_that_refuses_is_tried_after_1_2_4_to_32_seconds() -> None:
+    accrual = make_accrual(AccrualParams(), Random(1))
+    now = 0.0
+    for low, high in [(1, 1), (1, 2), (2, 4), (4, 8), (8, 16), (16, 32), (32, 32), (32, 32)]:
+        accrual.record(ResponseClass.REFUSED, now, now)
+        assert low <= round(accrual.retry_at - now, 6) <= high
+        now = accrual.retry_at
+        accrual.begin_probe(now)
+
+
 def test_the_default_budget_starts_with_a_hundred_retries() -> None:
     assert make_retry_budget(RetryBudgetParams()).balance(0.0) == 100
 
