@@ -20,7 +20,8 @@ class Cell(Generic[T]):
     `version` counts the changes of the value, `failures` the calls of `fail`. `updated_at` is when the value
     was last confirmed (seconds, trio clock), None while it is only the initial one. `error` is what went
     wrong since, at `failed_at`; `retry_at` is when its source tries again, None when that is not known.
-    `subscribers` is how many subscriptions there are.
+    `stale_since` is when its source began to fail: until then no news was good news, and the value was known
+    to hold. `subscribers` is how many subscriptions there are.
 
     `interest`, if given, is called with the cell when the first subscriber comes and when the last one
     leaves; so its owner knows when to keep the cell live.
@@ -34,6 +35,7 @@ class Cell(Generic[T]):
         "failed_at",
         "failures",
         "retry_at",
+        "stale_since",
         "subscribers",
         "updated_at",
         "value",
@@ -48,6 +50,7 @@ class Cell(Generic[T]):
         self.error: str | None = None
         self.failed_at: float | None = None
         self.retry_at: float | None = None
+        self.stale_since: float | None = None
         self.subscribers = 0
         self._interest = interest
         self._subscribers: dict[Callable[[], None], int] = {}
@@ -61,12 +64,18 @@ class Cell(Generic[T]):
         error = f" error={self.error!r}" if self.error else ""
         return f"<Cell {self.value!r} version={self.version} subscribers={self.subscribers}{error}>"
 
-    def set(self, value: T, now: float) -> None:
-        """Confirm the value and clear the error. Subscribers are called when it is not the old one."""
+    def set(self, value: T, now: float, flaw: str | None = None) -> None:
+        """Confirm the value and clear the error. Subscribers are called when it is not the old one.
+
+        A `flaw` is what is wrong with the answer itself, such as a line of a file that cannot be read. It is told
+        as an error, but the value is as fresh as any.
+        """
         self.updated_at = now
-        self.error = self.failed_at = self.retry_at = None
-        if value != self.value:
-            self._replace(value)
+        self.error = self.failed_at = self.retry_at = self.stale_since = None
+        if flaw is not None:
+            self.error, self.failed_at = flaw, now
+            self.failures += 1
+        self.replace(value)
 
     def fail(self, error: str, now: float, retry_at: float | None = None) -> None:
         """Record what went wrong, and when its source will try again; the value stays."""
@@ -74,14 +83,19 @@ class Cell(Generic[T]):
         self.failed_at = now
         self.retry_at = retry_at
         self.failures += 1
+        if self.stale_since is None and self.updated_at is not None:
+            self.stale_since = now
 
     def forget(self, initial: T) -> None:
         """Go back to knowing nothing: what nobody keeps live is not to be trusted later."""
-        self.updated_at = self.error = self.failed_at = self.retry_at = None
+        self.updated_at = self.error = self.failed_at = self.retry_at = self.stale_since = None
         self.failures = 0
-        self._replace(initial)
+        self.replace(initial)
 
-    def _replace(self, value: T) -> None:
+    def replace(self, value: T) -> None:
+        """Have another value without confirming it: the error and the age stay. Subscribers are called as for `set`."""
+        if value == self.value:
+            return
         self.value = value
         self.version += 1
         for callback in tuple(self._subscribers):

@@ -4,6 +4,7 @@
     last one leaves             it goes on for `idle` seconds, then ends, and the cell forgets its value
     a feed raises               logged, recorded in the cell, started again after a jittered, growing delay
     a feed returns              it has said its last word; the value stays until the cell is idle
+    a source fails for long     beyond its limit, if it has one, its answers are flagged, or withdrawn as well
 
 Equal keys share one cell, and so one feed, for as long as anybody holds the cell. Nothing is kept of a cell
 that nobody holds and nobody watches, so names that are made up cost nothing for long.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -23,9 +24,12 @@ import structlog
 import trio
 
 from namer.cell import Cell
+from namer.staleness import StaleLimit, is_failure, reason, stale_since, withdrawn
 
 FIRST_DELAY: Final = 0.1  # seconds before a failed feed is started again, doubled each time
 MAX_DELAY: Final = 30.0
+SWEEP: Final = 1.0  # seconds between two looks at what is stale beyond its limit
+AT_A_TIME: Final = 500  # answers that are looked at without a break
 
 T = TypeVar("T")
 Feed: TypeAlias = Callable[[Cell[T]], Awaitable[None]]
@@ -44,22 +48,37 @@ class WatchKey:
 
 @dataclass(frozen=True, slots=True)
 class WatchStatistics:
-    """One cell as it stands; `updated_at`, `error` and `retry_at` as in Cell."""
+    """One cell as it stands; the fields as in Cell. `overdue` when it is stale beyond the limit of its source."""
 
     key: WatchKey
+    value: Any
     subscribers: int
     version: int
     updated_at: float | None
     error: str | None
+    failed_at: float | None
     retry_at: float | None
+    stale_since: float | None
+    overdue: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SourceTotals:
-    """What one source has delivered since the start."""
+    """What one source has delivered since the start, and how stale its answers are now.
+
+    `staleness` is that of the answer whose source fails for the longest time, in seconds; `overdue` counts those
+    that are stale beyond the limit.
+    """
 
     updates: int = 0
     errors: int = 0
+    staleness: float = 0.0
+    overdue: int = 0
+
+    def count(self, watch: _Watch) -> None:
+        """Add what one watch has delivered."""
+        self.updates += watch.cell.version - watch.version_before
+        self.errors += watch.cell.failures
 
 
 @dataclass(slots=True)
@@ -72,6 +91,12 @@ class _Watch:
     feed: Feed[Any]
     scope: trio.CancelScope
     version_before: int
+    withdrawn_since: float | None = None
+    """Since when the answer that was withdrawn had been stale; None while none is."""
+
+    @property
+    def stale_since(self) -> float | None:
+        return stale_since(self.cell, self.withdrawn_since)
 
 
 class Watches:
@@ -83,6 +108,8 @@ class Watches:
         self._cells: WeakValueDictionary[WatchKey, Cell[Any]] = WeakValueDictionary()
         self._watched: dict[WatchKey, _Watch] = {}
         self._ended: dict[str, SourceTotals] = {}
+        self._limits: dict[str, StaleLimit] = {}
+        self._flagged: set[str] = set()
         self._starts, self._to_start = trio.open_memory_channel[_Watch](math.inf)
 
     def cell(self, key: WatchKey, initial: T, feed: Feed[T]) -> Cell[T]:
@@ -93,9 +120,15 @@ class Watches:
             self._cells[key] = known
         return cast("Cell[T]", known)
 
+    def limit(self, source: str, limit: StaleLimit) -> None:
+        """Hold the answers of `source` to a limit. To be said before `run`."""
+        self._limits[source] = limit
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Feed the cells. Returns only by being cancelled, which ends all feeds and keeps all values."""
         async with trio.open_nursery() as nursery:
+            if self._limits:
+                nursery.start_soon(self._sweep)
             task_status.started()
             async for watch in self._to_start:
                 nursery.start_soon(self._tend, watch)
@@ -103,17 +136,91 @@ class Watches:
 
     def statistics(self) -> tuple[WatchStatistics, ...]:
         """All cells that somebody holds, for people to look at."""
-        return tuple(
-            WatchStatistics(key, cell.subscribers, cell.version, cell.updated_at, cell.error, cell.retry_at)
-            for key, cell in self._cells.items()
-        )
+        now = trio.current_time()
+        return tuple(self._statistics(key, cell, now) for key, cell in self._cells.items())
 
     def totals(self) -> Mapping[str, SourceTotals]:
-        """Updates and errors by source, including those of cells that are gone."""
-        totals = dict(self._ended)
+        """Updates, errors and staleness by source; the first two with those of cells that are gone."""
+        now = trio.current_time()
+        totals = {source: replace(ended) for source, ended in self._ended.items()}
         for watch in self._watched.values():
-            totals[watch.key.source] = _with(totals.get(watch.key.source, SourceTotals()), watch)
+            source = watch.key.source
+            found = totals.get(source)
+            if found is None:
+                found = totals[source] = SourceTotals()
+            found.count(watch)
+            if watch.cell.error is not None and watch.cell.subscribers:
+                self._count_age(watch, found, now)
         return totals
+
+    def _count_age(self, watch: _Watch, totals: SourceTotals, now: float) -> None:
+        since = watch.stale_since
+        if since is not None:
+            totals.staleness = max(totals.staleness, now - since)
+            totals.overdue += self._is_overdue(watch.key.source, since, now)
+
+    def _statistics(self, key: WatchKey, cell: Cell[Any], now: float) -> WatchStatistics:
+        watch = self._watched.get(key)
+        since = None if watch is None else watch.stale_since
+        return WatchStatistics(
+            key=key,
+            value=cell.value,
+            subscribers=cell.subscribers,
+            version=cell.version,
+            updated_at=cell.updated_at,
+            error=cell.error,
+            failed_at=cell.failed_at,
+            retry_at=cell.retry_at,
+            stale_since=since,
+            overdue=since is not None and self._is_overdue(key.source, since, now),
+        )
+
+    def _is_overdue(self, source: str, since: float, now: float) -> bool:
+        limit = self._limits.get(source)
+        return limit is not None and now - since > limit.seconds
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP)
+            overdue: dict[str, list[_Watch]] = {}
+            for number, watch in enumerate(tuple(self._watched.values())):
+                if number % AT_A_TIME == 0:  # others have their turn in between
+                    await trio.lowlevel.checkpoint()
+                    now = trio.current_time()
+                limit = self._limits.get(watch.key.source)
+                if limit is not None and self._hold_to(limit, watch, now):
+                    overdue.setdefault(watch.key.source, []).append(watch)
+            self._tell(overdue)
+
+    def _hold_to(self, limit: StaleLimit, watch: _Watch, now: float) -> bool:
+        """Tell whether an answer is stale beyond the limit, and withdraw it then if such are refused."""
+        since = watch.stale_since
+        if since is None or now - since <= limit.seconds:
+            watch.withdrawn_since = None
+            return False
+        if limit.refuse and not is_failure(watch.cell.value):
+            instead = withdrawn(watch.initial, reason(watch.cell, since, limit, now))
+            if instead is not None:
+                watch.withdrawn_since = since
+                watch.cell.replace(instead)
+        return True
+
+    def _tell(self, overdue: Mapping[str, list[_Watch]]) -> None:
+        """Log it once when a source becomes stale beyond its limit, and once when it no longer is."""
+        for source in overdue.keys() - self._flagged:
+            first, limit = overdue[source][0], self._limits[source]
+            log.warning(
+                "answers are stale beyond maxStaleSecs",
+                source=source,
+                answers=len(overdue[source]),
+                first=first.key.name,
+                error=first.cell.error,
+                max_stale_seconds=limit.seconds,
+                withdrawn=limit.refuse,
+            )
+        for source in self._flagged - overdue.keys():
+            log.info("answers are no longer stale beyond maxStaleSecs", source=source)
+        self._flagged = set(overdue)
 
     def _interest_changed(self, key: WatchKey, initial: T, feed: Feed[T], cell: Cell[T]) -> None:
         watch = self._watched.get(key)
@@ -130,8 +237,7 @@ class Watches:
                 await self._keep_feeding(watch)
             watch.scope = trio.CancelScope()
         del self._watched[watch.key]
-        source = watch.key.source
-        self._ended[source] = _with(self._ended.get(source, SourceTotals()), watch)
+        self._ended.setdefault(watch.key.source, SourceTotals()).count(watch)
         watch.cell.forget(watch.initial)
 
     async def _keep_feeding(self, watch: _Watch) -> None:
@@ -160,7 +266,3 @@ def _report(watch: _Watch, problem: Exception, delay: float) -> None:
     now = trio.current_time()
     watch.cell.fail(error, now, now + delay)
     log.warning("watch failed", source=watch.key.source, name=watch.key.name, error=error, retry_in=delay)
-
-
-def _with(totals: SourceTotals, watch: _Watch) -> SourceTotals:
-    return SourceTotals(totals.updates + watch.cell.version - watch.version_before, totals.errors + watch.cell.failures)

@@ -156,3 +156,36 @@ def test_a_cell_shows_its_state() -> None:
 
     cell.fail("broken", now=1.0)
     assert repr(cell) == "<Cell 'a' version=0 subscribers=0 error='broken'>"
+
+
+def test_a_value_is_stale_from_the_first_failure_until_it_is_confirmed() -> None:
+    cell = Cell("a")
+    cell.fail("broken", now=1.0)
+    ages = [cell.stale_since]
+    cell.set("b", now=2.0)
+    cell.fail("broken", now=5.0)
+    cell.fail("broken again", now=6.0)
+    ages.append(cell.stale_since)
+    cell.set("b", now=7.0)
+    ages.append(cell.stale_since)
+
+    assert ages == [None, 5.0, None], "before the first answer there is nothing that could be stale"
+
+
+def test_a_flaw_is_an_error_of_a_fresh_value() -> None:
+    cell = Cell("a")
+    cell.set("b", now=2.0, flaw="line 2")
+    assert (cell.value, cell.error, cell.failed_at, cell.failures, cell.stale_since) == ("b", "line 2", 2.0, 1, None)
+
+
+def test_a_value_that_is_replaced_is_not_confirmed() -> None:
+    cell, heard = Cell("a"), Counter()
+    cell.set("b", now=1.0)
+    cell.fail("broken", now=2.0)
+    cell.subscribe(heard)
+
+    cell.replace("c")
+    cell.replace("c")
+
+    assert (cell.value, cell.version, heard.calls) == ("c", 2, 1)
+    assert (cell.updated_at, cell.error, cell.stale_since) == (1.0, "broken", 2.0)
