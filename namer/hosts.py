@@ -1,108 +1,113 @@
-"""Host names to addresses, by what the system knows (files, DNS, ...), asked again every few seconds.
+"""Host names to addresses, by /etc/hosts and the DNS, asked again when the answer is over.
 
-An IP literal is answered at once, without a task; what cannot be a host name is unknown without asking
-anybody. A host that has addresses of both families is given by its IPv4 ones alone, since a server that
-listens on one family only would otherwise look half dead (`localhost` is the usual case). A failure to
-resolve keeps the last good addresses; that a host does not exist is an answer, not a failure.
+An IP literal and `localhost` are answered at once, without a task; what cannot be a host name is unknown without
+asking anybody. A host is followed by one task, however many ports of it are in use. A host that has addresses of both
+families is given by its IPv4 ones alone, since a server that listens on one family only would otherwise look half dead.
+A failure to resolve keeps the last good addresses, as long as the limit on stale answers allows (RFC 8767); that a host
+does not exist is an answer, not a failure. `namer.dns.course` says what is believed and when it is asked again.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
-import socket
-from collections.abc import Awaitable, Callable, Iterable
+import random
+from collections.abc import Iterable
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
+from weakref import WeakValueDictionary
 
 import structlog
 import trio
 
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
 from namer.cell import Cell
+from namer.derived import Derived
+from namer.dns.answers import Found, Lifetimes
+from namer.dns.course import Believe, Course, Step
+from namer.dns.hostsfile import LOOPBACK, is_localhost
+from namer.dns.resolver import Resolver, Resolves
+from namer.dns.settings import Overrides, is_name
 from namer.watch import Watches, WatchKey
 
 SOURCE: Final = "dns"
-INTERVAL: Final = 5.0  # seconds between two resolutions, as in finagle's InetResolver
 
-Resolve: TypeAlias = Callable[[str], Awaitable[tuple[str, ...]]]
-
-_HOST_NAME = re.compile(r"[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*\.?")
-_UNKNOWN: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+_ANY_PORT: Final = 0
 
 log = structlog.get_logger(__name__)
-
-
-class UnknownHostError(Exception):
-    """The resolver is sure that there is no such host, or that it has no address."""
-
-
-async def system_resolve(host: str) -> tuple[str, ...]:
-    """The addresses that `getaddrinfo` gives. Raises UnknownHostError, or OSError when it cannot find out.
-
-    Cancelling is safe; the system call is left to end by itself.
-    """
-    try:
-        found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except socket.gaierror as problem:
-        if problem.errno in _UNKNOWN:
-            raise UnknownHostError(host) from None
-        raise
-    return tuple(str(address[0]) for *_, address in found)
 
 
 class Hosts:
     """Live addresses of hosts, shared by every namer that meets host names."""
 
-    def __init__(self, watches: Watches, resolve: Resolve = system_resolve, *, interval: float = INTERVAL) -> None:
+    def __init__(
+        self,
+        watches: Watches,
+        resolver: Resolves | None = None,
+        rng: random.Random | None = None,
+        *,
+        source: str = SOURCE,
+    ) -> None:
+        """Without a resolver of its own it asks whom the files of this host name.
+
+        `source` is what its cells are kept under: one for each resolver.
+        """
         self._watches = watches
-        self._resolve = resolve
-        self._interval = interval
+        self._resolver = resolver or Resolver(Overrides(), Lifetimes())
+        self._rng = rng or random.Random()
+        self._source = source
+        self._ports: WeakValueDictionary[tuple[str, str, int], Cell[Addr]] = WeakValueDictionary()
 
     def addr(self, host: str, port: int) -> Cell[Addr]:
         """`port` on every address of `host`, followed for as long as somebody subscribes."""
-        return _known_at_once(host, port) or self._cell("address", host, port, self._follow)
+        return _known_at_once(host, port) or self._cell("address", host, port, once=False)
 
     def fixed_addr(self, host: str, port: int) -> Cell[Addr]:
         """The same as first found, and not asked again."""
-        return _known_at_once(host, port) or self._cell("fixed address", host, port, self._find_once)
+        return _known_at_once(host, port) or self._cell("fixed address", host, port, once=True)
 
-    def _cell(
-        self, what: str, host: str, port: int, feed: Callable[[str, int, Cell[Addr]], Awaitable[None]]
-    ) -> Cell[Addr]:
+    def _cell(self, what: str, host: str, port: int, *, once: bool) -> Cell[Addr]:
         host = host.lower()
-        pending: Addr = AddrPending()
-        return self._watches.cell(WatchKey(SOURCE, what, f"{host}:{port}"), pending, partial(feed, host, port))
+        cell = self._ports.get((what, host, port))
+        if cell is None:
+            pending: Addr = AddrPending()
+            key = WatchKey(self._source, what, host)
+            source = self._watches.cell(key, pending, partial(self._follow, host, once))
+            cell = self._ports[what, host, port] = Derived(partial(_at_port, port), source)
+        return cell
 
-    async def _follow(self, host: str, port: int, cell: Cell[Addr]) -> None:
-        while True:
-            await self._ask(host, port, cell)
-            await trio.sleep(self._interval)
+    async def _follow(self, host: str, once: bool, cell: Cell[Addr]) -> None:
+        course: Course[str] = Course(self._rng)
+        while not (once and isinstance(cell.value, AddrBound)):
+            answer = await self._resolver.addresses(host, course.newer_than)
+            step = course.step(answer, trio.current_time(), has_records=isinstance(cell.value, AddrBound))
+            _publish(host, step, cell)
+            await trio.sleep_until(step.next_at)
 
-    async def _find_once(self, host: str, port: int, cell: Cell[Addr]) -> None:
-        await self._ask(host, port, cell)
-        while not isinstance(cell.value, AddrBound):
-            await trio.sleep(self._interval)
-            await self._ask(host, port, cell)
 
-    async def _ask(self, host: str, port: int, cell: Cell[Addr]) -> None:
-        try:
-            addresses = await self._resolve(host)
-        except UnknownHostError:
-            cell.set(AddrNeg(), trio.current_time())
-        except OSError as problem:
+def _publish(host: str, step: Step[str], cell: Cell[Addr]) -> None:
+    match step:
+        case Believe(Found(records, at, _, flaw)):
+            cell.set(AddrBound(tuple(Endpoint(address, _ANY_PORT) for address in usable(records))), at, flaw)
+        case Believe(nothing):
+            cell.set(AddrNeg(), nothing.at)
+        case doubt:
             if cell.error is None:
-                log.warning("host not resolved", host=host, error=str(problem))
-            fail_addr(cell, f"cannot resolve {host}: {problem.strerror or problem}", trio.current_time())
-        else:
-            endpoints = tuple(Endpoint(address, port) for address in usable(addresses))
-            cell.set(AddrBound(endpoints) if endpoints else AddrNeg(), trio.current_time())
+                log.warning("host not resolved", host=host, error=doubt.reason)
+            fail_addr(cell, f"cannot resolve {host}: {doubt.reason}", trio.current_time(), doubt.next_at)
+
+
+def _at_port(port: int, addr: Addr) -> Addr:
+    match addr:
+        case AddrBound(endpoints):
+            return AddrBound(tuple(Endpoint(endpoint.host, port) for endpoint in endpoints))
+        case _:
+            return addr
 
 
 def fail_addr(cell: Cell[Addr], reason: str, now: float, retry_at: float | None = None) -> None:
-    """Record a failure: known endpoints stay, anything less becomes AddrFailed."""
-    if not isinstance(cell.value, AddrBound):
-        cell.set(AddrFailed(reason), now)
+    """Record a failure: what is known stays, be it that there is nothing; nothing known becomes AddrFailed."""
+    if isinstance(cell.value, AddrPending | AddrFailed) and cell.stale_since is None:
+        cell.replace(AddrFailed(reason))
     cell.fail(reason, now, retry_at)
 
 
@@ -124,11 +129,13 @@ def ip_literal(host: str) -> str | None:
 
 def is_host(host: str) -> bool:
     """Whether `host` is an IP literal, or is made like a host name."""
-    return ip_literal(host) is not None or (len(host) <= 253 and bool(_HOST_NAME.fullmatch(host)))
+    return ip_literal(host) is not None or is_name(host)
 
 
 def _known_at_once(host: str, port: int) -> Cell[Addr] | None:
     literal = ip_literal(host)
     if literal is not None:
         return Cell.constant(AddrBound((Endpoint(literal, port),)))
+    if is_localhost(host):
+        return Cell.constant(AddrBound(tuple(Endpoint(address, port) for address in usable(LOOPBACK))))
     return None if is_host(host) else Cell.constant(AddrNeg())

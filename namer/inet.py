@@ -1,8 +1,8 @@
 """Names that say where they are: `/$/inet/HOST/PORT`, `/$/inet/PORT`, `/$/io.buoyant.rinet/PORT/HOST`.
 
-A name of that form is always bound, whatever becomes of the host: an unknown host has the address Neg, which
-is no reason to try an alternative (finagle's `Namer.global` and linkerd 1.x's `rinet` do the same). A port
-alone is a port of this host. `/$/fixedinet` is `/$/inet` with a host that is resolved once.
+A name of that form is always bound, as by finagle's `Namer.global` and linkerd 1.x's `rinet`: what becomes of the host
+is told by the address, which is Neg when the host is unknown and Failed when nobody could say. A port alone is a port
+of this host. `/$/fixedinet` is `/$/inet` with a host that is resolved once.
 """
 
 from __future__ import annotations

@@ -16,13 +16,17 @@ from namer.hosts import Hosts
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One entry: all addresses of `host`, which may be an IP literal. The rest as in Endpoint."""
+    """One entry: all addresses of `host`, which may be an IP literal. The rest as in Endpoint.
+
+    The weight is that of each address, or of the host as a whole when it is `divided` among them (RFC 2782).
+    """
 
     host: str
     port: int
     weight: float = 1.0
     meta: tuple[tuple[str, str], ...] = ()
     priority: int = 0
+    divided: bool = False
 
 
 class Targets:
@@ -53,6 +57,11 @@ class Targets:
         """The addresses of all targets, by what is known of their hosts now."""
         return combine(self._targets, [addr.value for addr in self._addrs])
 
+    @property
+    def pending(self) -> bool:
+        """Whether it is not known yet of some host whether it has addresses."""
+        return any(isinstance(addr.value, AddrPending) for addr in self._addrs)
+
     def unresolved(self) -> list[str | None]:
         """For each target why its host has no address, None where it has or where that is not known yet."""
         return [_why(target.host, addr.value) for target, addr in zip(self._targets, self._addrs, strict=True)]
@@ -66,8 +75,9 @@ def combine(targets: Sequence[Target], addrs: Sequence[Addr]) -> Addr:
     """
     endpoints: dict[tuple[str, int], Endpoint] = {}
     for target, addr in zip(targets, addrs, strict=True):
-        for each in addr.endpoints if isinstance(addr, AddrBound) else ():
-            endpoints.setdefault((each.host, each.port), _endpoint(target, each))
+        found = addr.endpoints if isinstance(addr, AddrBound) else ()
+        for each in found:
+            endpoints.setdefault((each.host, each.port), _endpoint(target, each, len(found)))
     if endpoints or not targets:
         return AddrBound(tuple(endpoints.values()))
     if any(isinstance(addr, AddrPending) for addr in addrs):
@@ -75,8 +85,9 @@ def combine(targets: Sequence[Target], addrs: Sequence[Addr]) -> Addr:
     return next((addr for addr in addrs if isinstance(addr, AddrFailed)), AddrBound(()))
 
 
-def _endpoint(target: Target, found: Endpoint) -> Endpoint:
-    return Endpoint(found.host, found.port, target.weight, target.meta or found.meta, target.priority)
+def _endpoint(target: Target, found: Endpoint, of: int) -> Endpoint:
+    weight = target.weight / of if target.divided else target.weight
+    return Endpoint(found.host, found.port, weight, target.meta or found.meta, target.priority)
 
 
 def _why(host: str, addr: Addr) -> str | None:

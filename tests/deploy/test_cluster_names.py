@@ -46,16 +46,18 @@ exec "$3" -c "$4"
 """
 
 ASK = """
-import json, sys, trio
-from namer.hosts import UnknownHostError, system_resolve
+import json, trio
+from namer.dns.answers import Found, Lifetimes, Nothing
+from namer.dns.resolver import Resolver
+from namer.dns.settings import Overrides
 
 async def answers(names):
+    resolver = Resolver(Overrides(), Lifetimes())
     found = {}
     for name in names:
-        try:
-            found[name] = await system_resolve(name)
-        except UnknownHostError:
-            found[name] = None
+        answer = await resolver.addresses(name)
+        assert isinstance(answer, Found | Nothing), answer
+        found[name] = getattr(answer, "records", None)
     print(json.dumps(found))
 
 trio.run(answers, %r)

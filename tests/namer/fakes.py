@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import pathlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar, TypeVarTuple
@@ -15,8 +16,10 @@ import trio
 
 from namer.addr import Addr, AddrBound, Endpoint
 from namer.cell import Cell
+from namer.dns.answers import Answer, Failed, Found, Nothing, R, Srv
+from namer.dns.resolver import Resolves
 from namer.files import FileWatch
-from namer.hosts import Hosts, UnknownHostError
+from namer.hosts import Hosts
 from namer.namer import PENDING, Bound, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
@@ -56,24 +59,40 @@ class FakeNamer:
         return Cell.constant(NEG)
 
 
-class FakeResolver:
-    """Resolves the hosts it is told; an exception in their place is raised. Others are unknown."""
+class FakeResolver(Resolves):
+    """Resolves the hosts and services it is told, for five seconds; an exception in their place is a failure.
+
+    Others are unknown, for as long.
+    """
+
+    TTL = 5.0
 
     def __init__(self, **known: tuple[str, ...] | OSError) -> None:
         self.known: dict[str, tuple[str, ...] | OSError] = dict(known)
+        self.records: dict[str, tuple[Srv, ...] | OSError] = {}
+        self.slow: dict[str, float] = {}
         self.asked: list[tuple[float, str]] = []
         self.answering = trio.Event()
         self.answering.set()
 
-    async def __call__(self, host: str) -> tuple[str, ...]:
-        self.asked.append((trio.current_time(), host))
+    async def addresses(self, host: str, newer_than: float = -math.inf) -> Answer[str]:
+        return await self._answer(host, self.known)
+
+    async def services(self, name: str, newer_than: float = -math.inf) -> Answer[Srv]:
+        return await self._answer(name, self.records)
+
+    async def _answer(self, name: str, known: Mapping[str, tuple[R, ...] | OSError]) -> Answer[R]:
+        self.asked.append((trio.current_time(), name))
+        await trio.sleep(self.slow.get(name, 0.0))
         await self.answering.wait()
-        found = self.known.get(host)
-        if found is None:
-            raise UnknownHostError(host)
-        if isinstance(found, OSError):
-            raise found
-        return found
+        now = trio.current_time()
+        match known.get(name):
+            case OSError() as problem:
+                return Failed(problem.strerror or str(problem), now, now + 1)
+            case None | ():
+                return Nothing(name in known, now, now + self.TTL)
+            case records:
+                return Found(records, now, now + self.TTL)
 
 
 async def offload_inline(function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
@@ -91,7 +110,7 @@ class Live:
     files: FileWatch = field(default_factory=lambda: FileWatch(offload=offload_inline))
 
     def __post_init__(self) -> None:
-        self.hosts = Hosts(self.watches, self.resolver)
+        self.hosts = Hosts(self.watches, self.resolver, random.Random(7))
 
 
 @asynccontextmanager

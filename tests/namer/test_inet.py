@@ -2,6 +2,7 @@ import pytest
 
 from namer.addr import Addr, AddrBound, AddrFailed, AddrPending, Endpoint
 from namer.cell import Cell
+from namer.dns.course import MAX_DELAY
 from namer.inet import InetNamer, RinetNamer
 from namer.namer import Bound, NameState
 from namer.nametree import NEG, Leaf
@@ -105,5 +106,7 @@ class InetSource(Source):
 
 
 class TestInetKeepsTheContract(NamerContract):
+    settled = MAX_DELAY
+
     def source(self, live: Live) -> Source:
         return InetSource(live)

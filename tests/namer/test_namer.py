@@ -82,9 +82,13 @@ class TestTheModelKeepsTheContract(NamerContract):
 
 
 def test_a_failure_is_an_address_only_where_nothing_better_is_known() -> None:
-    cell = Cell[Addr](AddrNeg())
+    cell = Cell[Addr](AddrPending())
     fail_addr(cell, "down", now=1.0)
     assert (cell.value, cell.error) == (AddrFailed("down"), "down")
+
+    cell.set(AddrNeg(), now=1.5)
+    fail_addr(cell, "down again", now=1.7)
+    assert (cell.value, cell.error) == (AddrNeg(), "down again")
 
     cell.set(AddrBound(()), now=2.0)
     fail_addr(cell, "down again", now=3.0)

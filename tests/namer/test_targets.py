@@ -1,9 +1,12 @@
 """Targets: entries with host names, followed until they are addresses."""
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
-from namer.targets import Target, combine
+from namer.targets import Target, Targets, combine
+from tests.namer.fakes import FakeResolver, running
 
 
 def targets(*weights: float) -> list[Target]:
@@ -29,3 +32,25 @@ def bound(*endpoints: tuple[str, float]) -> AddrBound:
 )
 def test_targets_and_the_addresses_of_their_hosts(addrs: list[Addr], combined: Addr) -> None:
     assert combine(targets(*range(1, len(addrs) + 1)), addrs) == combined
+
+
+def test_a_weight_may_be_divided_among_the_addresses_of_a_host() -> None:
+    entries = [Target("h1", 80, 3, divided=True), Target("h2", 80, 1, divided=True)]
+    addrs = [bound(("a", 1), ("b", 1)), bound(("c", 1))]
+
+    assert combine(entries, addrs) == bound(("a", 1.5), ("b", 1.5), ("c", 1))
+
+
+async def test_it_is_known_whether_all_hosts_are_known(autojump_clock: MockClock) -> None:
+    resolver = FakeResolver(h1=("10.0.0.1",))
+    resolver.slow["h2"] = 2.0
+    async with running(resolver) as live:
+        followed = Targets(live.hosts, lambda: None)
+        assert not followed.pending
+
+        followed.follow(targets(1, 1))
+        await trio.sleep(1)
+        assert followed.pending
+        await trio.sleep(2)
+        assert not followed.pending, "that a host does not exist is known too"
+        followed.close()
