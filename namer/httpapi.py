@@ -8,8 +8,8 @@ edge, over httpx.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
@@ -44,9 +44,10 @@ class StatusError(ApiError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A successful answer, whole. Names of headers are in lower case."""
+    """An answer, whole. Names of headers are in lower case."""
 
     origin: str
+    status: int
     headers: Mapping[str, str]
     body: bytes
 
@@ -61,8 +62,9 @@ class Reply:
 class Session:
     """One client of one registry, with its connections; made by `session`."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, server_name: str | None = None) -> None:
         self._client = client
+        self._extensions = {"sni_hostname": server_name} if server_name else {}
 
     async def call(
         self,
@@ -74,19 +76,21 @@ class Session:
         content: bytes | None = None,
         timeout: float = 10.0,  # noqa: ASYNC109  (it bounds the whole exchange, whoever calls)
         limit: int = MAX_BODY,
+        answers: frozenset[int] = frozenset(),
     ) -> Reply:
         """Ask once and return the whole answer.
 
-        Raises StatusError for any status but 2xx, ApiError for everything else that goes wrong, among it an answer
-        of more than `limit` bytes or not whole after `timeout` seconds. Cancelling closes the connection.
+        Raises StatusError for any status but 2xx and those in `answers`, ApiError for everything else that goes
+        wrong, among it an answer of more than `limit` bytes or not whole after `timeout` seconds. Cancelling closes
+        the connection.
         """
         origin = self._origin(path)
         with trio.move_on_after(timeout):
             async with self._exchange(method, path, query, headers, content) as response:
                 body = await _bounded(response, limit, origin)
-            if not response.is_success:
+            if not response.is_success and response.status_code not in answers:
                 raise StatusError(f"{origin}: {response.status_code} {_beginning(body)}".rstrip(), response.status_code)
-            return Reply(origin, response.headers, body)
+            return Reply(origin, response.status_code, response.headers, body)
         raise ApiError(f"{origin}: no whole answer within {timeout:g} s")
 
     @asynccontextmanager
@@ -108,9 +112,16 @@ class Session:
             async with self._exchange("GET", path, query, headers, None) as response:
                 if not response.is_success:
                     body = await _bounded(response, 4096, origin)
-                    raise StatusError(f"{origin}: {response.status_code} {_beginning(body)}", response.status_code)
+                    message = f"{origin}: {response.status_code} {_beginning(body)}".rstrip()
+                    raise StatusError(message, response.status_code)
                 scope.deadline = float("inf")
-                yield _lines(response, origin)
+                chunks = response.aiter_raw()
+                lines = _lines(chunks, origin)
+                try:
+                    yield lines
+                finally:
+                    await lines.aclose()
+                    await _unwind(chunks)
         if scope.cancelled_caught:
             raise ApiError(f"{origin}: no answer within {timeout:g} s")
 
@@ -121,8 +132,10 @@ class Session:
     async def _exchange(
         self, method: str, path: str, query: Query | None, headers: Mapping[str, str] | None, content: bytes | None
     ) -> AsyncIterator[httpx.Response]:
-        request = self._client.build_request(method, path, params=query, headers=headers, content=content)
         try:
+            request = self._client.build_request(
+                method, path, params=query, headers=headers, content=content, extensions=self._extensions
+            )
             response = await self._client.send(request, stream=True)
             try:
                 yield response
@@ -134,11 +147,16 @@ class Session:
 
 @asynccontextmanager
 async def session(
-    url: str, *, tls: ssl.SSLContext | None = None, headers: Mapping[str, str] | None = None
+    url: str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_name: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Session]:
     """A client of the registry at `url` (`http://host:port`, `https://...`), closed at the end of the block.
 
-    `tls` is for https; `headers` go with every request.
+    `tls` is for https, with the name that the certificate must be for where that is not the host's; `headers` go with
+    every request.
     """
     async with httpx.AsyncClient(
         base_url=url,
@@ -148,21 +166,25 @@ async def session(
         follow_redirects=False,
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
     ) as client:
-        yield Session(client)
+        yield Session(client, server_name)
 
 
 async def _bounded(response: httpx.Response, limit: int, origin: str) -> bytes:
     body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > limit:
-            raise ApiError(f"{origin}: an answer of more than {limit} bytes")
+    chunks = response.aiter_raw()
+    try:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                raise ApiError(f"{origin}: an answer of more than {limit} bytes")
+    finally:
+        await _unwind(chunks)
     return bytes(body)
 
 
-async def _lines(response: httpx.Response, origin: str) -> AsyncIterator[bytes]:
+async def _lines(chunks: AsyncIterator[bytes], origin: str) -> AsyncGenerator[bytes, None]:
     rest = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in chunks:
         rest += chunk
         if b"\n" in chunk:
             *lines, last = rest.split(b"\n")
@@ -175,14 +197,28 @@ async def _lines(response: httpx.Response, origin: str) -> AsyncIterator[bytes]:
         yield bytes(rest)
 
 
+async def _unwind(chunks: AsyncIterator[bytes]) -> None:
+    """Have the generators of httpx end, which are one inside the other; they stay open where a reader stops early."""
+    with trio.CancelScope() as scope, suppress(httpx.HTTPError, httpx.StreamError):
+        scope.cancel()
+        async for _ in chunks:
+            pass
+
+
 def _reason(error: Exception) -> str:
     match error:
         case httpx.ConnectTimeout():
             return f"no connection within {CONNECT_SECONDS:g} s"
         case httpx.ConnectError():
-            return f"cannot connect: {error}"
+            return f"cannot connect: {_words(error)}"
         case _:
-            return str(error) or type(error).__name__
+            return _words(error)
+
+
+def _words(error: BaseException) -> str:
+    """What an error says, or else the one behind it, such as that of a handshake; at last its name."""
+    behind = error.__cause__ or error.__context__
+    return str(error) or (_words(behind) if behind else type(error).__name__)
 
 
 def _beginning(body: bytes) -> str:

@@ -13,7 +13,8 @@ from trio.testing import MockClock
 
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabfile import DtabState, dtab_file
+from namer.dtabcell import DtabState
+from namer.dtabfile import dtab_file
 from namer.files import FileWatch
 from namer.namer import Failure
 from namer.watch import Watches

@@ -1,0 +1,147 @@
+"""What Consul says of a service, as instances: which are healthy enough, where they are, how heavy. Pure.
+
+    health    the worst of an instance's checks and of its node's: maintenance, critical, warning, passing
+    address   the service's, or the node's where it has none; an instance without a port cannot be dialled
+    weight    the largest that the configuration gives one of its tags, else Consul's own for its health
+
+The forms are those of `/v1/health/service`. An entry of another form makes the whole answer unusable; an instance that
+cannot be used is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import msgspec
+
+from namer.subset import TAG, Meta
+from namer.targets import Target
+
+STATUSES: Final = ("passing", "warning", "critical", "maintenance")
+"""From the best to the worst, as Consul's own clients order them."""
+
+MAX_META: Final = 64  # tags and pairs of one instance, Consul's own limit for pairs
+MAX_TEXT: Final = 512  # characters of one tag or value, as there
+
+_MAINTENANCE: Final = ("_node_maintenance", "_service_maintenance:")
+
+
+class Node(msgspec.Struct, frozen=True, rename="pascal"):
+    """The machine of an instance."""
+
+    node: str = ""
+    address: str = ""
+    datacenter: str = ""
+    meta: dict[str, str] | None = None
+
+
+class Weights(msgspec.Struct, frozen=True, rename="pascal"):
+    """What Consul's own DNS weighs an instance by."""
+
+    passing: float = 1.0
+    warning: float = 1.0
+
+
+class Service(msgspec.Struct, frozen=True, rename="pascal"):
+    """The instance as it was registered."""
+
+    id: str = msgspec.field(name="ID", default="")
+    tags: list[str] | None = None
+    address: str = ""
+    port: int = 0
+    meta: dict[str, str] | None = None
+    weights: Weights | None = None
+
+
+class Check(msgspec.Struct, frozen=True, rename="pascal"):
+    """A check of the instance or of its node."""
+
+    check_id: str = msgspec.field(name="CheckID", default="")
+    status: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, rename="pascal"):
+    """One instance in Consul's answer."""
+
+    node: Node
+    service: Service
+    checks: list[Check] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How instances are read: the statuses that may serve, weights by tag, whose address is meant."""
+
+    statuses: frozenset[str] = frozenset({"passing", "warning"})
+    weights: Mapping[str, float] = field(default_factory=dict)
+    prefer_service_address: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One that may serve. `node` and `id` tell it from others, whatever else of it changes."""
+
+    node: str
+    id: str
+    target: Target
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Its tags, in lower case: Consul compares them without case."""
+        return frozenset(value.lower() for key, value in self.target.meta if key == TAG)
+
+
+Instances: TypeAlias = tuple[Instance, ...]
+
+
+def instances_of(entries: Sequence[Entry], rules: Rules) -> Instances:
+    """Those of Consul's entries that may serve, in an order that stays."""
+    found = {(each.node, each.id): each for each in _usable(entries, rules)}
+    return tuple(found[key] for key in sorted(found))
+
+
+def health(entry: Entry) -> str:
+    """The worst of an instance's checks; an unknown status counts as critical, and no checks as passing."""
+    return max((_status(check) for check in entry.checks or ()), key=STATUSES.index, default="passing")
+
+
+def _status(check: Check) -> str:
+    if check.check_id.startswith(_MAINTENANCE):
+        return "maintenance"
+    return check.status if check.status in STATUSES else "critical"
+
+
+def _usable(entries: Sequence[Entry], rules: Rules) -> Iterator[Instance]:
+    for entry in entries:
+        status = health(entry)
+        if status not in rules.statuses:
+            continue
+        host = _address(entry, rules)
+        weight = _weight(entry.service, status, rules)
+        if host and 0 < entry.service.port <= 65535 and weight > 0:
+            target = Target(host, entry.service.port, weight, _meta(entry))
+            yield Instance(entry.node.node, entry.service.id, target)
+
+
+def _address(entry: Entry, rules: Rules) -> str:
+    own = entry.service.address if rules.prefer_service_address else ""
+    return own or entry.node.address
+
+
+def _weight(service: Service, status: str, rules: Rules) -> float:
+    given = [rules.weights[tag] for tag in service.tags or () if tag in rules.weights]
+    if given:
+        return max(given)
+    own = service.weights or Weights()
+    return own.warning if status == "warning" else own.passing
+
+
+def _meta(entry: Entry) -> Meta:
+    """What is known of an instance: its tags, its pairs over those of its node, and where it is."""
+    pairs = {**(entry.node.meta or {}), **(entry.service.meta or {})}
+    pairs |= {"node": entry.node.node, "dc": entry.node.datacenter}
+    tagged = [(TAG, tag) for tag in entry.service.tags or ()]
+    known = [(key, value) for key, value in (*tagged, *pairs.items()) if value and len(key) + len(value) <= MAX_TEXT]
+    return tuple(sorted(known[:MAX_META]))

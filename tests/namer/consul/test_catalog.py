@@ -1,0 +1,115 @@
+"""Consul's answers, read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from namer.consul.catalog import MAX_META, Entry, Rules, health, instances_of
+from namer.targets import Target
+from tests.namer.consul.fake import instance
+
+
+def read(*entries: dict[str, Any]) -> list[Entry]:
+    return msgspec.json.decode(msgspec.json.encode(entries), type=list[Entry])
+
+
+def targets(rules: Rules, *entries: dict[str, Any]) -> list[tuple[str, int, float]]:
+    return [(each.target.host, each.target.port, each.target.weight) for each in instances_of(read(*entries), rules)]
+
+
+@pytest.mark.parametrize(
+    ("checks", "status"),
+    [
+        pytest.param(None, "passing", id="no checks"),
+        pytest.param([("a", "passing"), ("serfHealth", "warning")], "warning", id="the worst counts, also the node's"),
+        pytest.param([("a", "critical"), ("b", "warning")], "critical", id="critical"),
+        pytest.param([("_service_maintenance:u1", "critical")], "maintenance", id="the service is under maintenance"),
+        pytest.param([("_node_maintenance", "critical"), ("a", "passing")], "maintenance", id="its node is"),
+        pytest.param([("a", "confused")], "critical", id="an unknown status"),
+    ],
+)
+def test_health_is_the_worst_check(checks: list[tuple[str, str]] | None, status: str) -> None:
+    entry = instance("10.0.0.1")
+    entry["Checks"] = checks and [{"CheckID": name, "Status": status} for name, status in checks]
+
+    assert health(read(entry)[0]) == status
+
+
+@pytest.mark.parametrize(
+    ("statuses", "hosts"),
+    [
+        pytest.param(Rules().statuses, ["h-passing", "h-warning"], id="not given: as Consul's DNS"),
+        pytest.param(frozenset({"passing"}), ["h-passing"], id="passing"),
+        pytest.param(frozenset({"passing", "warning", "critical"}), ["h-critical", "h-passing", "h-warning"], id="all"),
+    ],
+)
+def test_which_statuses_may_serve(statuses: frozenset[str], hosts: list[str]) -> None:
+    entries = [instance(f"h-{status}", status=status) for status in ("passing", "warning", "critical")]
+
+    assert [host for host, *_ in targets(Rules(statuses), *entries)] == hosts
+
+
+@pytest.mark.parametrize(
+    ("entry", "rules", "found"),
+    [
+        pytest.param(instance("10.0.0.1", port=81), Rules(), [("10.0.0.1", 81, 1.0)], id="the service's address"),
+        pytest.param(instance("", port=81), Rules(), [("10.9.9.9", 81, 1.0)], id="the node's, where it has none"),
+        pytest.param(
+            instance("10.0.0.1"), Rules(prefer_service_address=False), [("10.9.9.9", 80, 1.0)], id="the node's by wish"
+        ),
+        pytest.param(instance("web.example"), Rules(), [("web.example", 80, 1.0)], id="a host name"),
+        pytest.param(instance("10.0.0.1", port=0), Rules(), [], id="no port"),
+        pytest.param(instance("10.0.0.1", port=70000), Rules(), [], id="no such port"),
+        pytest.param(instance("", node=""), Rules(), [], id="no address at all"),
+        pytest.param(instance("10.0.0.1", weights=(4, 2)), Rules(), [("10.0.0.1", 80, 4.0)], id="Consul's weight"),
+        pytest.param(
+            instance("10.0.0.1", weights=(4, 2), status="warning"), Rules(), [("10.0.0.1", 80, 2.0)], id="of a warning"
+        ),
+        pytest.param(instance("10.0.0.1", weights=(4, 0), status="warning"), Rules(), [], id="which may be none"),
+        pytest.param(
+            instance("10.0.0.1", tags=["a", "b"], weights=(4, 2)),
+            Rules(weights={"a": 7.0, "b": 3.0}),
+            [("10.0.0.1", 80, 7.0)],
+            id="the largest of its tags goes before",
+        ),
+        pytest.param(
+            instance("10.0.0.1", tags=["A"]), Rules(weights={"a": 7.0}), [("10.0.0.1", 80, 1.0)], id="tags have case"
+        ),
+    ],
+)
+def test_where_an_instance_is_and_what_it_weighs(
+    entry: dict[str, Any], rules: Rules, found: list[tuple[str, int, float]]
+) -> None:
+    assert targets(rules, entry) == found
+
+
+def test_what_is_known_of_an_instance_goes_along() -> None:
+    entry = instance("10.0.0.1", tags=["v2", ""], meta={"zone": "a", "v": "2"})
+    entry["Node"]["Meta"] = {"zone": "b", "rack": "7"}
+
+    (found,) = instances_of(read(entry), Rules())
+
+    assert found.target == Target(
+        "10.0.0.1",
+        80,
+        meta=(("dc", "dc1"), ("node", "n1"), ("rack", "7"), ("tag", "v2"), ("v", "2"), ("zone", "a")),
+    )
+    assert found.tags == {"v2"}
+
+
+def test_what_goes_along_is_bounded() -> None:
+    entry = instance("10.0.0.1", tags=[f"tag{number}" for number in range(1000)], meta={"long": "x" * 1000})
+
+    (found,) = instances_of(read(entry), Rules())
+
+    assert len(found.target.meta) == MAX_META
+    assert "long" not in dict(found.target.meta)
+
+
+def test_the_order_stays_whatever_consul_answers() -> None:
+    entries = [instance("10.0.0.1"), instance("10.0.0.2")]
+
+    assert targets(Rules(), *entries) == targets(Rules(), *reversed(entries))

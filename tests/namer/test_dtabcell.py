@@ -1,0 +1,37 @@
+"""A table from outside: the last good one holds, and a bad one is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.dtabcell import DtabState, dtab_arrived, dtab_unusable
+from namer.namer import PENDING, Failure
+
+GOOD = Dtab.parse("/svc => /a")
+
+
+@pytest.fixture
+def cell() -> Cell[DtabState]:
+    return Cell(PENDING)
+
+
+def test_a_table_holds_with_the_own_behind_it(cell: Cell[DtabState]) -> None:
+    dtab_arrived(cell, "/svc => /a", Dtab.parse("/svc/x => /y"), "kv a", 1.0)
+
+    assert (cell.value, cell.error) == (GOOD + Dtab.parse("/svc/x => /y"), None)
+
+
+def test_a_bad_table_says_where_and_changes_nothing(cell: Cell[DtabState]) -> None:
+    dtab_arrived(cell, "/svc => /a", Dtab.EMPTY, "kv a", 1.0)
+    dtab_arrived(cell, "/svc => /a ;\n/b => c", Dtab.EMPTY, "kv a", 2.0)
+
+    assert cell.value == GOOD
+    assert str(cell.error).startswith("kv a:2:7: ")
+
+
+def test_without_a_good_table_the_problem_is_the_state(cell: Cell[DtabState]) -> None:
+    dtab_unusable(cell, "kv a: gone", 1.0, retry_at=3.0)
+
+    assert (cell.value, cell.error, cell.retry_at) == (Failure("kv a: gone"), "kv a: gone", 3.0)
