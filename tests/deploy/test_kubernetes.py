@@ -15,7 +15,7 @@ VERSION = "1.32"
 
 ALL_MANIFESTS = [
     pytest.param(manifest, id=f"{name}:{manifest['kind']}")
-    for name in ("daemonset.yaml", "example-app.yaml")
+    for name in ("daemonset.yaml", "discovery.yaml", "example-app.yaml")
     for manifest in manifests(name)
 ]
 

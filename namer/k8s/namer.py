@@ -1,0 +1,220 @@
+"""The namers `io.l5d.k8s` and `io.l5d.k8s.ns`: services of a Kubernetes cluster, live from its EndpointSlices.
+
+    /<namespace>/<port>/<service>             io.l5d.k8s
+    /<port>/<service>                         io.l5d.k8s.ns
+    .../<service>/<value>                     with a label selector: only slices whose label has this value
+
+The port is a name or a number, both as the Service has them. The service may name a subset of its endpoints, as in
+`users;zone=eu-1a` (see namer/subset.py). What follows is the residual. Letters of either case are equal, as in linkerd
+1.x, except in the value of the label.
+
+No such service, no such port, and a service without any endpoint are Neg, as in linkerd. One list and watch serves all
+names, ports and subsets of a service; the Service itself is read only where a name has the number of a port. What the
+API server grants is in namer/k8s/reflector.py, who of the endpoints gets traffic in namer/k8s/slices.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
+from namer.cell import Cell
+from namer.k8s.live import Collections, Objects
+from namer.k8s.objects import EndpointSlice, Service
+from namer.k8s.reflector import Query
+from namer.k8s.slices import MAX_PORT, Served, named_port, numbered_port, served
+from namer.namer import PENDING, Bound, Failure, NameState
+from namer.nametree import NEG, Leaf
+from namer.path import Path
+from namer.report import Follower, Report
+from namer.settle import subscribed
+from namer.subset import Subset, split
+from namer.watch import Watches, WatchKey
+
+_DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A name, taken apart: `labels` of the path were used for it."""
+
+    namespace: str
+    port: str
+    service: str
+    subset: Subset | None
+    value: str | None
+
+    @property
+    def port_number(self) -> int | None:
+        """The port, if it is given by number."""
+        return int(self.port) if self.port.isdecimal() else None
+
+
+class KubernetesNamer:
+    """Names by the services of a cluster, or of one namespace of it."""
+
+    def __init__(
+        self,
+        prefix: Path,
+        collections: Collections,
+        watches: Watches,
+        *,
+        label: str | None = None,
+        namespace: str | None = None,
+    ) -> None:
+        """`label` is the key of the label whose value is the last part of a name."""
+        self._prefix = prefix
+        self._collections = collections
+        self._watches = watches
+        self._label = label
+        self._namespace = namespace
+
+    def lookup(self, path: Path) -> Cell[NameState]:
+        """Bound to the service that the first labels name, Neg while it has no endpoint."""
+        plain = 3 if self._namespace is None else 2
+        used = plain if self._label is None else plain + 1
+        labels = (*map(str.lower, path.labels[:plain]), *path.labels[plain:used])
+        asked = self._asked(labels) if len(labels) == used else None
+        if asked is None:
+            return Cell.constant(NEG)
+        unknown: NameState = PENDING
+        id_, residual = Path(labels), path[used:]
+        feed = partial(self._feed_name, asked, id_, residual)
+        return self._watches.cell(self._key("name", id_ + residual), unknown, feed)
+
+    def addr(self, path: Path) -> Cell[Addr]:
+        """The address of a name without residual: for those who want just that."""
+        asked = self._asked(path.labels)
+        return Cell.constant(AddrNeg()) if asked is None else self._addr(asked, path)
+
+    def _addr(self, asked: Asked, id_: Path) -> Cell[Addr]:
+        pending: Addr = AddrPending()
+        return self._watches.cell(self._key("address", id_), pending, partial(self._feed_addr, asked))
+
+    def _asked(self, labels: tuple[str, ...]) -> Asked | None:
+        namespace, port, label = labels[:3] if self._namespace is None else (self._namespace, *labels[:2])
+        service, subset = split(label)
+        if not all(map(_DNS_LABEL.fullmatch, (namespace, port, service))):
+            return None
+        if port.isdecimal() and not 0 < int(port) <= MAX_PORT:
+            return None
+        value = None if self._label is None else labels[-1]
+        if value is not None and not _LABEL_VALUE.fullmatch(value):
+            return None
+        return Asked(namespace, port, service, subset, value)
+
+    def _key(self, what: str, path: Path) -> WatchKey:
+        return WatchKey(self._prefix.show(), what, path.show())
+
+    async def _feed_name(self, asked: Asked, id_: Path, residual: Path, cell: Cell[NameState]) -> None:
+        bound = Leaf(Bound(self._prefix + id_, residual, self._addr(asked, id_)))
+        sources, follower = self._sources(asked), Follower(cell)
+
+        def derive() -> None:
+            match sources.served():
+                case Unknown(problem):
+                    state: NameState = PENDING if problem is None else Failure(problem)
+                case Served(total=total) if total:
+                    state = bound
+                case _:
+                    state = NEG
+            follower.tell(state, sources.decisive)
+
+        with subscribed(sources.cells, derive):
+            derive()
+            await trio.sleep_forever()
+
+    async def _feed_addr(self, asked: Asked, cell: Cell[Addr]) -> None:
+        sources, follower = self._sources(asked), Follower(cell)
+
+        def derive() -> None:
+            found = sources.served()
+            match found:
+                case Unknown(problem):
+                    addr: Addr = AddrPending() if problem is None else AddrFailed(problem)
+                case Served(endpoints):
+                    addr = AddrBound(endpoints)
+                case _:
+                    addr = AddrNeg()
+            follower.tell(addr, sources.decisive, found.flaw if isinstance(found, Served) else None)
+
+        with subscribed(sources.cells, derive):
+            derive()
+            await trio.sleep_forever()
+
+    def _sources(self, asked: Asked) -> _Sources:
+        service = None
+        if asked.port_number is not None:
+            service = self._collections.cell(
+                "service", f"{asked.namespace}/{asked.service}", service_query(asked.namespace, asked.service)
+            )
+        selector = "" if asked.value is None else f"{self._label}={asked.value}"
+        slices = self._collections.cell(
+            "endpoint slices",
+            "/".join(filter(None, (asked.namespace, asked.service, selector))),
+            slices_query(asked.namespace, asked.service, selector),
+        )
+        return _Sources(asked, slices, service)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The API server has not said yet, for this reason if it has failed to."""
+
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What a name is computed from: the Service only where its port is a number."""
+
+    asked: Asked
+    slices: Objects[EndpointSlice]
+    service: Objects[Service] | None
+
+    @property
+    def cells(self) -> tuple[Cell[Any], ...]:
+        return (self.slices,) if self.service is None else (self.slices, self.service)
+
+    @property
+    def decisive(self) -> Cell[Report[Any]]:
+        """The one that fails, or is not known yet; else any."""
+        return min(self.cells, key=lambda cell: (cell.error is None, cell.value.answer is not None))
+
+    def served(self) -> Unknown | Served | None:
+        """Who serves the name, None when nobody does."""
+        slices, number = self.slices.value.answer, self.asked.port_number
+        if slices is None or (self.service is not None and self.service.value.answer is None):
+            return Unknown(self.decisive.error)
+        matches = named_port(self.asked.port)
+        if number is not None:
+            found = self.service.value.answer if self.service is not None else None
+            matches = numbered_port(number, next(iter(found or ()), None))
+        return served(slices, matches, self.asked.service, self.asked.subset)
+
+
+def slices_query(namespace: str, service: str, selector: str) -> Query[EndpointSlice]:
+    """The slices of a service, of those that have another label if one is given (`key=value`)."""
+    labels = f"kubernetes.io/service-name={service}"
+    return Query(
+        path=f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
+        kind=EndpointSlice,
+        selector=("labelSelector", f"{labels},{selector}" if selector else labels),
+        need=f"list and watch endpointslices.discovery.k8s.io in the namespace {namespace}",
+    )
+
+
+def service_query(namespace: str, service: str) -> Query[Service]:
+    """The Service of this name, as a collection of one or none."""
+    return Query(
+        path=f"/api/v1/namespaces/{namespace}/services",
+        kind=Service,
+        selector=("fieldSelector", f"metadata.name={service}"),
+        need=f"list and watch services in the namespace {namespace}",
+    )
