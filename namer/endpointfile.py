@@ -5,20 +5,23 @@
     10.0.7.2 8080 * 0.5
     web.example.org 8080      each address of the host
 
-A line that is not of this form is reported with its number, and takes away nothing but itself.
+A line that is not of this form is reported with its number, and takes away nothing but itself. A file with more
+endpoints than one name can use is refused as a whole: part of it would be no better than what was there before.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from namer.hosts import is_host
 from namer.targets import Target
 
+MAX_ENDPOINTS: Final = 10_000
 MAX_WEIGHT: Final = 1e9
 SHOWN_PROBLEMS: Final = 5
 
@@ -35,16 +38,22 @@ class EndpointLine:
 
 @dataclass(frozen=True, slots=True)
 class EndpointFile:
-    """What a file says: the good lines, and a message for each other one."""
+    """What a file says: the good lines, and messages for the others; the first few, and `more` that are left out."""
 
     lines: tuple[EndpointLine, ...] = ()
     problems: tuple[str, ...] = ()
+    more: int = 0
+
+
+class TooLargeError(Exception):
+    """A file is larger, or has more endpoints, than one name can use; the message says how many that are."""
 
 
 def parse_endpoints(text: str, origin: str) -> EndpointFile:
-    """Read the text of an endpoint file; problems name `origin` and the line."""
+    """Read the text of an endpoint file; problems name `origin` and the line. Raises TooLargeError."""
     lines: list[EndpointLine] = []
     problems: list[str] = []
+    more = 0
     for number, written in enumerate(text.split("\n"), 1):
         content = written.partition("#")[0].strip()
         if not content:
@@ -52,14 +61,21 @@ def parse_endpoints(text: str, origin: str) -> EndpointFile:
         try:
             lines.append(_parse_line(content, number))
         except ValueError as problem:
-            problems.append(f"{origin}:{number}: {problem}")
-    return EndpointFile(tuple(lines), tuple(problems))
+            if len(problems) < SHOWN_PROBLEMS:
+                problems.append(f"{origin}:{number}: {problem}")
+            else:
+                more += 1
+        if len(lines) > MAX_ENDPOINTS:
+            raise TooLargeError(f"more than {MAX_ENDPOINTS} endpoints, so it is not read")
+    return EndpointFile(tuple(lines), tuple(problems), more)
 
 
-def summary(problems: Sequence[str]) -> str:
-    """The problems as one text, the first few in full."""
-    more = len(problems) - SHOWN_PROBLEMS
-    return "; ".join(problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+def summary(problems: Iterable[str], more: int = 0) -> str:
+    """The problems as one text, the first few in full; `more` are not even named."""
+    rest = iter(problems)
+    shown = list(islice(rest, SHOWN_PROBLEMS))
+    more += sum(1 for _ in rest)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
 def _parse_line(content: str, number: int) -> EndpointLine:

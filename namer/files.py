@@ -8,6 +8,7 @@ a number of their own, since a disk may hang.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import stat
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -18,6 +19,8 @@ from typing import Final, Protocol, TypeAlias, TypeVar, TypeVarTuple
 import trio
 
 SETTLE: Final = 0.05  # seconds a changed file is left alone before anybody reads it
+SETTLES: Final = 4  # how often at most, for who writes it slowly
+AT_ONCE: Final = 100  # readers woken before others get a turn
 THREADS: Final = 4
 
 Result = TypeVar("Result")
@@ -61,9 +64,9 @@ class Change:
         self._happened = trio.Event()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Watched:
-    path: pathlib.Path
+    path: str
     fingerprint: Fingerprint
     changes: list[Change] = field(default_factory=list)
 
@@ -80,20 +83,25 @@ class FileWatch:
         self._watched: dict[str, _Watched] = {}
 
     @asynccontextmanager
-    async def watch(self, path: pathlib.Path | str) -> AsyncIterator[Change]:
-        """Watch a path, which need not exist. Read the file after entering and after each `change.wait()`."""
+    async def watch(self, path: pathlib.Path | str, seen: Fingerprint | None = None) -> AsyncIterator[Change]:
+        """Watch a path, which need not exist. Read the file after entering and after each `change.wait()`.
+
+        Whoever has `seen` it already says how it looked before that, and need not read it after entering.
+        """
         key = str(path)
         if key not in self._watched:
-            fingerprint = await self.offload(look, pathlib.Path(path))
-            self._watched.setdefault(key, _Watched(pathlib.Path(path), fingerprint))
-        changes = self._watched[key].changes
+            fingerprint = await self.offload(look, key) if seen is None else seen
+            self._watched.setdefault(key, _Watched(key, fingerprint))
+        watched = self._watched[key]
         change = Change()
-        changes.append(change)
+        watched.changes.append(change)
+        if seen is not None and seen != watched.fingerprint:
+            change.notify()
         try:
             yield change
         finally:
-            changes.remove(change)
-            if not changes:
+            watched.changes.remove(change)
+            if not watched.changes:
                 del self._watched[key]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -105,23 +113,35 @@ class FileWatch:
                 await self._sweep()
 
     async def _sweep(self) -> None:
-        changed = await self.offload(_changed, tuple(self._watched.values()))
-        if not changed:
-            return
-        # Who truncates a file and then writes it should be done before it is read. And a time stamp is too
-        # coarse to tell two writes at once apart, so what is remembered is how the file looks a moment later.
-        await trio.sleep(SETTLE)
-        fingerprints = await self.offload(_look_at_all, changed)
-        for watched, fingerprint in zip(changed, fingerprints, strict=True):
-            watched.fingerprint = fingerprint
+        changed = await self.offload(_look_at_all, tuple(self._watched.values()))
+        for _ in range(SETTLES):
+            if not changed:
+                return
+            # Who truncates a file and then writes it should be done before it is read. And a time stamp is too
+            # coarse to tell two writes at once apart, so what is remembered is how the file looks a moment later.
+            await trio.sleep(SETTLE)
+            unsettled = await self.offload(_look_at_all, changed)
+            moving = set(unsettled)
+            await self._notify(each for each in changed if each not in moving)
+            changed = unsettled
+        await self._notify(changed)
+
+    async def _notify(self, changed: Iterable[_Watched]) -> None:
+        """Wake the readers, by and by: thousands of files may change together."""
+        woken = 0
+        for watched in changed:
             for change in watched.changes:
                 change.notify()
+                woken += 1
+            if woken >= AT_ONCE:
+                await trio.lowlevel.checkpoint()
+                woken = 0
 
 
-def look(path: pathlib.Path) -> Fingerprint:
+def look(path: pathlib.Path | str) -> Fingerprint:
     """What tells one state of a file from the next. Of a directory it is only which one, not what it holds."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116  (half the cost, and there may be ten thousand)
     except OSError as problem:
         return (problem.errno or 0,)
     if stat.S_ISDIR(found.st_mode):
@@ -129,9 +149,12 @@ def look(path: pathlib.Path) -> Fingerprint:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _changed(watched: Iterable[_Watched]) -> list[_Watched]:
-    return [each for each in watched if look(each.path) != each.fingerprint]
-
-
-def _look_at_all(watched: Iterable[_Watched]) -> list[Fingerprint]:
-    return [look(each.path) for each in watched]
+def _look_at_all(watched: Iterable[_Watched]) -> list[_Watched]:
+    """Those that look otherwise than remembered; how they look now is."""
+    changed = []
+    for each in watched:
+        fingerprint = look(each.path)
+        if fingerprint != each.fingerprint:
+            each.fingerprint = fingerprint
+            changed.append(each)
+    return changed

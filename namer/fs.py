@@ -1,32 +1,35 @@
 """The namer `io.l5d.fs`: a directory with one file of endpoints for each name.
 
 `/web` is the file `web` in the root directory, `/eu/web` the file `web` in its directory `eu`. Labels after
-the file's are the residual. No file, no name: Neg. An empty file is a name that nobody serves, so no
-alternative is tried. A label that is no plain file name, or a symbolic link that leads out of the root, leads
-nowhere; links inside it are followed, as in a mounted ConfigMap.
+the file's are the residual. No file, no name: Neg. An empty file is a name that exists and has no endpoints. A
+label that is no plain file name, or a symbolic link that leads out of the root, leads nowhere; links inside it
+are followed, as in a mounted ConfigMap.
 
-A file that cannot be read, or is too large, changes nothing but the error; the last good endpoints stay. A
-change of a file is live with the next sweep of FileWatch; hosts named in it are resolved, again and again, by
-Hosts.
+A file that cannot be read, is too large, or has not one good line among bad ones changes nothing but the error;
+the last good endpoints stay. A change of a file is live with the next sweep of FileWatch; hosts named in it are
+resolved, again and again, by Hosts. Files are found, read and parsed in worker threads.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import pathlib
 import stat
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import structlog
 import trio
 
-from namer.addr import Addr, AddrFailed, AddrNeg, AddrPending
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
 from namer.cell import Cell
-from namer.endpointfile import EndpointFile, parse_endpoints, summary
-from namer.files import FileWatch
+from namer.endpointfile import EndpointFile, TooLargeError, parse_endpoints, summary
+from namer.files import FileWatch, Fingerprint, look
 from namer.hosts import Hosts, fail_addr
 from namer.namer import PENDING, Bound, Failure, NameState, Pending
 from namer.nametree import NEG, Leaf
@@ -36,6 +39,7 @@ from namer.watch import Watches, WatchKey
 
 MAX_FILE_BYTES: Final = 500 * 1024
 RETRY: Final = 5.0  # seconds until a file that could not be read is read again, if it does not change before
+PAUSE: Final = 0.05  # seconds between two looks at a file and its hosts, which may change one after the other
 
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 _NO_NAMES: Final = frozenset({b".", b".."})
@@ -65,16 +69,14 @@ class FsNamer:
 
     async def _feed_name(self, path: Path, cell: Cell[NameState]) -> None:
         while True:
-            place = await self._locate(path, cell)
-            async with self._files.watch(place.path) as change:
-                if await self._locate(path, cell) != place:
-                    continue  # it moved before it was watched
+            place, seen = await self._locate(path, cell)
+            async with self._files.watch(place.path, seen) as change:
                 cell.set(self._state(path, place), trio.current_time())
                 await change.wait()
 
-    async def _locate(self, path: Path, cell: Cell[NameState]) -> Place:
+    async def _locate(self, path: Path, cell: Cell[NameState]) -> tuple[Place, Fingerprint]:
         try:
-            return await self._files.offload(locate, self._root, path.labels)
+            return await self._files.offload(locate_and_look, self._root, path.labels)
         except OSError as problem:
             if isinstance(cell.value, Pending):
                 cell.set(Failure(f"cannot look for {path} in {self._root}: {problem}"), trio.current_time())
@@ -89,25 +91,27 @@ class FsNamer:
         return Leaf(Bound(self._prefix + name, path[place.labels :], addr))
 
     async def _feed_addr(self, path: pathlib.Path, cell: Cell[Addr]) -> None:
-        live = _LiveFile(str(path), cell, self._hosts)
-        try:
-            async with self._files.watch(path) as change:
+        async with self._files.watch(path) as change:
+            live = _LiveFile(str(path), cell, self._hosts, change.notify)
+            try:
                 while True:
-                    if await self._read(path, live):
+                    good = await self._read(path, live)
+                    await trio.sleep(PAUSE)
+                    with trio.move_on_after(math.inf if good else RETRY):
                         await change.wait()
-                    else:
-                        with trio.move_on_after(RETRY):
-                            await change.wait()
-        finally:
-            live.close()
+            finally:
+                live.close()
 
     async def _read(self, path: pathlib.Path, live: _LiveFile) -> bool:
         try:
-            data = await self._files.offload(read_file, self._root, path)
+            file = await self._files.offload(read_endpoints, self._root, path)
         except OSError as problem:
             live.unreadable(f"{path}: {problem.strerror or problem}")
             return False
-        live.read(data)
+        except TooLargeError as problem:
+            live.unreadable(f"{path}: {problem}")
+        else:
+            live.read(file)
         return True
 
 
@@ -143,22 +147,42 @@ def locate(root: pathlib.Path, labels: tuple[str, ...]) -> Place:
     return Place(path, None)
 
 
-def read_file(root: pathlib.Path, path: pathlib.Path) -> bytes | None:
-    """What a file holds, or of one that is too large one byte more than is allowed. Blocks; raises OSError.
+def locate_and_look(root: pathlib.Path, labels: tuple[str, ...]) -> tuple[Place, Fingerprint]:
+    """The same, with how the file looked before: who sees it so has missed nothing. Blocks; raises OSError."""
+    place = locate(root, labels)
+    while True:
+        seen = look(place.path)
+        again = locate(root, labels)
+        if again == place:
+            return place, seen
+        place = again  # it moved in between
+
+
+def read_endpoints(root: pathlib.Path, path: pathlib.Path) -> EndpointFile | None:
+    """What an endpoint file says. Blocks; raises OSError, or TooLargeError.
 
     None when there is no such file inside the root, or it is no regular file.
     """
+    data = read_file(root, path)
+    return None if data is None else parse_endpoints(data.decode("utf-8-sig", "replace"), str(path))
+
+
+def read_file(root: pathlib.Path, path: pathlib.Path) -> bytes | None:
+    """The bytes of a file. Blocks; raises OSError, or TooLargeError. None as of `read_endpoints`."""
     if not _is_inside(root, path):
         return None
     try:
         with open(path, "rb", opener=_open_without_blocking) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return None
-            return file.read(MAX_FILE_BYTES + 1)
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as problem:
         if problem.errno in _NO_FILE:
             return None
         raise
+    if len(data) > MAX_FILE_BYTES:
+        raise TooLargeError(f"larger than {MAX_FILE_BYTES} bytes, so it is not read")
+    return data
 
 
 def _open_without_blocking(path: str, flags: int) -> int:
@@ -180,53 +204,55 @@ def _is_file_name(label: str) -> bool:
 class _LiveFile:
     """Keeps an address equal to what a file said last and what its hosts resolve to now."""
 
-    def __init__(self, origin: str, cell: Cell[Addr], hosts: Hosts) -> None:
+    def __init__(self, origin: str, cell: Cell[Addr], hosts: Hosts, changed: Callable[[], None]) -> None:
+        """`changed` is called when a host resolves to something else: then read again, which publishes that too."""
         self._origin = origin
         self._cell = cell
-        self._targets = Targets(hosts, self._publish)
+        self._targets = Targets(hosts, changed)
         self._file = EndpointFile()
         self._logged = ""
 
-    def read(self, data: bytes | None) -> None:
-        """The file was read; None when it is gone."""
-        if data is None:
-            self._follow(EndpointFile())
+    def read(self, file: EndpointFile | None) -> None:
+        """The file was read; None when it is gone. One that is all rubbish is no word about endpoints."""
+        if file and file.problems and not file.lines:
+            self.unreadable(f"{summary(file.problems, file.more)}; it has no good line, so it is not used")
+            return
+        if file != self._file:
+            self._file = file or EndpointFile()
+            self._targets.follow([line.target for line in self._file.lines])
+        if file is None:
             self._cell.set(AddrNeg(), trio.current_time())
-        elif len(data) > MAX_FILE_BYTES:
-            self.unreadable(f"{self._origin}: larger than {MAX_FILE_BYTES} bytes, so it is not read")
         else:
-            self._follow(parse_endpoints(data.decode("utf-8-sig", "replace"), self._origin))
-            self._publish()
+            self._publish(self._problem())
 
     def unreadable(self, problem: str) -> None:
-        """The file could not be read: what it said last still holds."""
-        self._file = replace(self._file, problems=(problem,))
-        fail_addr(self._cell, problem, trio.current_time())
+        """The file could not be read: what it said last still holds, and its hosts are followed."""
+        now = trio.current_time()
+        addr = self._targets.addr()
+        if isinstance(self._cell.value, AddrBound) and isinstance(addr, AddrBound):
+            self._cell.replace(addr)
+        fail_addr(self._cell, problem, now)
         self._log(problem)
 
     def close(self) -> None:
         """Stop following the hosts."""
         self._targets.close()
 
-    def _follow(self, file: EndpointFile) -> None:
-        self._file = file
-        self._targets.follow([line.target for line in file.lines])
-
-    def _publish(self) -> None:
+    def _publish(self, problem: str) -> None:
         now = trio.current_time()
         addr = self._targets.addr()
         if isinstance(addr, AddrFailed):
-            fail_addr(self._cell, addr.reason, now)
+            fail_addr(self._cell, problem or addr.reason, now)
         elif not isinstance(addr, AddrPending):
-            self._cell.set(addr, now)
-        problems = [*self._file.problems, *self._unresolved()]
-        if problems:
-            self._cell.fail(summary(problems), now)
-        self._log(summary(problems))
+            self._cell.set(addr, now, flaw=problem or None)
+        elif problem:
+            self._cell.fail(problem, now)
+        self._log(problem)
 
-    def _unresolved(self) -> list[str]:
-        found = zip(self._file.lines, self._targets.unresolved(), strict=True)
-        return [f"{self._origin}:{line.number}: {problem}" for line, problem in found if problem]
+    def _problem(self) -> str:
+        unresolved = zip(self._file.lines, self._targets.unresolved(), strict=True)
+        lines = (f"{self._origin}:{line.number}: {problem}" for line, problem in unresolved if problem)
+        return summary(chain(self._file.problems, lines), self._file.more)
 
     def _log(self, problem: str) -> None:
         if problem and problem != self._logged:

@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from conf import AgentConfig
+    from conf.router import HttpRouter
 
 
 def read_config(path: str) -> AgentConfig:
@@ -24,3 +25,12 @@ def read_config(path: str) -> AgentConfig:
         for problem in error.problems:
             click.echo(problem, err=True)
         raise click.exceptions.Exit(1) from None
+
+
+def choose_router(config: AgentConfig, label: str | None) -> HttpRouter:
+    """Return the router with that label, the first one for None. Raises UsageError."""
+    for router in config.routers:
+        if label in (None, router.label):
+            return router
+    known = ", ".join(router.label for router in config.routers)
+    raise click.UsageError(f"--router {label}: there is no such router; there is {known}")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namer.endpointfile import EndpointLine, parse_endpoints, summary
+from namer.endpointfile import MAX_ENDPOINTS, EndpointLine, TooLargeError, parse_endpoints, summary
 from namer.targets import Target
 
 
@@ -54,10 +54,23 @@ def test_a_bad_line_is_reported_and_takes_away_only_itself(line: str, problem: s
 def test_any_text_is_a_file(text: str) -> None:
     file = parse_endpoints(text, "web")
 
-    assert len(file.lines) + len(file.problems) <= text.count("\n") + 1
+    assert len(file.lines) + len(file.problems) + file.more <= text.count("\n") + 1
 
 
 def test_only_the_first_problems_are_told_in_full() -> None:
     assert summary([]) == ""
     assert summary(["a", "b"]) == "a; b"
     assert summary(list("abcdefg")) == "a; b; c; d; e; and 2 more"
+    assert summary(list("abcdefg"), 10) == "a; b; c; d; e; and 12 more"
+
+
+def test_a_file_that_is_all_bad_is_not_kept_whole() -> None:
+    file = parse_endpoints("bad\n" * 100_000, "web")
+
+    assert (len(file.problems), file.more) == (5, 99_995)
+
+
+def test_a_name_has_so_many_endpoints_at_most() -> None:
+    assert len(parse_endpoints("10.0.0.1 80\n" * MAX_ENDPOINTS, "web").lines) == MAX_ENDPOINTS
+    with pytest.raises(TooLargeError, match=r"^more than 10000 endpoints, so it is not read$"):
+        parse_endpoints("10.0.0.1 80\n" * (MAX_ENDPOINTS + 1), "web")

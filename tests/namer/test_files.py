@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from namer.files import Change, FileWatch, look, worker_threads
+from namer.files import AT_ONCE, Change, FileWatch, look, worker_threads
 from tests.namer.fakes import offload_inline, rewrite, write
 
 
@@ -106,6 +106,74 @@ async def test_a_file_that_is_being_written_is_left_alone_for_a_moment(
 
         assert path.read_text() == "two\n"
         assert await seen_after(change) is None, "the second write was part of the first"
+
+
+async def test_a_slow_writer_is_waited_for_but_not_for_ever(
+    files: FileWatch, autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "web"
+    rewrite(path, "")
+
+    async def write_slowly(pieces: int) -> None:
+        for number in range(pieces):
+            rewrite(path, "one\n" * number)
+            await trio.sleep(0.04)
+
+    async with files.watch(path) as change, trio.open_nursery() as nursery:
+        nursery.start_soon(write_slowly, 15)  # until 0.56
+        await change.wait()
+        assert trio.current_time() == pytest.approx(0.65)
+        assert await seen_after(change) is None
+
+        begin = trio.current_time()
+        nursery.start_soon(write_slowly, 50)
+        await change.wait()
+        assert trio.current_time() - begin <= 1.0
+        await trio.sleep(3)
+
+
+async def test_who_has_seen_it_before_misses_nothing(
+    files: FileWatch, autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "web"
+    write(path, "one\n")
+    seen = look(path)
+    async with files.watch(path, seen) as change:
+        assert await seen_after(change) is None
+
+    write(path, "two\n")
+    async with files.watch(path), files.watch(path, seen) as late:
+        assert await seen_after(late) == 0.0
+    async with files.watch(path, seen) as change:
+        assert await seen_after(change) is not None
+
+
+async def test_thousands_of_changes_do_not_keep_the_others_waiting(
+    files: FileWatch, autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    woken = 0
+    first = trio.Event()
+
+    async def follow(path: pathlib.Path) -> None:
+        nonlocal woken
+        async with files.watch(path) as change:
+            await change.wait()
+            woken += 1
+            first.set()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(1000):
+            nursery.start_soon(follow, tmp_path / "one" / str(number))
+        await trio.sleep(0.1)
+        (tmp_path / "one").write_text("")  # now all of them are missing for another reason
+        await first.wait()
+        most = woken
+        while woken < 1000:
+            before = woken
+            await trio.lowlevel.checkpoint()
+            most = max(most, woken - before)
+
+    assert most <= 2 * AT_ONCE  # what is ready runs in any order
 
 
 async def test_a_change_while_nobody_waits_is_not_lost(

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from namer.addr import AddrBound, AddrFailed, Endpoint
+from namer.endpointfile import MAX_ENDPOINTS
 from namer.fs import MAX_FILE_BYTES
 from tests.namer.disk import addr_of, endpoints, ignore
 from tests.namer.fakes import FakeResolver, running, write
@@ -76,6 +77,70 @@ async def test_a_file_that_is_too_large_from_the_start_is_a_failure(
         write(tmp_path / "web", "#" * MAX_FILE_BYTES)
         await trio.sleep(1)
         assert addr.value == AddrBound(())
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        pytest.param("<html>502 Bad Gateway</html>\n", id="a page"),
+        pytest.param("10.0.0.2 80\n".encode("utf-16").decode("latin-1"), id="another encoding"),
+        pytest.param("10.0.0.2\n", id="one torn line"),
+    ],
+)
+async def test_a_file_that_is_all_rubbish_keeps_the_last_good_endpoints(
+    autojump_clock: MockClock, tmp_path: pathlib.Path, rubbish: str
+) -> None:
+    write(tmp_path / "web", "10.0.0.1 80\n")
+    async with running() as live:
+        addr = await addr_of(live, tmp_path)
+        write(tmp_path / "web", rubbish)
+        await trio.sleep(1)
+
+        assert addr.value == endpoints("10.0.0.1:80")
+        assert addr.error is not None
+        assert addr.error.startswith(f"{tmp_path / 'web'}:1: ")
+        assert addr.error.endswith("; it has no good line, so it is not used")
+
+
+async def test_a_file_that_is_all_rubbish_from_the_start_is_a_failure(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    write(tmp_path / "web", "rubbish\n")
+    async with running() as live:
+        assert isinstance((await addr_of(live, tmp_path)).value, AddrFailed)
+
+
+async def test_a_file_with_too_many_endpoints_is_not_used(autojump_clock: MockClock, tmp_path: pathlib.Path) -> None:
+    write(tmp_path / "web", "10.0.0.1 80\n")
+    async with running() as live:
+        addr = await addr_of(live, tmp_path)
+        write(tmp_path / "web", "10.0.0.2 80\n" * (MAX_ENDPOINTS + 1))
+        await trio.sleep(1)
+
+        assert addr.value == endpoints("10.0.0.1:80")
+        assert addr.error == f"{tmp_path / 'web'}: more than 10000 endpoints, so it is not read"
+
+
+async def test_windows_writes_files_too(autojump_clock: MockClock, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "web").write_bytes(b"\xef\xbb\xbf10.0.0.1 80\r\n# rack 7\r\n10.0.0.2 80 * 2\r\n")
+    async with running() as live:
+        assert (await addr_of(live, tmp_path)).value == AddrBound(
+            (Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80, 2.0))
+        )
+
+
+async def test_hosts_that_change_together_are_looked_at_together(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    resolver = FakeResolver(**{f"host{number}": ("10.0.0.1",) for number in range(500)})
+    write(tmp_path / "web", "".join(f"host{number} {1000 + number}\n" for number in range(500)))
+    async with running(resolver) as live:
+        addr = await addr_of(live, tmp_path)
+        await trio.sleep(1)
+
+        assert isinstance(addr.value, AddrBound)
+        assert len(addr.value.endpoints) == 500
+        assert addr.version <= 3
 
 
 async def test_a_file_that_cannot_be_read_is_tried_again(
