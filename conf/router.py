@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta, field
 
 from conf.client import AnyClientPolicy, GlobalClient
-from conf.fields import ONE_OR_MANY, Count, Kilobytes, Label, Millis, about, only
+from conf.fields import ONE_OR_MANY, Count, Kilobytes, Label, Millis, about, one_of, only
 from conf.identifiers import AnyIdentifier, HeaderToken
 from conf.interpreters import AnyInterpreter, DefaultInterpreter
 from conf.section import Kinded, Section, not_here, not_yet
@@ -15,6 +15,8 @@ from conf.server import Server
 from conf.service import AnyServicePolicy, GlobalService
 from namer.dtab import Dtab
 from namer.path import Path
+
+Failover = Annotated[str, one_of("health", "names")]
 
 
 class BindingCache(Section, frozen=True):
@@ -85,6 +87,15 @@ class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
     originator: Annotated[
         bool, about("Marks the first agent on the way of a request, for those who add up metrics.")
     ] = False
+    failover: Annotated[
+        Failover,
+        about(
+            "What makes an alternative (`|`, or an earlier rule) take over. `health`: that the one before is unknown, "
+            "fails, or has no usable endpoint, for as long as that is so. `names`: only that it is unknown.",
+            why="a name whose every endpoint is dead serves nobody",
+            like="linkerd 1.x: as `names`",
+        ),
+    ] = "health"
     binding_timeout_ms: Annotated[
         Millis, about("The time to resolve a name; after it the answer is 504.", why="discovery may be starting")
     ] = 10_000

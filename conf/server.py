@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, ClassVar
 
 from msgspec import field
@@ -113,6 +114,16 @@ class Server(Section, frozen=True):
             why="inside, context travels from agent to agent",
         ),
     ] = False
+    trust_dtab_headers: Annotated[
+        bool | None,
+        about(
+            "Whether callers may choose where their own requests go, by `l5d-dtab` and `l5d-ctx-dtab`; else these are "
+            "dropped.",
+            why="whoever reaches the port could reach every name and address that the agent can",
+            like="linkerd 1.x: any caller may, unless `clearContext` is set",
+            unset="true on a loopback address, false on any other",
+        ),
+    ] = None
     add_forwarded_header: Annotated[
         AddForwardedHeader | None, about("Adds `Forwarded` (RFC 7239) to requests.", unset="not added")
     ] = None
@@ -123,3 +134,8 @@ class Server(Section, frozen=True):
     max_call_depth: Annotated[Count, about("The most `Via` entries; a request with more runs in circles.")] = 1000
     server_session: Annotated[ServerSession, about("How long a caller's connection may live.")] = ServerSession()
     socket_options: Annotated[SocketOptions, about("Options of the socket.")] = SocketOptions()
+
+    @property
+    def trusts_dtabs(self) -> bool:
+        """Whether the dtabs of callers are obeyed."""
+        return ip_address(self.ip).is_loopback if self.trust_dtab_headers is None else self.trust_dtab_headers

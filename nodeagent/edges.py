@@ -18,10 +18,12 @@ RANDOM_BYTES = 6
 def make_edge(config: conf.Server, router: str, own: str, rng: random.Random) -> Edge | None:
     """Return what a listener changes in heads, None when nothing. `own` is its address as "ip:port"."""
     forwarded = config.add_forwarded_header
-    if forwarded is None and not config.clear_context and config.timestamp_header is None:
+    trusted = config.trusts_dtabs
+    if forwarded is None and not config.clear_context and config.timestamp_header is None and trusted:
         return None
     return Edge(
         config.clear_context,
+        trusted,
         None if forwarded is None else _label(forwarded.by, router, own, rng),
         None if forwarded is None else _label(forwarded.for_, router, None, rng),
         config.timestamp_header,

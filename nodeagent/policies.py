@@ -40,7 +40,7 @@ def client_policy(policy: AnyClientPolicy, id: Path) -> ClientPolicy:  # noqa: A
             idle_time=min(pool.idle_time_ms / 1000, _limit(session.idle_time_ms)),
             life_time=_limit(session.life_time_ms),
         ),
-        tls=_tls(params.tls),
+        tls=client_tls(params.tls),
         balancer=_balancer(params.load_balancer),
         accrual=_accrual(params.failure_accrual),
         requeues=_budget(params.requeue_budget),
@@ -147,7 +147,8 @@ def _budget(config: retries.RetryBudget) -> RetryBudgetParams:
     return RetryBudgetParams(config.ttl_secs, config.min_retries_per_sec, config.percent_can_retry)
 
 
-def _tls(keys: ClientTlsKeys | None) -> ClientTls | None:
+def client_tls(keys: ClientTlsKeys | None) -> ClientTls | None:
+    """The TLS that a `tls` section asks for, None when it asks for none."""
     if keys is None or not keys.enabled:
         return None
     auth = keys.client_auth

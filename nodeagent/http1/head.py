@@ -77,10 +77,12 @@ _METHOD = re.compile(rb"[A-Z][A-Z-]{0,23}\Z")
 _TARGET = re.compile(rb"[!\"$-\[\]-~]+\Z")
 
 # A name, an IPv4 address or a bracketed IPv6 address without zone, and maybe a port (RFC 9110, 4.2; RFC 3986, 3.2.2,
-# less the delimiters that no host name has, so that nothing of a dtab's or a file's syntax can come in by a Host).
-_AUTHORITY = re.compile(
-    rb"(?:[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?\Z"
-)
+# less the delimiters that no host name has, so that nothing of a dtab's or a file's syntax can come in by a Host). A
+# name may ask for a subset of a service: "users;v=2" (namer/subset.py).
+_LABEL = rb"[0-9A-Za-z_-]{1,63}"
+_NAME = rb"%b(?:\.%b)*\.?" % (_LABEL, _LABEL)
+_TERM = rb";[0-9A-Za-z_.-]{1,63}(?:=[0-9A-Za-z_.-]{1,63})?"
+_AUTHORITY = re.compile(rb"(?:%b(?:%b){0,8}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?\Z" % (_NAME, _TERM))
 MAX_AUTHORITY = 262
 """253 bytes of host name (RFC 1035), a dot, a colon, a port, rounded as it comes."""
 

@@ -19,6 +19,7 @@ from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams, ma
 from balancer.response_class import ResponseClass
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
 from namer.cell import Cell
+from namer.health import Health, health_of
 from namer.path import Path
 from nodeagent.http1.upstream import Http1Connection
 from nodeagent.proxy.classify import Classify
@@ -78,6 +79,8 @@ class Client:
         self.balancer = balancer
         self._family = family
         self.stats = family.acquire(router, id.show(), self._reading)
+        self.health: Cell[Health] = Cell(Health.UNKNOWN)
+        """Whether it can take traffic, by its addresses and by what its balancer learnt."""
         self.requeues = make_retry_budget(policy.requeues)
         self.users = 0
         """Bound names that use it."""
@@ -87,6 +90,7 @@ class Client:
         self._try: Callable[[Request, Classify], Awaitable[Response]] = (
             self._attempt if policy.attempt_timeout is None else self._attempt_in_time
         )
+        balancer.on_usable = self._assess
         addr.subscribe(self._follow)
         self._follow()
 
@@ -128,7 +132,7 @@ class Client:
             stats.pending -= 1
             self._count(ended - started, verdict is _SUCCESS, ended)
         else:
-            connection.on_end = functools.partial(self._stream_ended, node, connection, ended - started, verdict)
+            connection.on_end = functools.partial(self._stream_ended, node, connection, started, ended, verdict)
         return response
 
     async def _attempt_in_time(self, request: Request, classify: Classify) -> Response:
@@ -157,24 +161,32 @@ class Client:
         timed_out = isinstance(error, trio.Cancelled) and self._overdue(started, ended)
         self.stats.pending -= 1
         learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, BadRequest))
-        self.balancer.end(node, started, ended, ResponseClass.FAILURE if learnt else ResponseClass.IGNORABLE)
         if learnt:
             request.avoid += (node,)
             self._count(ended - started, False, ended)
         if isinstance(error, ConnectFailed | ConnectTimeout | TlsFailed):
             self.stats.connect_failures[error.type] += 1
+        # Last, because it may take this concrete name out of use, and others in.
+        self.balancer.end(node, started, ended, _outcome(error) if learnt else ResponseClass.IGNORABLE)
 
     def _overdue(self, started: float, now: float) -> bool:
         limit = self.policy.attempt_timeout
         return limit is not None and now - started >= limit
 
     def _stream_ended(
-        self, node: Node, connection: Http1Connection, to_head: float, verdict: ResponseClass, whole: bool
+        self,
+        node: Node,
+        connection: Http1Connection,
+        started: float,
+        answered: float,
+        verdict: ResponseClass,
+        whole: bool,
     ) -> None:
         """A streamed response is over. Its latency is that of its head: how long the body takes is up to its reader."""
         now = self._now()
         node.pool.release(connection, now)  # type: ignore[attr-defined]
-        self.balancer.end(node, now - to_head, now, verdict)
+        to_head = answered - started
+        self.balancer.end(node, started, now, verdict, to_head)
         self.stats.pending -= 1
         self._count(to_head, verdict is _SUCCESS and whole, now)
 
@@ -229,7 +241,7 @@ class Client:
             now = self._now()
             self._closed_one()
             self.stats.pending -= 1
-            self.balancer.end(node, now - took, now, outcome)
+            self.balancer.end(node, started, now, outcome, took)
             self._count(took, outcome is _SUCCESS, now)
 
         return wire, over
@@ -260,7 +272,7 @@ class Client:
 
     def _reading(self) -> BalancerReading:
         now = self.balancer.statistics()
-        return BalancerReading(now.alive, now.dead, now.probing, now.ejections, self.policy.accrual.kind)
+        return BalancerReading(now.alive, now.dead, now.probing, now.ejections, self.policy.accrual.kind, now.refusals)
 
     @property
     def connections(self) -> int:
@@ -271,15 +283,23 @@ class Client:
         match self.addr.value:
             case AddrBound(endpoints):
                 removed = self.balancer.update(endpoints, self._now())
-            case AddrNeg():
+            case (
+                AddrNeg() | AddrFailed()
+            ):  # a failure takes the place of endpoints only when they are too old to be used
                 removed = self.balancer.update((), self._now())
-            case _:  # nothing known yet, or the source failed before its first answer: what is there stays
+            case AddrPending():
                 return
         for node in removed:
             node.pool.close()  # type: ignore[attr-defined]
         for node in self.balancer.nodes:
             if node.pool is None:
                 node.pool = Pool(self.policy.pool, self._closed_one)
+        self._assess()
+
+    def _assess(self) -> None:
+        """Say whether there is a usable endpoint, to those who have alternatives."""
+        known = health_of(self.addr.value)
+        self.health.set(known if self.balancer.usable or known is not Health.USABLE else Health.UNUSABLE, self._now())
 
     def _nowhere(self) -> ProxyError:
         name = self.id.show()
@@ -295,3 +315,7 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client {self.id.show()} {len(self.balancer.nodes)} endpoints, {self.connections} connections>"
+
+
+def _outcome(error: BaseException) -> ResponseClass:
+    return ResponseClass.REFUSED if isinstance(error, ConnectFailed | ConnectTimeout) else ResponseClass.FAILURE

@@ -1,8 +1,11 @@
 """Bound names: what a logical name means now, kept in step with discovery.
 
 A `Binding` holds one (name, local dtab): the tree it binds to and the `Service` composed for it. It subscribes to every
-cell that the binding read; when one changes it binds again, at once and synchronously, so the next request sees it. A
-name that is bound costs a request one look-up in `Bindings`.
+cell that the binding read; when one changes it binds again, at once and synchronously, so the next request sees it, and
+one that is under way can go on with it. A name that is bound costs a request one look-up in `Bindings`.
+
+How healthy a concrete name is counts as such an answer, unless `failover` is off: a branch without a usable endpoint is
+passed over. Its `Client` is kept, and the service tries it as its balancer asks for, so that it is taken again.
 
 Two caches, both bounded and neither ever the reason of an error: bindings by name, clients by concrete id. When one is
 full, the entry that was not used for the longest time leaves (second chance, so that use costs only a flag); requests
@@ -11,25 +14,27 @@ that still hold it finish with it. Entries that nobody used for `idle_ttl` leave
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import trio
 
-from namer.binding import BoundState, Namers, Share, bind, shares
+from namer.binding import Namers, Outcome, Share, bind, shares
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabfile import DtabState
+from namer.dtabcell import DtabState
+from namer.health import Assess, Health, by_addresses
 from namer.namer import Bound, Failure, Pending
-from namer.nametree import Empty, Fail, NameTree
+from namer.nametree import Empty, Fail
 from namer.path import Path
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.errors import BindTimeout, NoEndpoints, NoSuchName, ProxyError
-from nodeagent.proxy.service import Service
+from nodeagent.proxy.service import Leaves, Service
 
-Key = Path | tuple[Path, Dtab]
+Key: TypeAlias = Path | tuple[Path, Dtab]
 """A name, with the caller's local dtab when there is one."""
 
 
@@ -57,12 +62,12 @@ class Binding:
     __slots__ = (
         "cells",
         "changed",
+        "clients",
         "dtab",
         "error",
         "on_change",
         "path",
         "service",
-        "state",
         "unused_since",
         "used",
     )
@@ -71,10 +76,11 @@ class Binding:
         self.path = path
         self.dtab = dtab
         """The caller's local dtab only."""
-        self.state: Pending | Failure | NameTree[Bound] | None = None
         self.service: Service | None = None
         self.error: ProxyError | None = None
         self.cells: tuple[Cell[Any], ...] = ()
+        self.clients: tuple[Client, ...] = ()
+        """Those that it holds: all that were met on the way to what it is bound to."""
         self.changed = trio.Event()
         """Set and replaced at each new state."""
         self.on_change: Callable[[], None] = _nothing
@@ -94,11 +100,13 @@ class Bindings:
         limits: CacheLimits,
         timeout: float,
         make_client: Callable[[Bound], Client],
-        make_service: Callable[[Path, tuple[tuple[Share, Client], ...]], Service],
+        make_service: Callable[[Path, Leaves, Leaves, Service | None], Service],
+        failover: bool = True,
     ) -> None:
         """`dtab` is the router's table, which may change; `timeout` is bindingTimeoutMs in seconds.
 
-        `make_service` composes what a bound name does with a request.
+        `make_service` composes what a bound name does with a request: from its leaves, the clients that were passed
+        over, and the service that it follows. Without `failover`, names alone decide.
         """
         self._dtab = dtab
         dtab.subscribe(_nothing)  # a table is followed whether or not a name is bound
@@ -107,6 +115,7 @@ class Bindings:
         self._limits = limits
         self._make_client = make_client
         self._make_service = make_service
+        self._failover = failover
         self.names: dict[Key, Binding] = {}
         self.clients: dict[Path, Client] = {}
         self.name_counts = CacheCounts()
@@ -126,11 +135,13 @@ class Bindings:
 
         Raises NoSuchName, NoEndpoints (a namer failed) or BindTimeout. Cancelling is safe.
         """
-        binding = self.binding(path, local)
+        return await self._serving(self.binding(path, local))
+
+    async def _serving(self, binding: Binding) -> Service:
         with trio.move_on_after(self.timeout) as scope:
             await self._settled(binding)
-            if binding.service is not None:
-                await binding.service.wait_ready()
+            while (service := binding.service) is not None and not service.ready:
+                await service.wait_ready()  # what discovery says may move the name elsewhere
         if binding.service is None:
             raise self._unbound(binding)
         if scope.cancelled_caught:
@@ -164,6 +175,15 @@ class Bindings:
     def dtab(self) -> Dtab:
         """The router's table as it is now; empty while it is not known."""
         return self._dtab.value if isinstance(self._dtab.value, Dtab) else Dtab.EMPTY
+
+    @property
+    def assess(self) -> Assess | None:
+        """How healthy concrete names are, for whoever explains; None when names alone decide."""
+        return self._known_health if self._failover else None
+
+    def _known_health(self, bound: Bound) -> tuple[Health, Cell[Any]]:
+        client = self.clients.get(bound.id)
+        return by_addresses(bound) if client is None else (client.health.value, client.health)
 
     async def wait_dtab(self) -> None:
         """Wait until the router's table is known, or known to be missing. Cancelling is safe."""
@@ -210,61 +230,86 @@ class Bindings:
         return binding
 
     def _rebind(self, binding: Binding) -> None:
-        state, cells = self._bind(binding)
+        outcome, clients = self._bind(binding)
+        cells = (self._dtab, *outcome.cells)
         for cell in cells:  # the new ones first: a source that stays wanted must not stop in between
             cell.subscribe(binding.on_change)
         for cell in binding.cells:
             cell.unsubscribe(binding.on_change)
-        binding.cells = cells
-        binding.state = state
+        for client in binding.clients:
+            client.users -= 1
+        binding.cells, binding.clients = cells, clients
         old = binding.service
-        binding.service, binding.error = self._compose(binding)
-        if old is not None:
-            self._release(old)
+        binding.service, binding.error = self._compose(binding, outcome)
+        if old is not None and old is not binding.service:
+            old.renewed = functools.partial(self._serving, binding)
+            old.release()
         binding.changed.set()
         binding.changed = trio.Event()
 
-    def _bind(self, binding: Binding) -> tuple[BoundState, tuple[Cell[Any], ...]]:
-        """Return what the name binds to now, and every cell that this rests on."""
+    def _bind(self, binding: Binding) -> tuple[Outcome, tuple[Client, ...]]:
+        """Return what the name binds to under the table as it is now, and the clients that it holds from now on."""
         table = self._dtab.value
         if not isinstance(table, Dtab):
-            return table, (self._dtab,)
-        outcome = bind(binding.path, table + binding.dtab if binding.dtab.dentries else table, self.namers)
-        return outcome.state, (self._dtab, *outcome.cells)
+            return Outcome(table, (), (), ()), ()
+        met: dict[Client, None] = {}
 
-    def _compose(self, binding: Binding) -> tuple[Service | None, ProxyError | None]:
+        def meet(bound: Bound) -> Client:
+            client = self._client(bound)
+            if client not in met:
+                met[client] = None
+                client.users += 1  # at once: it must not be let go to make room for the next
+            return client
+
+        def assess(bound: Bound) -> tuple[Health, Cell[Any]]:
+            client = meet(bound)
+            return client.health.value, client.health
+
+        whole = table + binding.dtab if binding.dtab.dentries else table
+        outcome = bind(binding.path, whole, self.namers, assess if self._failover else None)
+        if not isinstance(outcome.state, Pending | Failure):
+            for share in shares(outcome.state):
+                meet(share.bound)
+        return outcome, tuple(met)
+
+    def _compose(self, binding: Binding, outcome: Outcome) -> tuple[Service | None, ProxyError | None]:
         name = binding.path.show()
-        state = binding.state
-        if state is None or isinstance(state, Pending):
+        state = outcome.state
+        if isinstance(state, Pending):
             return None, None
         if isinstance(state, Failure):
             kind = NoSuchName if state.lasting else NoEndpoints
             return None, kind(f"bind {name}: {state.reason}")
-        found = shares(state)
-        if not found:
-            how = "to Fail" if isinstance(state, Fail) else "to Empty" if isinstance(state, Empty) else "to nothing"
-            return None, NoSuchName(f"bind {name}: the name binds {how}{self._dtabs(binding)}")
-        pairs = tuple((share, self._client(share.bound)) for share in found)
-        for _, client in pairs:
-            client.users += 1
-        return self._make_service(binding.path, pairs), None
+        leaves = tuple((share, self.clients[share.bound.id]) for share in shares(state))
+        if not leaves:
+            return None, NoSuchName(f"bind {name}: {self._why_unbound(binding, outcome)}")
+        taken = {client for _, client in leaves}
+        passed_over = ((Share(0.0, bound), self.clients[bound.id]) for bound in outcome.unusable)
+        recovering = tuple(leaf for leaf in passed_over if leaf[1] not in taken)
+        old = binding.service
+        if old is not None and old.made_of == (leaves, recovering):
+            return old, None
+        return self._make_service(binding.path, leaves, recovering, old), None
+
+    def _why_unbound(self, binding: Binding, outcome: Outcome) -> str:
+        if outcome.absent:
+            return f"no such host or service: {', '.join(bound.id.show() for bound in outcome.absent[:5])}"
+        words = {Fail: "to Fail", Empty: "to Empty"}
+        return f"the name binds {words.get(type(outcome.state), 'to nothing')}{self._dtabs(binding)}"
 
     def _dtabs(self, binding: Binding) -> str:
         text = f", base dtab: {_short(self.dtab)}"
         return text + f", local dtab: {_short(binding.dtab)}" if binding.dtab.dentries else text
 
-    def _release(self, service: Service) -> None:
-        for client in service.clients:
-            client.users -= 1
-        service.release()
-
     def _forget(self, key: Key) -> None:
         binding = self.names.pop(key)
         for cell in binding.cells:
             cell.unsubscribe(binding.on_change)
-        binding.cells = ()
+        for client in binding.clients:
+            client.users -= 1
+        binding.cells, binding.clients = (), ()
         if binding.service is not None:
-            self._release(binding.service)
+            binding.service.release()
 
     def _evict_name(self) -> None:
         self.name_counts.evicts += 1

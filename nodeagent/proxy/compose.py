@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import trio
 
 from balancer.params import make_balancer, make_retry_budget
-from namer.binding import Share
 from namer.namer import Bound
 from namer.path import Path
 from nodeagent.proxy.balance import Client, ClientPolicy
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.fixed import FixedStatus, status_of
-from nodeagent.proxy.service import Service, ServicePolicy
+from nodeagent.proxy.service import Leaves, Service, ServicePolicy
 from nodeagent.telemetry.registry import Registry
 
 
@@ -46,10 +45,14 @@ class Composer:
             router=self.router,
         )
 
-    def service(self, name: Path, leaves: tuple[tuple[Share, Client], ...]) -> Service:
-        """Return the service of a logical name that is bound to `leaves`."""
+    def service(self, name: Path, leaves: Leaves, recovering: Leaves, before: Service | None) -> Service:
+        """Return the service of a logical name, made of `leaves` and `recovering` as it says.
+
+        `before` is the service that this one follows; the
+        budget for retries is the same.
+        """
         policy = self.service_policy(name)
-        budget = make_retry_budget(policy.budget)
+        budget = before.budget if before is not None else make_retry_budget(policy.budget)
         now = trio.lowlevel.current_clock().current_time
 
         def balance() -> float:
@@ -59,6 +62,7 @@ class Composer:
         return Service(
             name,
             leaves,
+            recovering,
             policy=policy,
             budget=budget,
             stats=stats,

@@ -18,13 +18,23 @@ class Edge:
 
     clear_context: bool = False
     """For callers that are not trusted: `l5d-*` is neither believed nor shown, errors have no body."""
+    trust_dtabs: bool = True
+    """Whether callers may steer their requests: `l5d-dtab`, `l5d-ctx-dtab`."""
     forwarded_by: Label | None = None
     forwarded_for: Label | None = None
     timestamp_header: str | None = None
 
+    @property
+    def _only_dtabs(self) -> bool:
+        return not self.clear_context and self.forwarded_by is None and self.timestamp_header is None
+
     def inbound(self, request: Request, opened_at: float) -> None:
         """Change a request's head before it is routed."""
         head = request.head
+        if not self.trust_dtabs and not head.special.keys().isdisjoint(_DTABS):
+            head.special = {name: value for name, value in head.special.items() if name not in _DTABS}
+        if self._only_dtabs:
+            return
         lines = lines_of(head.fields)
         if self.clear_context:
             lines = [line for line in lines if not _is_context(line)]
@@ -49,6 +59,9 @@ class Edge:
             lines = [line for line in lines if not line.startswith((b"Proxy-Status:", b"Content-Type:"))]
             response.body, response.length = b"", 0
         response.fields = block_of(lines)
+
+
+_DTABS = frozenset((b"l5d-dtab", b"l5d-ctx-dtab"))
 
 
 def _is_context(line: bytes) -> bool:

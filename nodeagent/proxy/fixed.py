@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from namer.health import Health
+from namer.http import is_status
 from namer.path import Path
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.errors import REASONS
 from nodeagent.proxy.messages import Request, Response
 
-PREFIX = Path.parse("/$/io.buoyant.http.status")
-
 
 def status_of(id: Path) -> int | None:  # noqa: A002
     """Return the status that `id` asks for, None for any other concrete name."""
-    if len(id) == len(PREFIX) + 1 and id.startswith(PREFIX) and id[len(PREFIX)].isdigit():
-        return int(id[len(PREFIX)])
-    return None
+    return int(id[-1]) if is_status(id) else None
 
 
 class FixedStatus(Client):
     """Answers everything with one status. It has no endpoints, so a tunnel to it is refused."""
+
+    def _assess(self) -> None:
+        self.health.set(Health.USABLE, self._now())
 
     async def _attempt(self, request: Request, classify: Classify) -> Response:
         status = status_of(self.id)

@@ -36,6 +36,13 @@ def host_name(authority: bytes, default_port: bytes = b"80") -> str:
     return (host if port in (b"", default_port) else host + b":" + port).decode("latin-1")
 
 
+def whole_service(authority: bytes) -> bytes:
+    """Return `authority` as its server knows it: without the subset that was asked for, as in `users;v=2:8080`."""
+    host, _, terms = authority.partition(b";")
+    _, colon, port = terms.partition(b":")
+    return host + colon + port
+
+
 def tunnel_names(authority: bytes, prefix: Path) -> tuple[Path, Path]:
     """Return the names that a CONNECT target may mean, in the order in which they are tried.
 

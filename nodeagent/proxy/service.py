@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
+from typing import TypeAlias
 
 import trio
 
@@ -26,6 +27,7 @@ from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.errors import DeadlineExceeded, NoSuchName, ProxyError
 from nodeagent.proxy.messages import Request, Response, block_of
+from nodeagent.proxy.rehost import Rehosted
 from nodeagent.proxy.retry import MAX_ATTEMPTS, can_replay, may_repeat, rewind
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServiceStats
@@ -46,14 +48,20 @@ class ServicePolicy:
     budget: RetryBudgetParams = RetryBudgetParams()
 
 
+Leaves: TypeAlias = tuple[tuple[Share, Client], ...]
+"""Concrete names with what calls them, and their shares of the traffic."""
+
+
 class Branch:
     """One leaf of a bound name: the client, and the fields that tell the backend how it was found."""
 
-    __slots__ = ("client", "fields", "weight")
+    __slots__ = ("client", "fields", "send", "weight")
 
     def __init__(self, name: Path, share: Share, client: Client) -> None:
         self.client = client
         self.weight = share.weight
+        authority = share.bound.authority
+        self.send = client.send if authority is None else Rehosted(client, authority.encode("latin-1")).send
         lines = [f"l5d-dst-service: {name.show()}", f"l5d-dst-client: {share.bound.id.show()}"]
         if len(share.bound.residual):
             lines.append(f"l5d-dst-residual: {share.bound.residual.show()}")
@@ -66,7 +74,8 @@ class Service:
     def __init__(
         self,
         name: Path,
-        leaves: tuple[tuple[Share, Client], ...],
+        leaves: Leaves,
+        recovering: Leaves,
         *,
         policy: ServicePolicy,
         budget: RetryBudget,
@@ -74,18 +83,27 @@ class Service:
         rng: random.Random,
         release: Callable[[], None],
     ) -> None:
-        """`release` is called once when the binding lets go of the service."""
+        """Traffic goes to `leaves`. Those of `recovering` would be better and had no usable endpoint: they get a
+        request whenever their balancers ask for a trial.
+
+        `release` is called once when the binding lets go of the service.
+        """
         self.name = name
         self.policy = policy
         self.budget = budget
         self.stats = stats
         self.release = release
+        self.made_of = (leaves, recovering)
         self.clients = tuple(client for _, client in leaves)
         self.branches = tuple(Branch(name, share, client) for share, client in leaves)
+        self._recovering = tuple(Branch(name, share, client) for share, client in recovering)
         self._edges = tuple(accumulate(share.weight for share, _ in leaves))
-        self._single = self.branches[0] if len(self.branches) == 1 and self._edges[0] >= 1.0 else None
+        whole = len(self.branches) == 1 and self._edges[0] >= 1.0 and not recovering
+        self._single = self.branches[0] if whole else None
         self.ready = not any(client.pending for client in self.clients)
         """False while discovery has not yet told the addresses of some branch."""
+        self.renewed: Callable[[], Awaitable[Service]] | None = None
+        """Gives the service that took the place of this one, once that has happened."""
         self._rng = rng
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
@@ -114,20 +132,24 @@ class Service:
         return DeadlineExceeded(text + _tried(request))
 
     async def _attempts(self, request: Request) -> Response:
-        policy = self.policy
         self.budget.deposit(request.received_at)
+        return await self._attempts_after(0, request, request.fields)
+
+    async def _attempts_after(self, attempt: int, request: Request, base: bytes) -> Response:
+        """Go on after so many attempts; `base` are the fields that all attempts have."""
+        policy = self.policy
         delays: Iterator[float] | None = None
-        attempt = 0
-        base = request.fields
         failed: tuple[Branch, ...] = ()
         while True:
+            if failed and self.renewed is not None:
+                return await (await self.renewed())._attempts_after(attempt, request, base)
             attempt += 1
-            branch = self._single or self._draw(failed)
+            branch = self._single or self._choose(failed)
             request.fields = base + branch.fields
             if request.deadline != inf:
                 request.fields += deadline.render(request.deadline - self.now(), time.time_ns())
             try:
-                response = await branch.client.send(request, policy.classify)
+                response = await branch.send(request, policy.classify)
             except ProxyError as error:
                 failed = _with(failed, branch)
                 if not self._again(request, error, attempt, branch, failed):
@@ -155,7 +177,9 @@ class Service:
 
         What was never sent is paid by the concrete name, the rest by the logical one.
         """
-        elsewhere = any(other not in failed or other.client.has_others(request.avoid) for other in self.branches)
+        elsewhere = self.renewed is not None or any(
+            other not in failed or other.client.has_others(request.avoid) for other in self.branches
+        )
         if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere):
             return False
         if not (branch.client.may_requeue() if error.unsent else self._withdraw()):
@@ -169,6 +193,15 @@ class Service:
             return True
         self.stats.budget_exhausted += 1
         return False
+
+    def _choose(self, failed: tuple[Branch, ...]) -> Branch:
+        """Choose a branch: one that is due for a trial, else one by its share."""
+        if self._recovering and not failed:
+            now = self.now()
+            for branch in self._recovering:
+                if branch.client.balancer.probe_due(now):
+                    return branch
+        return self._draw(failed)
 
     def _draw(self, failed: tuple[Branch, ...]) -> Branch:
         """Draw a branch by its share; a retry takes one that has not failed yet, while there is one."""
@@ -189,15 +222,16 @@ class Service:
         """Open a tunnel's connection to one endpoint, another one when the first refuses. As `__call__`."""
         self._check_deadline(request)
         with trio.move_on_at(request.deadline):
-            return await self._connect(request)
+            return await self._connect_after(0, request)
         raise self._too_late(request)
 
-    async def _connect(self, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
-        attempt = 0
+    async def _connect_after(self, attempt: int, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
         failed: tuple[Branch, ...] = ()
         while True:
+            if failed and self.renewed is not None:
+                return await (await self.renewed())._connect_after(attempt, request)
             attempt += 1
-            branch = self._single or self._draw(failed)
+            branch = self._single or self._choose(failed)
             try:
                 return await branch.client.connect(request)
             except ProxyError as error:

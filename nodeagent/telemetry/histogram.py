@@ -19,6 +19,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, pairwise
 from operator import add, sub
 
@@ -33,7 +34,7 @@ _ANCHORS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scale:
     """Where buckets end and what a value inside one is reported as.
 
@@ -156,7 +157,7 @@ class Histogram:
         """Forget everything."""
         self._counts = [0] * len(self._scale.values)
         self.sum = 0.0
-        self._marks = (self.snapshot(),) * STEPS
+        self._marks = (_nothing(self._scale),) * STEPS
 
     def absorb(self, other: Histogram) -> None:
         """Add what `other` (of the same scale) has counted, its place in the window included."""
@@ -192,6 +193,12 @@ class Histogram:
             position = end
             result.append(total)
         return result
+
+
+@cache
+def _nothing(scale: Scale) -> Snapshot:
+    """The snapshot of an empty histogram, one for all of a scale: an agent has thousands that are never used."""
+    return Snapshot(scale, (0,) * len(scale.values), 0.0)
 
 
 def _index(edges: Sequence[float], bound: float) -> int:

@@ -131,7 +131,8 @@ def _client(client: ClientStats) -> Iterator[_Metric]:
     yield _counter((*scope, "retries"), "requeues", client.requeues)
     total: Counter[str] = Counter()
     for reading in client.balancers():
-        total.update(alive=reading.alive, unavailable=reading.dead + reading.probing, removals=reading.ejections)
+        out = reading.ejections + reading.refusals
+        total.update(alive=reading.alive, unavailable=reading.dead + reading.probing, removals=out)
     yield _counter((*scope, "failure_accrual"), "removals", total["removals"])
     balancer = (*scope, "loadbalancer")
     yield _gauge(balancer, "size", total["alive"] + total["unavailable"])

@@ -206,7 +206,8 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
         by_policy: Counter[str] = Counter()
         for reading in readings:
             by_policy[reading.policy] += reading.ejections
-        ejections += [((*key, policy), count) for policy, count in by_policy.items()]
+            by_policy["failFast"] += reading.refusals
+        ejections += [((*key, policy), count) for policy, count in by_policy.items() if count or policy != "failFast"]
     yield _gauge(
         "balancer_endpoints",
         "Endpoints of a concrete name, by health.",
@@ -215,7 +216,7 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
     )
     yield _counter(
         "balancer_ejections",
-        "Times an endpoint was taken out of the rotation, by failure accrual policy.",
+        "Times an endpoint was taken out of the rotation, by failure accrual policy; failFast when it refused.",
         ("router", "client", "policy"),
         ejections,
     )
@@ -237,9 +238,15 @@ def _namers(registry: Registry) -> Iterator[Metric]:
     )
     yield _gauge(
         "namer_staleness_seconds",
-        "Time since the least fresh name of a namer was last confirmed.",
+        "For how long the source of an answer of a namer has been failing, of the answer with the longest time.",
         ("namer",),
-        [(key, namer.staleness()) for key, namer in rows],
+        [(key, namer.staleness) for key, namer in rows],
+    )
+    yield _gauge(
+        "namer_stale_answers",
+        "Answers of a namer whose source has been failing for longer than maxStaleSecs.",
+        ("namer",),
+        [(key, namer.stale_answers) for key, namer in rows],
     )
 
 

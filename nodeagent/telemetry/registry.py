@@ -186,13 +186,15 @@ class Registry:
     before they have earned it. At their defaults a flood of names leaves under 1,000 series.
     """
 
-    __slots__ = ("_errors", "_namers", "_servers", "clients", "originators", "services")
+    __slots__ = ("_errors", "_namers", "_servers", "clients", "originators", "services", "survey_namers")
 
     def __init__(self, *, limit: int = 1000, eager: int = 16) -> None:
         self.services: Family[ServiceStats, float] = Family(ServiceStats, limit=limit, eager=eager)
         self.clients: Family[ClientStats, BalancerReading] = Family(ClientStats, limit=limit, eager=eager)
         self.originators: set[str] = set()
         """Routers that are the first agent on the way of their requests (linkerd's key)."""
+        self.survey_namers: Callable[[], None] = _nothing
+        """Brings the counters of the namers up to date; called when somebody looks."""
         self._servers: dict[tuple[str, str, int], ServerStats] = {}
         self._namers: dict[str, NamerStats] = {}
         self._errors: dict[str, Counter[str]] = {}
@@ -219,7 +221,8 @@ class Registry:
         return tuple(self._servers.values())
 
     def namers(self) -> tuple[NamerStats, ...]:
-        """All namers."""
+        """All namers, as they are now."""
+        self.survey_namers()
         return tuple(self._namers.values())
 
     def errors_by_router(self) -> dict[str, Counter[str]]:
@@ -230,3 +233,6 @@ class Registry:
         """To be called every `SWEEP_SECONDS` by the owner, with the trio clock."""
         self.services.sweep(now)
         self.clients.sweep(now)
+
+
+def _nothing() -> None: ...

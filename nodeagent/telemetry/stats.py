@@ -21,7 +21,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class BalancerReading:
-    """A balancer's endpoints by health, and how many ejections it has made since it began."""
+    """A balancer's endpoints by health, and how often it took one out since it began.
+
+    That is by the failure accrual policy (`ejections`), or because it could not be connected to (`refusals`).
+    """
 
     alive: int
     dead: int
@@ -29,6 +32,7 @@ class BalancerReading:
     ejections: int
     policy: str
     """The failure accrual policy that ejects, by its configuration name: `consecutiveFailures`, `none`..."""
+    refusals: int = 0
 
 
 class ServerStats:
@@ -205,17 +209,17 @@ class ClientStats(Series[BalancerReading]):
 
 
 class NamerStats:
-    """One configured namer. The owner of its watches sets `staleness`: seconds since the least fresh of the
-    names it serves was last confirmed."""
+    """One configured namer, as the owner of its watches last saw it.
 
-    __slots__ = ("errors", "prefix", "staleness", "updates")
+    `staleness` is for how many seconds the source of an answer has been failing, of the answer for which that is
+    the longest; `stale_answers` counts those for which it is longer than `maxStaleSecs`.
+    """
+
+    __slots__ = ("errors", "prefix", "stale_answers", "staleness", "updates")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.updates = 0
         self.errors = 0
-        self.staleness: Callable[[], float] = _fresh
-
-
-def _fresh() -> float:
-    return 0.0
+        self.staleness = 0.0
+        self.stale_answers = 0

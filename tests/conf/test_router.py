@@ -18,6 +18,13 @@ def test_defaults() -> None:
     assert (plain.streaming_enabled, plain.compression_level) == (True, 0)
 
 
+def test_failover() -> None:
+    assert (router().failover, router("failover: names").failover) == ("health", "names")
+    (line,) = router_problems("failover: never")
+    assert "routers[0].failover: " in line
+    assert "health or names" in line
+
+
 def test_a_dtab_of_many_lines() -> None:
     rules = router("dtab: |\n  /a => /b ;  # why\n\n  /c => 1 * /d & 2 * /e | ! ;\n").dtab
 

@@ -111,3 +111,25 @@ def test_context_is_not_shown_to_strangers_and_errors_have_no_text() -> None:
 )
 def test_node_identifiers_are_quoted_when_they_hold_a_colon(address: str, written: bytes) -> None:
     assert node(address) == written
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [
+        pytest.param("", True, id="loopback"),
+        pytest.param(", ip: '::1'", True, id="loopback, IPv6"),
+        pytest.param(", ip: 0.0.0.0", False, id="every address"),
+        pytest.param(", ip: 10.1.2.3", False, id="an address that others reach"),
+        pytest.param(", ip: 0.0.0.0, trustDtabHeaders: true", True, id="trusted in so many words"),
+        pytest.param(", trustDtabHeaders: false", False, id="not trusted in so many words"),
+    ],
+)
+def test_whose_dtabs_are_obeyed(keys: str, kept: bool) -> None:
+    asked = request(b"X: y", l5d_dtab=b"/a=>/b", l5d_ctx_dtab=b"/c=>/d", l5d_ctx_deadline=b"1 2")
+    made = edge(keys)
+    if made is not None:
+        made.inbound(asked, 1.0)
+
+    dtabs = {b"l5d-dtab", b"l5d-ctx-dtab"} if kept else set()
+    assert asked.head.special.keys() == {b"l5d-ctx-deadline", *dtabs}
+    assert asked.fields == b"X: y\r\n"

@@ -14,7 +14,7 @@ from namer.addr import Addr, AddrBound, AddrNeg, AddrPending, Endpoint
 from namer.binding import Namers
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabfile import DtabState
+from namer.dtabcell import DtabState
 from namer.namer import PENDING, Bound, Failure, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
@@ -224,13 +224,13 @@ async def test_what_nobody_uses_is_forgotten_and_its_source_let_go() -> None:
     assert (bindings.names, held, bindings.clients, cell.subscribers) == ({}, True, {}, 0)
 
 
-async def test_an_address_that_is_gone_says_so() -> None:
+async def test_a_host_that_does_not_exist_is_told() -> None:
     discovery = Discovery()
     discovery.addrs[Path.parse("/web")] = Cell(AddrNeg())
-    bindings = make(discovery)
-    service = await bindings.service(WEB, None)
 
-    assert service.clients[0].balancer.nodes == []
+    with pytest.raises(NoSuchName) as caught:
+        await make(discovery).service(WEB, None)
+    assert caught.value.message == "bind /svc/web: no such host or service: /#/d/web"
 
 
 async def test_closing_lets_go_of_everything() -> None:

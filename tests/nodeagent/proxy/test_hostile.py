@@ -62,8 +62,8 @@ CODINGS = [b"", b"xchunked", b"chunked, identity", b"chunked;q=1", b"chunked, ch
 DIRTY_CODINGS = [b"\x0bchunked", b"chunked\x0b", b"chunked\x0c", b"chunked\xa0", b"chunked\x00", b"chunked\x01"]
 HOSTS = [
     b"", b"web,web", b"u@web", b"web/x", b"web#x", b"we b", b"web:", b"web:0", b"web:99999", b"web:a", b"..",
-    b"../../etc/passwd", b"a" * 64, b"[::1%25eth0]", b"[::1", b"web|x", b"web=>x", b"*", b"$", b"web;x", b"web%2fx",
-    b"w\xc3\xa9b", b"web\x01", b"a" * 300, b"web?x", b"web\\x", b".web", b"web..",
+    b"../../etc/passwd", b"a" * 64, b"[::1%25eth0]", b"[::1", b"web|x", b"web=>x", b"*", b"$", b"web%2fx", b"web;",
+    b"web;x=>/y", b"w\xc3\xa9b", b"web\x01", b"a" * 300, b"web?x", b"web\\x", b".web", b"web..",
 ]  # fmt: skip
 TARGETS = [
     b"ftp://web/", b"file:///etc/passwd", b"gopher://web/", b"https://web/", b"http://", b"http:///x", b"web", b"*",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from namer.path import Path
+from nodeagent.http1.head import check_authority
 from nodeagent.proxy import identify
 from nodeagent.proxy.errors import BadRequest
-from nodeagent.proxy.identify import Identifier, Unidentified, first_of, host_name
+from nodeagent.proxy.identify import Identifier, Unidentified, first_of, host_name, whole_service
 from nodeagent.proxy.messages import RequestHead, block_of
 
 
@@ -110,3 +111,25 @@ def test_a_flood_of_hosts_does_not_fill_the_memory() -> None:
 
     for n in range(3 * identify.MEMO):
         assert name(head(f"h{n}")).show() == f"/svc/h{n}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "host"),
+    [
+        pytest.param(b"Users;v=2", "users;v=2", b"Users", id="a subset"),
+        pytest.param(b"users;v=2;zone=eu-1:8080", "users;v=2;zone=eu-1:8080", b"users:8080", id="with a port"),
+        pytest.param(b"users;canary:80", "users;canary", b"users:80", id="with the default port"),
+    ],
+)
+def test_a_subset_is_part_of_the_name_and_not_of_the_host(asked: bytes, name: str, host: bytes) -> None:
+    check_authority(asked, "Host")
+
+    assert (host_name(asked), whole_service(asked)) == (name, host)
+
+
+@pytest.mark.parametrize(
+    "asked", [b"users;", b"users;=2", b"users;v=", b"users;a=b=c", b"users" + b";a" * 9, b"[::1];v=2", b";v"]
+)
+def test_what_is_no_subset_is_no_host(asked: bytes) -> None:
+    with pytest.raises(BadRequest):
+        check_authority(asked, "Host")

@@ -23,7 +23,7 @@ from namer.binding import Namers
 from namer.builtin import builtin_namers
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabfile import DtabState
+from namer.dtabcell import DtabState
 from namer.hosts import Hosts
 from namer.namer import Bound, ConstantNamer, NameState
 from namer.nametree import Leaf
@@ -162,6 +162,9 @@ class World:
     cache: CacheLimits = CacheLimits()
     budget: RetryBudgetParams = RetryBudgetParams()
     identifier: Identifier = field(default_factory=by_host)
+    failover: bool = True
+    authority: str | None = None
+    """What the servers of `/#/pool` want to be called."""
     own: Callable[[str, int], bool] = lambda host, port: False
 
     port: int = 0
@@ -205,6 +208,7 @@ class World:
             timeout=self.bind_timeout,
             make_client=composer.client,
             make_service=composer.service,
+            failover=self.failover,
         )
         prefix = Path.parse("/svc")
         return Router(
@@ -222,7 +226,7 @@ class World:
     def _pool(self) -> NameState:
         """All backends as the endpoints of one name, `/#/pool`."""
         addr: Addr = AddrBound(tuple(Endpoint("127.0.0.1", backend.port) for backend in self.backends))
-        return Leaf(Bound(POOL, Path(()), Cell.constant(addr)))
+        return Leaf(Bound(POOL, Path(()), Cell.constant(addr), self.authority))
 
     def _service_policy(self) -> ServicePolicy:
         return ServicePolicy(

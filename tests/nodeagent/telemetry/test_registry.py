@@ -209,3 +209,15 @@ def test_windows_move_on_with_every_sweep_for_named_and_other_alike() -> None:
         counts.append([service.duration.window().count for service in registry.services.series()])
 
     assert counts == [[1, 1], [1, 1], [0, 0], [0, 0], [0, 0]]
+
+
+def test_the_namers_are_brought_up_to_date_for_who_looks() -> None:
+    registry = Registry()
+
+    def survey() -> None:
+        registry.namer("/#/io.l5d.fs").updates += 1
+
+    registry.survey_namers = survey
+
+    assert [namer.updates for namer in registry.namers()] == [1]
+    assert [namer.updates for namer in registry.namers()] == [2]
