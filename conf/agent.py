@@ -9,6 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from conf.admin import Admin
+from conf.dns import Dns
 from conf.errors import KeyPath
 from conf.fields import NOT_A_KEY, Secret, about
 from conf.namers import AnyNamer
@@ -43,6 +44,7 @@ class AgentConfig(Section, frozen=True, kw_only=True):
     admin: Annotated[Admin, about("The administrative interface.")] = Admin()
     routers: Annotated[tuple[AnyRouter, ...], Meta(min_length=1), about("The routers.")]
     namers: Annotated[tuple[AnyNamer, ...], about("Service discovery; the last is asked first.")] = ()
+    dns: Annotated[Dns, about("How host names are resolved.", like="linkerd 1.x: none")] = Dns()
     telemetry: Annotated[tuple[AnyTelemeter, ...], about("Exporters of measurements.")] = ()
     usage: Annotated[Usage, about("linkerd's report to its vendor; nothing is sent.")] = Usage()
     origins: Annotated[Origins, NOT_A_KEY] = Origins()

@@ -7,7 +7,9 @@ from typing import TypeVar
 
 from conf.admin import Admin
 from conf.client import ClientPrefix, GlobalClient
+from conf.consul import ConsulNamer
 from conf.errors import KeyPath, quote, show_key_path
+from conf.interpreters import ConsulInterpreter
 from conf.router import HttpRouter
 from conf.section import Section
 from conf.server import Server
@@ -83,7 +85,7 @@ def _captures(
         match sections.get(at[:-1]):
             case ClientPrefix(prefix=prefix):
                 known = prefix.names
-            case GlobalClient():
+            case GlobalClient() | ConsulNamer() | ConsulInterpreter():
                 known = frozenset()
             case _:  # not readable: reported already
                 continue

@@ -14,7 +14,7 @@ from conf.errors import KeyPath, Position, Problems, did_you_mean, nearest, quot
 from conf.fields import Reader
 from conf.locate import position_within
 from conf.scalars import MismatchError, found, is_null, read_number, read_text, read_truth, takes
-from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Text, Truth, keys_of, places_of
+from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Table, Text, Truth, keys_of, places_of
 from conf.section import Section, short_kind
 from conf.source import Document, Items, Mapping, Node, Scalar
 from namer.grammar import NameSyntaxError
@@ -68,6 +68,8 @@ class Decoder:
                 return self._read_by(shape.reader, text, node, at) if shape.reader else text
             case Many():
                 return self._items(node, shape, at)
+            case Table():
+                return self._table(node, shape, at)
             case Keys():
                 return self._section(node, shape.section, {}, at)
             case Kinds():
@@ -87,6 +89,18 @@ class Decoder:
             except _UnreadableError:
                 continue
         return tuple(values)
+
+    def _table(self, node: Node, shape: Table, at: KeyPath) -> dict[object, object]:
+        if shape.or_keys and isinstance(node, Items):
+            return dict.fromkeys(self._items(node, Many(shape.key), at))
+        values = {}
+        for name, value in self._entries(self._mapping(node, at), at):
+            try:
+                key = self._value(name, shape.key, (*at, name.text))
+                values[key] = self._value(value, shape.item, (*at, name.text))
+            except _UnreadableError:
+                continue
+        return values
 
     def _kinded(self, node: Node, kinds: Kinds, at: KeyPath) -> Section:
         written = self._written_kind(self._mapping(node, at), kinds, (*at, kinds.tag))
@@ -166,7 +180,7 @@ class Decoder:
             return
         if name.text in section.absent:
             message = str(section.absent[name.text])
-        elif places := places_of(name.text, self._schema):
+        elif places := places_of(name.text, self._schema, _generic(at)):
             message = f"unknown key here; it belongs to {' or '.join(place or 'the top' for place in places)}"
         else:
             known = [*([tag] if tag else []), *keys_of(section)]
@@ -213,3 +227,8 @@ def _full_name(written: str, kinds: Iterable[str]) -> str | None:
 
 def _show(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _generic(at: KeyPath) -> str:
+    """The path of a value as that of all its like: `namers[0]` as `namers[]`."""
+    return "".join("[]" if isinstance(step, int) else f".{step}" for step in at).removeprefix(".")

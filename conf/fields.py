@@ -53,6 +53,17 @@ def only(*values: object, feature: str) -> Meta:
     return Meta(extra={"only": values, "feature": feature})
 
 
+def one_of(*words: str) -> Meta:
+    """A text that is one of these words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError
+        return text
+
+    return _read_by(" or ".join(words) if len(words) == 2 else f"one of {', '.join(words)}", read)
+
+
 def show_pattern(pattern: PathPattern) -> str:
     """A pattern as written."""
     shown = []
@@ -118,6 +129,9 @@ READERS: Final[dict[type, Reader]] = {
 
 ONE_OR_MANY: Final = Meta(extra={"one_or_many": True})
 """A list that may also be given as its only item."""
+
+OR_KEYS: Final = Meta(extra={"or_keys": True})
+"""A mapping that may also be given as the list of its keys, with nothing for each."""
 
 NOT_A_KEY: Final = Meta(extra={"not_a_key": True})
 """A field that no text gives."""

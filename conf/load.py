@@ -37,13 +37,18 @@ def load(text: str, origin: str) -> AgentConfig:
 
 def read(path: str) -> AgentConfig:
     """Read a configuration file, `-` is the standard input. Raises ConfigErrors, also when it cannot be read."""
+    return load(*read_text(path))
+
+
+def read_text(path: str) -> tuple[str, str]:
+    """Read a file, `-` is the standard input; return its text and how messages call it. Raises ConfigErrors."""
     origin = _STDIN if path == "-" else path
     try:
         data = _read_bytes(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigErrors([Problem(origin, None, None, "", f"cannot be read: {reason}")]) from None
-    return load(_decode(data, origin), origin)
+    return _decode(data, origin), origin
 
 
 def _read_bytes(path: str) -> bytes:

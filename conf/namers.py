@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
+from conf.consul import ConsulNamer
+from conf.dns import DnsSrvNamer
 from conf.fields import Pattern, Text, about
+from conf.kubernetes import KubernetesNamer, KubernetesNamespaceNamer
 from conf.namer import Namer
 from namer.grammar import NameSyntaxError
 from namer.pattern import PathPattern, PathTemplate
@@ -30,4 +33,4 @@ class RewriteNamer(Namer, frozen=True, tag="io.l5d.rewrite", kw_only=True):
             yield "name", error.message
 
 
-AnyNamer = FsNamer | RewriteNamer
+AnyNamer = FsNamer | DnsSrvNamer | ConsulNamer | KubernetesNamer | KubernetesNamespaceNamer | RewriteNamer

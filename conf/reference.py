@@ -155,7 +155,7 @@ def _default(section: type[Section], key: Key) -> str:
         case ():
             return "none"
         case tuple():
-            return ", ".join(f"`{item.kind}`" for item in default)
+            return ", ".join(f"`{item.kind if isinstance(item, Kinded) else item}`" for item in default)
         case Dtab():
             return "empty"
         case _:

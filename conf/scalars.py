@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from conf.errors import quote
-from conf.schema import Keys, Kinds, Many, Number, Shape, Text, Truth
+from conf.schema import Keys, Kinds, Many, Number, Shape, Table, Text, Truth
 from conf.source import Items, Mapping, Node, Scalar
 
 _NULL: Final = frozenset(("", "~", "null", "Null", "NULL"))
@@ -82,6 +82,8 @@ def takes(shape: Shape) -> str:
             return reader.takes if reader else "text"
         case Many():
             return "a list"
+        case Table(or_keys=or_keys):
+            return "a mapping or a list" if or_keys else "a mapping"
         case Keys() | Kinds():
             return "a mapping"
 

@@ -47,6 +47,14 @@ class Many(msgspec.Struct, frozen=True):
     or_one: bool = False
 
 
+class Table(msgspec.Struct, frozen=True):
+    """A mapping with any keys of one form; with `or_keys`, a list of keys stands for one without values."""
+
+    key: Text
+    item: Shape
+    or_keys: bool = False
+
+
 class Keys(msgspec.Struct, frozen=True):
     """A mapping with the keys of a section."""
 
@@ -65,7 +73,7 @@ class Kinds(msgspec.Struct, frozen=True):
         return next(iter(self.members.values()))
 
 
-Shape: TypeAlias = Truth | Number | Text | Many | Keys | Kinds
+Shape: TypeAlias = Truth | Number | Text | Many | Table | Keys | Kinds
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -89,14 +97,19 @@ def keys_of(section: type[Section]) -> Mapping[str, Key]:
     return {key.name: key for key in keys if key is not None}
 
 
-def places_of(name: str, root: type[Section]) -> list[str]:
-    """Where in the file a key of this name belongs: `["namers[] of kind io.l5d.rewrite"]`."""
+def places_of(name: str, root: type[Section], at: str = "") -> list[str]:
+    """Where in the file a key of this name belongs: `["namers[] of kind io.l5d.rewrite"]`.
+
+    When other kinds of what stands at the path `at` have it, only these are told.
+    """
     places: dict[str, list[str]] = {}
     for path, section in sections_under(root):
         if name in keys_of(section):
             kind = section.__struct_config__.tag
-            places.setdefault(path, []).append(f" of {section.__struct_config__.tag_field} {kind}" if kind else "")
-    return [path + (kinds[0] if len(kinds) == 1 else "") for path, kinds in places.items()]
+            places.setdefault(path, []).append(f"{section.__struct_config__.tag_field} {kind}" if kind else "")
+    if all(places.get(at, ("",))):
+        return places[at]
+    return [path + (f" of {kinds[0]}" if len(kinds) == 1 and kinds[0] else "") for path, kinds in places.items()]
 
 
 def sections_under(root: type[Section], path: str = "") -> Iterator[tuple[str, type[Section]]]:
@@ -141,6 +154,10 @@ def _shape(annotation: Any) -> Shape:
         return _shape(members[0]) if len(members) == 1 else _kinds(members)
     if get_origin(bare) is tuple:
         return Many(_shape(get_args(bare)[0]), _bound(metas, "min_length") or 0, "one_or_many" in _extra(metas))
+    if get_origin(bare) is Mapping:
+        key, item = map(_shape, get_args(bare))
+        assert isinstance(key, Text)
+        return Table(key, item, "or_keys" in _extra(metas))
     if bare is bool:
         return Truth()
     if bare in (int, float):

@@ -12,7 +12,6 @@ import random
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import structlog
 import trio
@@ -21,6 +20,7 @@ from conf import AgentConfig
 from conf.router import HttpRouter, ZipkinTracePropagator
 from namer.dtab import Dentry, Dtab
 from namer.path import Path
+from namer.watch import SourceTotals
 from nodeagent import policies
 from nodeagent.edges import make_edge
 from nodeagent.listen import Listening, OwnPorts, address, listen, take_inherited
@@ -64,8 +64,9 @@ class Agent:
         """`rng` makes all choices by chance; it is seeded by the system unless given."""
         self.config = config
         self._rng = rng or random.Random()
-        self.naming = Naming(config.namers, self._rng)
+        self.naming = Naming(config.namers, self._rng, config.dns)
         self.stats = Registry()
+        self.stats.survey_namers = self._report_naming
         self._own = OwnPorts()
         self.stats.originators.update(router.label for router in config.routers if router.originator)
         self.routers = tuple(RunningRouter(router, self._router(router)) for router in config.routers)
@@ -142,11 +143,12 @@ class Agent:
         )
         bindings = Bindings(
             dtab=self.naming.dtab(config),
-            namers=self.naming.namers,
+            namers=self.naming.namers_of(config),
             limits=policies.cache_limits(config),
             timeout=config.binding_timeout_ms / 1000,
             make_client=composer.client,
             make_service=composer.service,
+            failover=config.failover == "health",
         )
         return Router(
             config.label,
@@ -223,24 +225,17 @@ class Agent:
             now = trio.current_time()
             for running in self.routers:
                 running.router.bindings.sweep(now)
-            self._report_naming(now)
             if now >= window_at:
                 self.stats.sweep(now)
                 window_at = now + SWEEP_SECONDS
 
-    def _report_naming(self, now: float) -> None:
-        """Bring the statistics of the namers up to date."""
-        oldest: dict[str, float] = {}
-        for watch in self.naming.watches.statistics():
-            if watch.error is not None and watch.subscribers and watch.updated_at is not None:
-                source = watch.key.source
-                oldest[source] = max(oldest.get(source, 0.0), now - watch.updated_at)
+    def _report_naming(self) -> None:
+        """Bring the statistics of the namers up to date, when somebody looks at them."""
         totals = self.naming.watches.totals()
         for source in {*totals, *(prefix.show() for prefix in self.naming.prefixes)}:
-            stats = self.stats.namer(source)
-            if source in totals:
-                stats.updates, stats.errors = totals[source].updates, totals[source].errors
-            stats.staleness = partial(float, oldest.get(source, 0.0))
+            found, stats = totals.get(source, SourceTotals()), self.stats.namer(source)
+            stats.updates, stats.errors = found.updates, found.errors
+            stats.staleness, stats.stale_answers = found.staleness, found.overdue
 
     async def _prime(self) -> None:
         """Try the names that the dtabs spell out, so that the first request to them finds them bound."""

@@ -20,6 +20,7 @@ from namer.binding import Namers, Outcome, Share, Step, bind, shares, verdict
 from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.grammar import NameSyntaxError
+from namer.health import Assess, by_addresses
 from namer.namer import Failure, Pending
 from namer.path import Path
 from namer.settle import Addresses, Settling, settle
@@ -38,8 +39,10 @@ S = TypeVar("S", bound=Settling)
 class BoundName:
     """A concrete name that traffic may go to.
 
-    `weight` is its share of the traffic. `error` is what went wrong with its source since the addresses were
-    last known. `state` is what a running agent knows of the endpoints, None where no agent has called it.
+    `weight` is its share of the traffic. `version` counts the changes of its addresses, `age` is for how many
+    seconds they were not confirmed, None when they never were or need not be. `error` is what went wrong with
+    its source since then, `error_age` seconds ago. `state` is what a running agent knows of the endpoints, None
+    where no agent has called it.
     """
 
     id: Path
@@ -47,6 +50,9 @@ class BoundName:
     weight: float
     addr: Addr
     error: str | None
+    version: int = 0
+    age: float | None = None
+    error_age: float | None = None
     state: tuple[NodeStatistics, ...] | None = None
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -61,9 +67,11 @@ class BoundName:
             "weight": self.weight,
             "addr": show_addr(self.addr),
             "endpoints": [endpoint.show() for endpoint in self.endpoints()],
+            "version": self.version,
+            "age": self.age,
         }
         if self.error is not None:
-            shown["error"] = self.error
+            shown |= {"error": self.error, "error_age": self.error_age}
         if self.state is not None:
             shown["state"] = [show_node(node) for node in self.state]
         return shown
@@ -120,19 +128,27 @@ class _Attempt:
         return Addresses.of([share.bound for share in self.found])
 
 
-async def explain(namers: Namers, dtab: Dtab, path: Path, *, timeout: float) -> Explanation:  # noqa: ASYNC109
+async def explain(
+    namers: Namers,
+    dtab: Dtab,
+    path: Path,
+    *,
+    timeout: float,  # noqa: ASYNC109
+    assess: Assess | None = by_addresses,
+) -> Explanation:
     """Explain what `path` resolves to under `dtab`, waiting for discovery at most `timeout` seconds.
 
-    Addresses that are not known by then are pending; a name that is not, is an error. Cancelling is safe.
+    `assess` is how healthy concrete names are, None where names alone decide. Addresses that are not known by then are
+    pending; a name that is not, is an error. Cancelling is safe.
     """
-    attempt = await known_within(timeout, lambda: _bind(path, dtab, namers))
+    attempt = await known_within(timeout, lambda: _bind(path, dtab, namers, assess))
     outcome = verdict(attempt.outcome.state)
     if outcome == "bound" and not attempt.found:
         outcome = "empty"  # a union of nothing but Empty
     return Explanation(
         name=path,
         outcome="error" if outcome == "pending" else outcome,
-        bound=tuple(_bound_name(share) for share in attempt.found),
+        bound=tuple(_bound_name(share, trio.current_time()) for share in attempt.found),
         error=_error(path, attempt.outcome, timeout),
         steps=attempt.outcome.steps,
     )
@@ -153,12 +169,19 @@ def with_live_state(explanation: Explanation, statistics: Callable[[Path], Balan
     return replace(explanation, bound=tuple(_with_state(name, statistics(name.id)) for name in explanation.bound))
 
 
-async def explain_any(namers: Namers, dtab: Dtab, names: Sequence[Path], *, timeout: float) -> Explanation:  # noqa: ASYNC109
+async def explain_any(
+    namers: Namers,
+    dtab: Dtab,
+    names: Sequence[Path],
+    *,
+    timeout: float,  # noqa: ASYNC109
+    assess: Assess | None = by_addresses,
+) -> Explanation:
     """Explain the one of `names` that a request takes: of those of a CONNECT target, the one that discovery knows.
 
     As `explain`.
     """
-    explanations = [await explain(namers, dtab, name, timeout=timeout) for name in names]
+    explanations = [await explain(namers, dtab, name, timeout=timeout, assess=assess) for name in names]
     known = [each for each in explanations if not all(is_just_host(leaf.id, names[-1]) for leaf in each.bound)]
     bound = [each for each in explanations if each.bound]
     return (known or bound or explanations)[0]
@@ -196,27 +219,45 @@ def show_addr(addr: Addr) -> str:
             return "failed"
 
 
+def seconds_since(then: float | None, now: float) -> float | None:
+    """How long ago something was, for people and scripts; None for what never was."""
+    return None if then is None else round(now - then, 3)
+
+
 def show_node(node: NodeStatistics) -> Json:
-    """One endpoint as its balancer sees it."""
-    return {
+    """One endpoint as its balancer sees it; `reason` and `priority` only where they are not the usual ones."""
+    shown: Json = {
         "endpoint": node.endpoint.show(),
         "health": node.health.value,
         "load": node.load,
         "pending": node.pending,
         "ejections": node.ejections,
     }
+    if node.reason is not None:
+        shown["reason"] = node.reason.value
+    if node.endpoint.priority:
+        shown["priority"] = node.endpoint.priority
+    return shown
 
 
-def _bind(path: Path, dtab: Dtab, namers: Namers) -> _Attempt:
-    outcome = bind(path, dtab, namers)
+def _bind(path: Path, dtab: Dtab, namers: Namers, assess: Assess | None) -> _Attempt:
+    outcome = bind(path, dtab, namers, assess)
     state = outcome.state
     return _Attempt(outcome, () if isinstance(state, Pending | Failure) else shares(state))
 
 
-def _bound_name(share: Share) -> BoundName:
+def _bound_name(share: Share, now: float) -> BoundName:
     bound, cell = share.bound, share.bound.addr
-    reason = cell.value.reason if isinstance(cell.value, AddrFailed) else cell.error
-    return BoundName(bound.id, bound.residual, share.weight, cell.value, reason)
+    return BoundName(
+        bound.id,
+        bound.residual,
+        share.weight,
+        cell.value,
+        error=cell.value.reason if isinstance(cell.value, AddrFailed) else cell.error,
+        version=cell.version,
+        age=seconds_since(cell.updated_at, now),
+        error_age=seconds_since(cell.failed_at, now),
+    )
 
 
 def _with_state(name: BoundName, statistics: BalancerStatistics | None) -> BoundName:

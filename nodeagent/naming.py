@@ -6,59 +6,153 @@ import pathlib
 import random
 from collections.abc import Sequence
 
+import structlog
 import trio
 
-from conf.interpreters import FsInterpreter
+from conf.consul import ConsulNamer
+from conf.dns import Dns, DnsSrvNamer
+from conf.interpreters import ConfigMapInterpreter, ConsulInterpreter, FsInterpreter
+from conf.kubernetes import KubernetesNamer
 from conf.namers import AnyNamer, FsNamer, RewriteNamer
 from conf.router import HttpRouter
+from conf.transformers import (
+    AnyTransformer,
+    ConstTransformer,
+    DaemonsetTransformer,
+    LocalhostTransformer,
+    LocalnodeTransformer,
+    PortTransformer,
+    ReplaceTransformer,
+    SpecificHostTransformer,
+)
 from namer import fs
 from namer.binding import Namers
 from namer.builtin import builtin_namers
 from namer.cell import Cell
-from namer.dtabfile import DtabState, dtab_file
+from namer.dtabcell import DtabState
+from namer.dtabfile import dtab_file
 from namer.files import FileWatch
-from namer.hosts import Hosts
+from namer.health import Assess, by_addresses
 from namer.namer import Namer
 from namer.path import Path
 from namer.rewrite import rewrite_namer
+from namer.staleness import StaleLimit
+from namer.transform.addresses import localhost, port, specific_host
+from namer.transform.names import Const, Replace
+from namer.transform.transformer import Transformer, transformed, transformed_namers
 from namer.watch import Watches
+from nodeagent.dns import DnsParts
+from tls.contexts import Contexts
+
+log = structlog.get_logger(__name__)
 
 CONFIGURED = Path(("#",))
 """What stands before the prefix of a configured namer."""
 
 
+def assessment(config: HttpRouter) -> Assess | None:
+    """How a router judges concrete names whose endpoints were never called; None when names alone decide."""
+    return by_addresses if config.failover == "health" else None
+
+
 class Naming:
     """The namers of one configuration and the tasks that keep their answers live."""
 
-    def __init__(self, namers: Sequence[AnyNamer], rng: random.Random) -> None:
+    def __init__(self, namers: Sequence[AnyNamer], rng: random.Random, dns: Dns) -> None:
         """Asks nothing of the outside: that begins when somebody subscribes to an answer, and `run` runs."""
+        self._rng = rng
+        self._contexts = Contexts()
         self.watches = Watches(rng)
         self.files = FileWatch()
-        self._hosts = Hosts(self.watches)
+        self._dns = DnsParts(dns, self.watches, rng)
+        self._hosts = self._dns.hosts
         self.prefixes = tuple(CONFIGURED + config.prefix for config in namers)
-        configured = [
-            (prefix, self._make(prefix, config)) for prefix, config in zip(self.prefixes, namers, strict=True)
+        self._builtin = builtin_namers(self._hosts)
+        self._roots: dict[Path, pathlib.Path] = {}
+        self._configured = [
+            (prefix, transformed(self._make(prefix, config), self._transformers(config.transformers)))
+            for prefix, config in zip(self.prefixes, namers, strict=True)
         ]
-        self.namers = Namers(configured, builtin_namers(self._hosts))
+        self.namers = Namers(self._configured, self._builtin)
+        for prefix, config in zip(self.prefixes, namers, strict=True):
+            if config.max_stale_secs is not None:
+                limit = StaleLimit(config.max_stale_secs, refuse=config.when_stale == "refuse")
+                self.watches.limit(prefix.show(), limit)
 
     def dtab(self, config: HttpRouter) -> Cell[DtabState]:
-        """The table of a router: that of its interpreter's file, if it has one, and behind it the router's own."""
-        interpreter = config.interpreter
-        if isinstance(interpreter, FsInterpreter):
-            return dtab_file(interpreter.dtab_file, config.dtab, self.watches, self.files)
+        """The table of a router: that of its interpreter, if it has one, and behind it the router's own."""
+        match config.interpreter:
+            case FsInterpreter(dtab_file=path):
+                return dtab_file(path, config.dtab, self.watches, self.files)
+            case ConsulInterpreter() as interpreter:
+                from nodeagent.consul import interpreter_dtab
+
+                return interpreter_dtab(interpreter, config.dtab, self.watches, self._contexts, self._rng)
+            case ConfigMapInterpreter() as interpreter:
+                from nodeagent import kubernetes
+
+                offload = self.files.offload
+                return kubernetes.interpreter_dtab(interpreter, config.dtab, self.watches, offload, self._rng)
         own: DtabState = config.dtab
         return Cell.constant(own)
+
+    def namers_of(self, config: HttpRouter) -> Namers:
+        """The namers as a router sees them: behind the transformers of its interpreter, if it has some."""
+        transformers = self._transformers(config.interpreter.transformers)
+        return transformed_namers(self._configured, self._builtin, transformers) if transformers else self.namers
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep what is asked for live. Returns only by being cancelled; the answers stay as they are then."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.files.run)
             await nursery.start(self.watches.run)
+            nursery.start_soon(self._report_missing_roots)
             task_status.started()
+
+    async def _report_missing_roots(self) -> None:
+        """Say so when a root directory is not there: it may come later, or be misspelt."""
+        for prefix, root in self._roots.items():
+            if not await self.files.offload(root.is_dir):
+                log.warning("the root directory of a namer is missing", namer=prefix.show(), root_dir=str(root))
 
     def _make(self, prefix: Path, config: AnyNamer) -> Namer:
         match config:
-            case FsNamer():
-                return fs.FsNamer(prefix, pathlib.Path(config.root_dir), self.watches, self.files, self._hosts)
+            case FsNamer(root_dir=root_dir):
+                root = self._roots[prefix] = pathlib.Path(root_dir)
+                return fs.FsNamer(prefix, root, self.watches, self.files, self._hosts)
+            case ConsulNamer():
+                from nodeagent.consul import consul_namer  # whoever has no Consul does not pay for the HTTP library
+
+                return consul_namer(prefix, config, self.watches, self._hosts, self._contexts, self._rng)
+            case DnsSrvNamer():
+                return self._dns.srv_namer(prefix, config)
+            case KubernetesNamer():
+                from nodeagent.kubernetes import kubernetes_namer
+
+                return kubernetes_namer(prefix, config, self.watches, self.files.offload, self._rng)
             case RewriteNamer():
                 return rewrite_namer(config.pattern, config.name)
+
+    def _transformers(self, configs: Sequence[AnyTransformer]) -> list[Transformer]:
+        return [self._transformer(each) for each in configs]
+
+    def _transformer(self, config: AnyTransformer) -> Transformer:
+        match config:
+            case LocalhostTransformer():
+                return localhost(config.id_prefix)
+            case SpecificHostTransformer(host=host):
+                return specific_host(config.id_prefix, host, self._hosts)
+            case PortTransformer(port=number):
+                return port(config.id_prefix, number)
+            case DaemonsetTransformer():
+                from nodeagent import kubernetes
+
+                return kubernetes.daemonset(config, self.watches, self.files.offload, self._rng)
+            case LocalnodeTransformer():
+                from nodeagent import kubernetes
+
+                return kubernetes.localnode(config)
+            case ReplaceTransformer(path=path):
+                return Replace(config.id_prefix, path, self._builtin)
+            case ConstTransformer(path=path):
+                return Const(config.id_prefix, path, self._builtin)

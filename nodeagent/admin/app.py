@@ -72,6 +72,7 @@ class _Pages:
             Route("/delegator.json", self.delegator, methods=["GET", "POST"]),
             Route("/explain.json", self.explain),
             Route("/config.json", self.config),
+            Route("/names.json", self.logical_names),
             Route("/bound-names.json", self.bound_names),
             Route("/client_state.json", self.client_state),
             Route("/namer_state.json", self.namer_state),
@@ -109,6 +110,9 @@ class _Pages:
 
     async def config(self, request: Request) -> Response:  # noqa: ARG002
         return JsonAnswer(conf.effective(self._agent.config))
+
+    async def logical_names(self, request: Request) -> Response:  # noqa: ARG002
+        return JsonAnswer(state.logical_names(self._agent.routers))
 
     async def bound_names(self, request: Request) -> Response:  # noqa: ARG002
         return JsonAnswer(state.bound_names(self._agent.routers))

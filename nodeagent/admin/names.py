@@ -82,7 +82,8 @@ async def explanation(request: Request, routers: Sequence[RouterView]) -> JsonAn
     text = _path_text(request)
     names = _parsed("path", lambda: names_of(text, router.router.prefix))
     local = _parsed("dtab", lambda: Dtab.parse(asked.get("dtab", "")))
-    explained = await explain_any(bindings.namers, bindings.dtab + local, names, timeout=PATIENCE)
+    dtab, assess = bindings.dtab + local, bindings.assess
+    explained = await explain_any(bindings.namers, dtab, names, timeout=PATIENCE, assess=assess)
     return JsonAnswer(with_live_state(explained, _statistics_of(bindings)).to_json())
 
 

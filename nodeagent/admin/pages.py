@@ -13,6 +13,7 @@ LINKS: Final = (
     ("/metrics", "metrics for Prometheus"),
     ("/admin/metrics.json?pretty=1", "metrics under linkerd 1.x's names; also ?q=SCOPE and ?tree=1"),
     ("/config.json", "the configuration in force, and where each value comes from"),
+    ("/names.json", "the logical names in use, by router"),
     ("/bound-names.json", "the concrete names in use"),
     ("/client_state.json", "their addresses, with health and load"),
     ("/namer_state.json", "the sources of discovery, with age and last error"),

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-from namer.addr import Addr, AddrBound, AddrFailed
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
+from namer.binding import verdict
 from namer.cell import Cell
+from namer.namer import Failure, Pending
+from namer.nametree import Alt, Empty, Fail, Leaf, Neg, Union
 from namer.watch import WatchStatistics
 from nodeagent.admin.view import RouterView
-from nodeagent.explain import show_addr, show_node
+from nodeagent.explain import seconds_since, show_addr, show_node
 from nodeagent.proxy.balance import Client
 
 Json: TypeAlias = dict[str, Any]
@@ -30,6 +33,15 @@ def client_state(routers: Sequence[RouterView], now: float) -> dict[str, Json]:
     return state
 
 
+def logical_names(routers: Iterable[RouterView]) -> list[Json]:
+    """The logical names in use, by router, each with the caller's own dentries if there are any."""
+    return [
+        {"router": router.label, "name": binding.path.show(), "dtab": binding.dtab.show() or None}
+        for router in routers
+        for binding in router.router.bindings.names.values()
+    ]
+
+
 def namer_state(watches: Iterable[WatchStatistics], now: float) -> list[Json]:
     """Every live source: where it comes from, what of, how fresh it is, who wants it, what went wrong."""
     return [
@@ -38,12 +50,31 @@ def namer_state(watches: Iterable[WatchStatistics], now: float) -> list[Json]:
             "what": watch.key.what,
             "name": watch.key.name,
             "subscribers": watch.subscribers,
+            "state": _show_state(watch.value),
+            "endpoints": len(watch.value.endpoints) if isinstance(watch.value, AddrBound) else None,
             "version": watch.version,
-            "age": _age(watch.updated_at, now),
+            "age": seconds_since(watch.updated_at, now),
+            "stale": seconds_since(watch.stale_since, now) or 0.0,
+            "overdue": watch.overdue,
             "error": watch.error,
+            "error_age": seconds_since(watch.failed_at, now),
+            "next_attempt": None if watch.retry_at is None else round(max(0.0, watch.retry_at - now), 3),
         }
         for watch in watches
     ]
+
+
+def _show_state(value: object) -> str | None:
+    """What a source says of a name or an address, in one word; None for what is neither."""
+    match value:
+        case AddrBound() | AddrNeg() | AddrPending() | AddrFailed():
+            return show_addr(value)
+        case Failure():
+            return "failed"
+        case Pending() | Leaf() | Alt() | Union() | Neg() | Empty() | Fail():
+            return verdict(value)
+        case _:
+            return None
 
 
 def _show_addresses(addr: Cell[Addr], now: float) -> Json:
@@ -53,7 +84,7 @@ def _show_addresses(addr: Cell[Addr], now: float) -> Json:
         "addr": show_addr(value),
         "endpoints": [endpoint.show() for endpoint in endpoints],
         "version": addr.version,
-        "age": _age(addr.updated_at, now),
+        "age": seconds_since(addr.updated_at, now),
         "error": value.reason if isinstance(value, AddrFailed) else addr.error,
     }
 
@@ -67,8 +98,3 @@ def _show_balancing(client: Client) -> Json:
         "probing": statistics.probing,
         "endpoints": [show_node(node) for node in statistics.nodes],
     }
-
-
-def _age(updated_at: float | None, now: float) -> float | None:
-    """Seconds since a value was last confirmed; None for one that never was, and for a constant."""
-    return None if updated_at is None else round(now - updated_at, 3)

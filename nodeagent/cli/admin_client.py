@@ -34,16 +34,17 @@ class Problem(msgspec.Struct):
 class AdminClient:
     """Reads JSON pages of the agent at `url`."""
 
-    def __init__(self, url: str) -> None:
-        """Raises UsageError when `url` is not one of an admin port."""
+    def __init__(self, url: str, option: str = "--admin") -> None:
+        """Raises UsageError when `url`, given with `option`, is not one of an admin port."""
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise click.UsageError(f"--admin {url}: {error}") from None
+            raise click.UsageError(f"{option} {url}: {error}") from None
         if parts.scheme != "http" or not parts.hostname:
-            raise click.UsageError(f"--admin {url}: expected a URL such as http://127.0.0.1:9990")
+            raise click.UsageError(f"{option} {url}: expected a URL such as http://127.0.0.1:9990")
         self._url = url.rstrip("/")
+        self._option = option
         self._host = parts.hostname
         self._port = port or 80
 
@@ -60,7 +61,7 @@ class AdminClient:
         except (OSError, HTTPException) as error:
             raise NoAnswerError(
                 f"no agent answers at {self._url} ({_reason(error)}): start one with 'nodeagent run CONFIG', "
-                "or say where it is with --admin URL"
+                f"or say where it is with {self._option} URL"
             ) from None
         finally:
             connection.close()

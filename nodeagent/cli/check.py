@@ -1,4 +1,4 @@
-"""`nodeagent check`: whether a configuration can be run, without binding a port."""
+"""`nodeagent check`: whether a configuration can be run, and whether it does what it should, without binding a port."""
 
 from __future__ import annotations
 
@@ -15,13 +15,33 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config")
-def command(config: str) -> int:
+@click.option("--routes", metavar="FILE", help="Try the requests that this table lists, by what discovery says now.")
+@click.option("--against", metavar="URL", help="Compare with the names in use by the agent with this admin port.")
+@click.option("--json", "as_json", is_flag=True, help="With --against: print one JSON object.")
+def command(config: str, routes: str | None, against: str | None, as_json: bool) -> int:
     """Check the configuration in the file CONFIG ("-" is standard input) and print all that is wrong.
 
     Everything is built as `run` builds it, but no port is bound and nobody is asked for anything.
+
+    With --routes or --against discovery is asked. The exit code is then 1 also when a request would not go where the
+    table expects it, or when a name in use would change; each of these is printed.
     """
+    if routes is not None and against is not None:
+        raise click.UsageError("--routes and --against exclude each other: check one after the other")
+    if as_json and against is None:
+        raise click.UsageError("--json goes with --against")
+    if routes == config == "-":
+        raise click.UsageError("--routes -: the configuration is read from there already")
     settings = read_config(config)
     run_tasks(build, settings)
+    if routes is not None:
+        from nodeagent.cli.check_routes import check_routes
+
+        return check_routes(settings, routes)
+    if against is not None:
+        from nodeagent.cli.check_against import check_against
+
+        return check_against(settings, against, as_json=as_json)
     listeners = sum(len(router.servers) for router in settings.routers)
     origin = settings.origins.origin
     click.echo(f"{origin}: valid ({_count(len(settings.routers), 'router')}, {_count(listeners, 'listener')})")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nodeagent.cli.admin_client import AdminClient, decode
-from nodeagent.cli.config import read_config
+from nodeagent.cli.config import choose_router, read_config
 from nodeagent.cli.explain_documents import CONFIGURATION, DELEGATION, EXPLANATION, Configuration
 from nodeagent.cli.explain_text import render
 from nodeagent.cli.tasks import run_tasks
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from conf.router import HttpRouter
     from namer.dtab import Dtab
     from namer.path import Path
-    from nodeagent.naming import Naming
 
 DEFAULT_ADMIN = "http://127.0.0.1:9990"
 
@@ -107,59 +106,28 @@ def work_out(config: AgentConfig, name: str, dtab: str, router: str | None) -> t
     return json.dumps(answer).encode(), json.dumps(tree).encode()
 
 
-def choose_router(config: AgentConfig, label: str | None) -> HttpRouter:
-    """Return the router with that label, the first one for None. Raises UsageError."""
-    for router in config.routers:
-        if label in (None, router.label):
-            return router
-    known = ", ".join(router.label for router in config.routers)
-    raise click.UsageError(f"--router {label}: there is no such router; there is {known}")
-
-
 async def _resolve(
     config: AgentConfig, router: HttpRouter, names: Sequence[Path], local: Dtab
 ) -> tuple[dict[str, object], dict[str, object]]:
-    from random import Random
-
     import trio
 
     from namer.delegation import delegate
+    from nodeagent.cli.offline import discovery, table_of
     from nodeagent.explain import explain_any, known_within
-    from nodeagent.naming import Naming
+    from nodeagent.naming import assessment
 
     seconds = router.binding_timeout_ms / 1000
-    naming = Naming(config.namers, Random())
-    async with trio.open_nursery() as nursery:
-        await nursery.start(naming.run)
+    async with discovery(config) as naming, trio.open_nursery() as nursery:
         if sys.stderr.isatty():
             nursery.start_soon(_ask_for_patience, seconds)
-        dtab = await _table(naming, router, seconds) + local
-        explanation = await explain_any(naming.namers, dtab, names, timeout=seconds)
+        dtab = await table_of(naming, router) + local
+        assess = assessment(router)
+        namers = naming.namers_of(router)
+        explanation = await explain_any(namers, dtab, names, timeout=seconds, assess=assess)
         # The tree has branches that no request would wait for; neither does whoever asks.
-        delegation = await known_within(TREE_SECONDS, lambda: delegate(explanation.name, dtab, naming.namers))
+        delegation = await known_within(TREE_SECONDS, lambda: delegate(explanation.name, dtab, namers))
         nursery.cancel_scope.cancel()
     return explanation.to_json(), delegation.tree.to_json()
-
-
-async def _table(naming: Naming, router: HttpRouter, seconds: float) -> Dtab:
-    """Return the table of a router, which may have to be read. Raises ClickException when that fails."""
-    import trio
-
-    from namer.dtab import Dtab
-    from namer.namer import Failure, Pending
-    from namer.settle import subscribed
-
-    cell = naming.dtab(router)
-    with subscribed((cell,), lambda: None), trio.move_on_after(seconds):
-        while isinstance(cell.value, Pending):
-            await cell.wait_changed(cell.version)
-    match cell.value:
-        case Dtab() as dtab:
-            return dtab
-        case Failure(reason):
-            raise click.ClickException(reason)
-        case Pending():
-            raise click.ClickException(f"router {router.label}: its dtab was not there within {seconds:g} s")
 
 
 async def _ask_for_patience(seconds: float) -> None:

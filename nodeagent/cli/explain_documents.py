@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
 
 
 class NodeState(msgspec.Struct, frozen=True):
-    """What a running agent knows of an endpoint; `load` is in the unit of its balancer."""
+    """What a running agent knows of an endpoint; `load` is in the unit of its balancer, `priority` 0 is the best."""
 
     endpoint: str
     health: str
     load: float
     pending: int
     ejections: int
+    reason: str | None = None
+    priority: int = 0
 
 
 class BoundLeaf(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +28,10 @@ class BoundLeaf(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     addr: str
     endpoints: tuple[str, ...]
+    version: int = 0
+    age: float | None = None
     error: str | None = None
+    error_age: float | None = None
     state: tuple[NodeState, ...] = ()
 
 
@@ -84,11 +90,18 @@ class Union(_Node, frozen=True, kw_only=True, tag="union"):
     union: tuple[Branch, ...]
 
 
+class LeafAddress(msgspec.Struct, frozen=True):
+    """What was known of where it is served: bound, neg, pending or failed."""
+
+    type: str
+
+
 class LeafName(msgspec.Struct, frozen=True):
     """What a leaf is bound to; `path` is the residual."""
 
     id: str
     path: str
+    addr: LeafAddress
 
 
 class Leaf(_Node, frozen=True, kw_only=True, tag="leaf"):
@@ -147,6 +160,21 @@ class Configuration(msgspec.Struct, frozen=True):
 EXPLANATION = msgspec.json.Decoder(Explanation)
 DELEGATION: msgspec.json.Decoder[Node] = msgspec.json.Decoder(Node)
 CONFIGURATION = msgspec.json.Decoder(Configuration)
+
+
+def leaves_of(node: Node) -> Iterator[Leaf]:
+    """The bound names below a node, in order."""
+    match node:
+        case Delegate():
+            yield from leaves_of(node.delegate)
+        case Alternatives():
+            for child in node.alt:
+                yield from leaves_of(child)
+        case Union():
+            for branch in node.union:
+                yield from leaves_of(branch.tree)
+        case Leaf():
+            yield node
 
 
 def state_of(node: Node) -> str:

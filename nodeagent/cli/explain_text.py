@@ -29,6 +29,7 @@ from nodeagent.cli.explain_documents import (
     Node,
     NodeState,
     Union,
+    leaves_of,
     state_of,
 )
 
@@ -83,13 +84,39 @@ class _Tree:
     def _below(self, node: Node, indent: str, *, tried: bool) -> Iterator[Row]:
         if isinstance(node, Leaf) and tried:
             yield from (_remark(indent, line) for line in self._traffic(node))
-        branches = list(_branches(node))
+        branches = list(self._branches(node))
         for number, (child, role) in enumerate(branches, start=1):
             last = number == len(branches)
             reached = tried and role != "not tried"
             verdict = ", ".join(filter(None, (role, self._end(child)))) if reached else role * tried
             yield Row(f"{indent}{'└─' if last else '├─'} {child.path}", _rule(child), verdict)
             yield from self._below(child, indent + ("   " if last else "│  "), tried=reached)
+
+    def _branches(self, node: Node) -> Iterator[tuple[Node, str]]:
+        """What is below a node, each with its part in the decision."""
+        match node:
+            case Delegate():
+                yield node.delegate, ""
+            case Alternatives():
+                takes = [self._takes(child) for child in node.alt]
+                decided = False
+                for child, ends in zip(node.alt, takes if any(takes) else map(_is_known, node.alt), strict=True):
+                    yield child, "not tried" if decided else self._role(child, ends=ends)
+                    decided = decided or ends
+            case Union():
+                for branch in node.union:
+                    kept = self._takes(branch.tree) or state_of(branch.tree) == "empty" or not self._leaves
+                    yield branch.tree, f"weight {branch.weight:g}" if kept else "left"
+            case _:
+                pass
+
+    def _takes(self, node: Node) -> bool:
+        """Whether some traffic goes to what is below a node."""
+        return any(self._leaf(leaf) is not None for leaf in leaves_of(node))
+
+    def _role(self, child: Node, *, ends: bool) -> str:
+        state = state_of(child)
+        return ALTERNATIVES[state] if ends or state == "neg" else "passed over"
 
     def _traffic(self, node: Leaf) -> Iterator[str]:
         """Where the traffic of a leaf goes; nowhere, when the branches around it left it out."""
@@ -108,7 +135,7 @@ class _Tree:
         match node:
             case Leaf():
                 leaf = self._leaf(node)
-                return "bound" if leaf is None else _bound(leaf)
+                return _unused(node) if leaf is None else _bound(leaf)
             case Neg():
                 return "nothing by that name"
             case Empty():
@@ -129,23 +156,12 @@ def _steps(explanation: Explanation) -> Iterator[Row]:
         yield from (_remark("", line) for line in _endpoints(leaf))
 
 
-def _branches(node: Node) -> Iterator[tuple[Node, str]]:
-    """What is below a node, each with its part in the decision."""
-    match node:
-        case Delegate():
-            yield node.delegate, ""
-        case Alternatives():
-            decided = False
-            for child in node.alt:
-                state = state_of(child)
-                yield child, "not tried" if decided else ALTERNATIVES[state]
-                decided = decided or state != "neg"
-        case Union():
-            for branch in node.union:
-                kept = state_of(branch.tree) in ("bound", "empty")
-                yield branch.tree, f"weight {branch.weight:g}" if kept else "left"
-        case _:
-            pass
+def _unused(node: Leaf) -> str:
+    return "no such host or service" if node.bound.addr.type == "neg" else "no usable endpoint"
+
+
+def _is_known(node: Node) -> bool:
+    return state_of(node) != "neg"
 
 
 def _rule(node: Node) -> str:
@@ -166,13 +182,25 @@ def _endpoints(leaf: BoundLeaf) -> Iterator[str]:
     if not leaf.endpoints:
         yield _no_endpoints(leaf)
     elif leaf.error:
-        yield f"the last good answer; since then: {leaf.error}"
+        yield f"{_freshness(leaf, 'the last good answer')}; since then{_ago(leaf.error_age)}: {leaf.error}"
+    elif leaf.age is not None:
+        yield _freshness(leaf, "the answer")
+
+
+def _freshness(leaf: BoundLeaf, what: str) -> str:
+    return what if leaf.age is None else f"{what}, version {leaf.version}, {leaf.age:.0f} s old"
+
+
+def _ago(seconds: float | None) -> str:
+    return "" if seconds is None else f", {seconds:.0f} s ago"
 
 
 def _endpoint(endpoint: str, state: NodeState | None) -> str:
     if state is None:
         return endpoint
-    return f"{endpoint}   {state.health}, {state.pending} in flight, load {state.load:.3g}, {state.ejections} ejections"
+    health = f"{state.health} ({state.reason})" if state.reason else state.health
+    shown = f"{endpoint}   {health}, {state.pending} in flight, load {state.load:.3g}, {state.ejections} ejections"
+    return shown + (f", priority {state.priority}" if state.priority else "")
 
 
 def _no_endpoints(leaf: BoundLeaf) -> str:

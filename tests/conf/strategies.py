@@ -7,7 +7,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from conf.agent import AgentConfig
-from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Text, Truth, keys_of
+from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Table, Text, Truth, keys_of
 from conf.section import Section, short_kind
 
 Data = st.SearchStrategy[object]
@@ -17,6 +17,7 @@ _TEXTS: Final = [
     "/a/*/{x}",
     "/{x}/b",
     "/a => /b",
+    "/$/inet/h/1",
     "Host",
     "127.0.0.1",
     "::1",
@@ -25,6 +26,11 @@ _TEXTS: Final = [
     "a label",
     "TLSv1.2",
     "{x}.example",
+    "flag",
+    "stale",
+    "passing",
+    "health",
+    "refuse",
 ]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
@@ -64,6 +70,8 @@ def _value(shape: Shape, wild: bool) -> Data:
             return st.sampled_from(_TEXTS) if wild else st.sampled_from([text for text in _TEXTS if _fits(text, shape)])
         case Many(item=item, fewest=fewest):
             return st.lists(_value(item, wild), min_size=0 if wild else fewest, max_size=2)
+        case Table(key=key, item=item):
+            return st.dictionaries(st.sampled_from([text for text in _TEXTS if _fits(text, key)]), _value(item, wild))
         case Keys(section):
             return _section(section, wild)
         case Kinds(tag, members):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from conf.interpreters import DefaultInterpreter, FsInterpreter
+from conf.interpreters import ConsulInterpreter, DefaultInterpreter, FsInterpreter
+from conf.retries import ConstantBackoff
+from conf.tls import ClientTlsKeys
+from namer.path import Path
 from tests.conf.texts import router, router_problems
 
 
@@ -19,6 +22,27 @@ from tests.conf.texts import router, router_problems
             FsInterpreter(dtab_file="a", experimental=True),
             id="experimental is accepted",
         ),
+        pytest.param("{kind: io.l5d.consul.interpreter}", ConsulInterpreter(), id="Consul"),
+        pytest.param(
+            "{kind: consul.interpreter, host: c, port: 1, pathPrefix: /x/y, namespace: n, token: t, tokenFile: f, "
+            "datacenter: dc2, readConsistencyMode: stale, writeConsistencyMode: consistent, failFast: true, "
+            "backoff: {kind: constant, ms: 5}, tls: {commonName: c}}",
+            ConsulInterpreter(
+                host="c",
+                port=1,
+                path_prefix=Path(("x", "y")),
+                namespace="n",
+                token="t",
+                token_file="f",
+                datacenter="dc2",
+                read_consistency_mode="stale",
+                write_consistency_mode="consistent",
+                fail_fast=True,
+                backoff=ConstantBackoff(5),
+                tls=ClientTlsKeys(common_name="c"),
+            ),
+            id="Consul, everything",
+        ),
     ],
 )
 def test_kinds(keys: str, interpreter: object) -> None:
@@ -27,7 +51,7 @@ def test_kinds(keys: str, interpreter: object) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "when"),
-    [("io.l5d.consul.interpreter", "yet"), ("io.l5d.k8s.configMap", "yet"), ("io.l5d.mesh", "here")],
+    [("io.l5d.namerd", "here"), ("io.l5d.mesh", "here")],
 )
 def test_kinds_that_are_refused_by_name(kind: str, when: str) -> None:
     (line,) = router_problems(f"interpreter: {{kind: {kind}}}")

@@ -37,3 +37,17 @@ def test_a_name_may_use_only_what_the_pattern_remembers() -> None:
     (line,) = problems(MINIMAL + "namers: [{kind: rewrite, pattern: '/{a}', name: '/{b}'}]")
 
     assert line.startswith("l5d:2:49: namers[0].name: no capture {b} in the pattern")
+
+
+def test_a_bound_on_staleness() -> None:
+    (unbound,) = namers("[{kind: fs, rootDir: disco}]")
+    (bound,) = namers("[{kind: fs, rootDir: disco, maxStaleSecs: 120, whenStale: refuse}]")
+
+    assert isinstance(unbound, FsNamer)
+    assert isinstance(bound, FsNamer)
+    assert (unbound.max_stale_secs, unbound.when_stale) == (None, "flag")
+    assert (bound.max_stale_secs, bound.when_stale) == (120, "refuse")
+    assert problems(MINIMAL + "namers: [{kind: fs, rootDir: disco, maxStaleSecs: 0, whenStale: ignore}]") == [
+        "l5d:2:51: namers[0].maxStaleSecs: 0 is out of range; expected a whole number from 1 to 2147483647",
+        'l5d:2:65: namers[0].whenStale: expected flag or refuse, found the text "ignore"',
+    ]

@@ -68,6 +68,7 @@ def test_keys_have_linkerds_names() -> None:
         "service",
         "client",
         "originator",
+        "failover",
         "bindingTimeoutMs",
         "bindingCache",
         "maxHeadersKB",

@@ -48,4 +48,4 @@ def test_each_line_of_discovery_is_good(name: str) -> None:
     found = parse_endpoints((EXAMPLES / "disco" / name).read_text(), name)
 
     assert found.problems == ()
-    assert {(line.host, line.port) for line in found.lines} <= {("127.0.0.1", 8081), ("127.0.0.1", 8082)}
+    assert {(line.target.host, line.target.port) for line in found.lines} <= {("127.0.0.1", 8081), ("127.0.0.1", 8082)}

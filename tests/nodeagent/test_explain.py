@@ -44,12 +44,23 @@ async def explained(dtab: str, name: str, namer: FakeNamer | None = None) -> Exp
     return await explain(namers(namer or a_namer()), Dtab.parse(dtab), Path.parse(name), timeout=2.0)
 
 
+def settled(bound: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The leaves without what tells how fresh they are."""
+    return [{key: leaf[key] for key in leaf if key not in ("version", "age", "error_age")} for leaf in bound]
+
+
 def leaf(id_: str, weight: float = 1.0, *endpoints: str, residual: str = "/") -> dict[str, Any]:
     return {"id": id_, "residual": residual, "weight": weight, "addr": "bound", "endpoints": list(endpoints)}
 
 
-async def test_the_explanation_of_a_bound_name_is_the_object_of_the_contract() -> None:
-    found = await explained("/svc => /#/io.l5d.fs", "/svc/web/a")
+async def test_the_explanation_of_a_bound_name_is_the_object_of_the_contract(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    namer = a_namer()
+    namer.serve("web", WEB, Endpoint("127.0.0.1", 8082))
+    namer.serve("web", WEB)
+    await trio.sleep(7.25)
+    found = await explained("/svc => /#/io.l5d.fs", "/svc/web/a", namer)
     assert json.dumps(found.to_json()) == json.dumps(
         {
             "name": "/svc/web/a",
@@ -61,6 +72,8 @@ async def test_the_explanation_of_a_bound_name_is_the_object_of_the_contract() -
                     "weight": 1.0,
                     "addr": "bound",
                     "endpoints": ["127.0.0.1:8081"],
+                    "version": 3,
+                    "age": 7.25,
                 }
             ],
             "error": None,
@@ -113,7 +126,7 @@ WEB_LEAF = leaf("/#/io.l5d.fs/web", 1.0, "127.0.0.1:8081")
 )
 async def test_outcomes(dtab: str, name: str, outcome: str, bound: list[dict[str, Any]]) -> None:
     found = (await explained(dtab, name)).to_json()
-    assert (found["outcome"], found["bound"], found["error"]) == (outcome, bound, None)
+    assert (found["outcome"], settled(found["bound"]), found["error"]) == (outcome, bound, None)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +156,7 @@ class TestWaiting:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_after, 1.5, lambda: tree.set(namer.lookup(Path.parse("/web")).value, 1.5))
             found = await explained("/svc => /#/io.l5d.fs", "/svc/late", namer)
-        assert found.to_json()["bound"] == [WEB_LEAF]
+        assert settled(found.to_json()["bound"]) == [WEB_LEAF]
         assert trio.current_time() == 1.5
 
     async def test_a_tree_that_stays_unknown_is_an_error_with_the_reason(
@@ -160,7 +173,6 @@ class TestWaiting:
         ("value", "addr", "endpoints", "error"),
         [
             pytest.param(AddrBound((WEB,)), "bound", ["127.0.0.1:8081"], None, id="bound"),
-            pytest.param(AddrNeg(), "neg", [], None, id="neg"),
             pytest.param(AddrFailed("refused"), "failed", [], "refused", id="failed"),
         ],
     )
@@ -181,6 +193,17 @@ class TestWaiting:
         [shown] = found.to_json()["bound"]
         assert (shown["addr"], shown["endpoints"], shown.get("error")) == (addr, endpoints, error)
 
+    async def test_a_host_that_does_not_exist_is_no_name(self, autojump_clock: trio.testing.MockClock) -> None:
+        namer = a_namer()
+        cell: Cell[Addr] = Cell(AddrPending())
+        namer.addrs[Path.parse("/gone")] = cell
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_after, 1.0, lambda: cell.set(AddrNeg(), 1.0))
+            alone = await explained("/svc => /#/io.l5d.fs", "/svc/gone", namer)
+            others = await explained("/svc => /#/io.l5d.fs/gone | /#/io.l5d.fs/web", "/svc", namer)
+        assert (alone.outcome, alone.bound) == ("neg", ())
+        assert [name.id.show() for name in others.bound] == ["/#/io.l5d.fs/web"]
+
     async def test_addresses_that_stay_unknown_are_pending(self, autojump_clock: trio.testing.MockClock) -> None:
         namer = a_namer()
         namer.addrs[Path.parse("/slow")] = Cell(AddrPending())
@@ -188,11 +211,15 @@ class TestWaiting:
         assert found.outcome == "bound"
         assert [each["addr"] for each in found.to_json()["bound"]] == ["bound", "pending"]
 
-    async def test_the_last_known_addresses_are_shown_with_what_went_wrong_since(self) -> None:
+    async def test_the_last_known_addresses_are_shown_with_what_went_wrong_since(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
         namer = a_namer()
         namer.addrs[Path.parse("/web")].fail("OSError: gone", 5.0)
+        await trio.sleep(6.5)
         found = await explained("/svc => /#/io.l5d.fs", "/svc/web", namer)
-        assert found.to_json()["bound"] == [{**WEB_LEAF, "error": "OSError: gone"}]
+        freshness = {"version": 1, "age": 6.5, "error": "OSError: gone", "error_age": 1.5}
+        assert found.to_json()["bound"] == [{**WEB_LEAF, **freshness}]
 
     async def test_the_sources_run_while_it_waits_and_are_let_go_however_it_ends(
         self, autojump_clock: trio.testing.MockClock
@@ -225,7 +252,7 @@ class TestLiveState:
 
     async def test_a_client_that_was_never_called_has_no_state(self) -> None:
         found = await explained("/svc => /#/io.l5d.fs", "/svc/web")
-        assert with_live_state(found, lambda id_: None).to_json()["bound"] == [WEB_LEAF]
+        assert settled(with_live_state(found, lambda id_: None).to_json()["bound"]) == [WEB_LEAF]
 
     async def test_health_load_and_ejections_stand_beside_the_endpoints(self) -> None:
         balancer = self.a_balancer()
@@ -235,10 +262,19 @@ class TestLiveState:
         balancer.end(node, 0.0, 1.0, ResponseClass.FAILURE)
         found = await explained("/svc => /#/io.l5d.fs", "/svc/web")
         shown = with_live_state(found, {Path.parse("/#/io.l5d.fs/web"): balancer.statistics()}.get).to_json()
-        assert shown["bound"] == [
+        assert settled(shown["bound"]) == [
             {
                 **WEB_LEAF,
-                "state": [{"endpoint": "127.0.0.1:8081", "health": "dead", "load": 1, "pending": 1, "ejections": 1}],
+                "state": [
+                    {
+                        "endpoint": "127.0.0.1:8081",
+                        "health": "dead",
+                        "load": 1,
+                        "pending": 1,
+                        "ejections": 1,
+                        "reason": "failures",
+                    }
+                ],
             }
         ]
 

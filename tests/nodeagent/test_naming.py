@@ -6,20 +6,24 @@ import pathlib
 import random
 
 import trio
+from structlog.testing import capture_logs
 
 import conf
-from namer.addr import AddrBound
+from conf.router import HttpRouter
+from namer.addr import Addr, AddrBound, AddrFailed, AddrPending
 from namer.binding import bind, shares
+from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.namer import Pending
 from namer.nametree import Leaf
 from namer.path import Path
+from namer.watch import WatchKey
 from nodeagent.naming import Naming
 
 
 def naming(namers: str) -> Naming:
     config = conf.load(f"namers: {namers}\nrouters: [{{protocol: http, servers: [{{port: 0}}]}}]", "test")
-    return Naming(config.namers, random.Random(1))
+    return Naming(config.namers, random.Random(1), config.dns)
 
 
 async def test_a_file_is_found_under_the_prefix_of_its_namer(tmp_path: pathlib.Path) -> None:
@@ -56,4 +60,79 @@ async def test_a_rewriting_namer_is_asked_with_the_others() -> None:
     assert [prefix.show() for prefix in made.prefixes] == ["/#/x"]
 
 
+async def test_a_root_directory_that_is_missing_is_told_at_the_start(tmp_path: pathlib.Path) -> None:
+    made = naming(f"[{{kind: fs, rootDir: {tmp_path}}}, {{kind: io.l5d.fs, rootDir: {tmp_path}/disco}}]")
+
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(made.run)
+            with trio.fail_after(5):
+                while not logs:
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+
+    assert [(log["log_level"], log["namer"], log["root_dir"]) for log in logs] == [
+        ("warning", "/#/io.l5d.fs", f"{tmp_path}/disco")
+    ]
+
+
+async def test_transformers_of_a_namer_and_of_a_router(tmp_path: pathlib.Path) -> None:
+    config = conf.load(
+        """
+namers:
+- {kind: io.l5d.rewrite, prefix: /x, pattern: "/{a}", name: "/$/inet/h/{a}", transformers: [{kind: localhost}]}
+routers:
+- {protocol: http, servers: [{port: 0}]}
+- protocol: http
+  label: in
+  interpreter:
+    transformers: [{kind: specificHost, host: 10.0.0.1}, {kind: port, port: 4141}, {kind: localhost, prefix: /l}]
+  servers: [{port: 0}]
+- protocol: http
+  label: one
+  interpreter: {transformers: [{kind: const, path: /$/inet/127.0.0.1/80}]}
+  servers: [{port: 0}]
+- protocol: http
+  label: other
+  interpreter: {transformers: [{kind: replace, path: /$/inet/127.0.0.1/81}]}
+  servers: [{port: 0}]
+""",
+        "test",
+    )
+    made = Naming(config.namers, random.Random(1), config.dns)
+
+    def ids(router: HttpRouter) -> list[str]:
+        state = bind(Path.parse("/#/x/80"), Dtab.EMPTY, made.namers_of(router)).state
+        return [share.bound.id.show() for share in shares(state)]  # type: ignore[arg-type]
+
+    assert [ids(router) for router in config.routers] == [
+        ["/$/inet/h/80"],
+        ["/%/l/%/io.l5d.port/4141/%/io.l5d.specificHost/$/inet/h/80"],
+        ["/%/io.l5d.const/$/inet/127.0.0.1/80"],
+        ["/%/io.l5d.replace/$/inet/127.0.0.1/81"],
+    ]
+
+
 def _ignore() -> None: ...
+
+
+async def test_a_namer_holds_its_answers_to_its_bound(
+    tmp_path: pathlib.Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    made = naming(f"[{{kind: fs, rootDir: {tmp_path}, maxStaleSecs: 30, whenStale: refuse}}]")
+
+    async def feed(cell: Cell[Addr]) -> None:
+        cell.set(AddrBound(()), trio.current_time())
+        cell.fail("gone", trio.current_time())
+
+    pending: Addr = AddrPending()
+    cells = [made.watches.cell(WatchKey(source, "address", "/web"), pending, feed) for source in ("/#/fs", "other")]
+    for cell in cells:
+        cell.subscribe(_ignore)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(made.watches.run)
+        with capture_logs():
+            await trio.sleep(60)
+        nursery.cancel_scope.cancel()
+
+    assert [type(cell.value) for cell in cells] == [AddrFailed, AddrBound]

@@ -17,7 +17,7 @@ from namer.binding import Namers
 from namer.builtin import builtin_namers
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabfile import DtabState
+from namer.dtabcell import DtabState
 from namer.hosts import Hosts
 from namer.path import Path
 from namer.watch import Watches

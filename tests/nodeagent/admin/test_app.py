@@ -33,6 +33,7 @@ HTML = "text/html; charset=utf-8"
         ("/admin/metrics.json?tree=1", JSON, '{"rt":{"outgoing":{"server":'),
         ("/admin/metrics.json?q=rt/incoming", JSON, '{"server/127.0.0.1/4141/requests":0'),
         ("/config.json", JSON, '"label":{"value":"outgoing","origin":"agent.yaml:10"}'),
+        ("/names.json", JSON, "[]"),
         ("/bound-names.json", JSON, "[]"),
         ("/client_state.json", JSON, "{}"),
         ("/namer_state.json", JSON, "[]"),

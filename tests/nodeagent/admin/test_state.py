@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 
+import pytest
 import trio
 
-from namer.addr import AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
 from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.namer import PENDING, Failure
+from namer.nametree import NEG, Leaf
 from namer.path import Path
-from namer.watch import Watches, WatchKey
-from nodeagent.admin.state import bound_names, client_state, namer_state
+from namer.watch import Watches, WatchKey, WatchStatistics
+from nodeagent.admin.state import bound_names, client_state, logical_names, namer_state
 from tests.nodeagent.admin.fakes import FakeAgent
 
 WEB = Path.parse("/web")
@@ -84,12 +88,13 @@ async def test_the_states_of_an_address() -> None:
 async def test_sources_are_shown_with_their_age_and_last_error(autojump_clock: trio.testing.MockClock) -> None:
     watches = Watches(random.Random(7))
 
-    async def feed(cell: Cell[str]) -> None:
-        cell.set("v1", trio.current_time())
+    async def feed(cell: Cell[Addr]) -> None:
+        cell.set(AddrBound((Endpoint("127.0.0.1", 8081),)), trio.current_time())
         raise OSError("gone")
 
-    cell = watches.cell(WatchKey("/#/io.l5d.fs", "file", "web"), "", feed)
-    unknown = watches.cell(WatchKey("/#/io.l5d.fs", "file", "nobody-asks"), "", feed)
+    pending: Addr = AddrPending()
+    cell = watches.cell(WatchKey("/#/io.l5d.fs", "file", "web"), pending, feed)
+    unknown = watches.cell(WatchKey("/#/io.l5d.fs", "file", "nobody-asks"), pending, feed)
     cell.subscribe(lambda: None)
     async with trio.open_nursery() as nursery:
         await nursery.start(watches.run)
@@ -101,18 +106,60 @@ async def test_sources_are_shown_with_their_age_and_last_error(autojump_clock: t
             "what": "file",
             "name": "web",
             "subscribers": 1,
+            "state": "bound",
+            "endpoints": 1,
             "version": 1,
             "age": 2.0,
+            "stale": 2.0,
+            "overdue": False,
             "error": "OSError: gone",
+            "error_age": 2.0,
+            "next_attempt": 0.0,
         },
         {
             "source": "/#/io.l5d.fs",
             "what": "file",
             "name": "nobody-asks",
             "subscribers": 0,
+            "state": "pending",
+            "endpoints": None,
             "version": 0,
             "age": None,
+            "stale": 0.0,
+            "overdue": False,
             "error": None,
+            "error_age": None,
+            "next_attempt": None,
         },
     ]
-    assert unknown.value == ""
+    assert unknown.value == pending
+
+
+@pytest.mark.parametrize(
+    ("value", "state"),
+    [
+        pytest.param(AddrBound(()), "bound", id="an address"),
+        pytest.param(AddrFailed("refused"), "failed", id="an address that is not found"),
+        pytest.param(PENDING, "pending", id="a name that is not known yet"),
+        pytest.param(Failure("gone"), "failed", id="a name that cannot be known"),
+        pytest.param(NEG, "neg", id="a name that is not there"),
+        pytest.param(Leaf(Path.parse("/srv/web")), "bound", id="a name"),
+        pytest.param(b"raw", None, id="something else"),
+    ],
+)
+def test_what_a_source_says_is_one_word(value: object, state: str | None) -> None:
+    watch = WatchStatistics(
+        WatchKey("/#/io.l5d.fs", "name", "/web"), value, 1, 1, NOW, None, None, None, None, overdue=False
+    )
+    [shown] = namer_state([watch], NOW)
+    assert shown["state"] == state
+
+
+async def test_logical_names_are_listed_with_their_router_and_the_dentries_of_the_caller() -> None:
+    agent = FakeAgent()
+    agent.use("/svc/web")
+    agent.routers[1].router.bindings.binding(Path.parse("/svc/web"), Dtab.parse("/svc => /$/nil"))
+    assert logical_names(agent.routers) == [
+        {"router": "outgoing", "name": "/svc/web", "dtab": None},
+        {"router": "incoming", "name": "/svc/web", "dtab": "/svc => /$/nil"},
+    ]

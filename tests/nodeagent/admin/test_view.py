@@ -20,6 +20,7 @@ from tests.nodeagent.admin.fakes import CONFIG, asking
         ("/metrics", 200),
         ("/admin/metrics.json", 200),
         ("/config.json", 200),
+        ("/names.json", 200),
         ("/bound-names.json", 200),
         ("/client_state.json", 200),
         ("/namer_state.json", 200),

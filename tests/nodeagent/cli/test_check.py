@@ -44,7 +44,7 @@ routers:
             id="bad dtab",
         ),
         pytest.param(
-            "namers: [{kind: io.l5d.consul}]\nrouters:\n- protocol: mux\n",
+            "namers: [{kind: io.l5d.marathon}]\nrouters:\n- protocol: mux\n",
             ["1:17: namers[0].kind: ", "3:13: routers[0].protocol: "],
             id="kinds that are not provided",
         ),

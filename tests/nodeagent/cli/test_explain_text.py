@@ -17,6 +17,7 @@ from nodeagent.cli.explain_documents import (
     Fail,
     Failed,
     Leaf,
+    LeafAddress,
     LeafName,
     Neg,
     Node,
@@ -47,8 +48,8 @@ def explanation(
     return Explanation("/svc/web", outcome, leaves, error, steps)
 
 
-def leaf(path: str = WEB, id: str | None = None, residual: str = "/") -> Leaf:  # noqa: A002
-    return Leaf(path=path, dentry=Dentry("/svc", "/#/fs"), bound=LeafName(id or path, residual))
+def leaf(path: str = WEB, id: str | None = None, residual: str = "/", addr: str = "bound") -> Leaf:  # noqa: A002
+    return Leaf(path=path, dentry=Dentry("/svc", "/#/fs"), bound=LeafName(id or path, residual, LeafAddress(addr)))
 
 
 def root(*alternatives: Node) -> Alternatives:
@@ -82,6 +83,32 @@ def root(*alternatives: Node) -> Alternatives:
             └─ /#/fs/last   /svc => /#/fs   not tried
             """,
             id="what comes before the one that is taken was left, what comes after not tried",
+        ),
+        pytest.param(
+            explanation(bound(WEB, "127.0.0.1:81")),
+            root(leaf("/#/fs/dead"), leaf("/#/dns/gone", addr="neg"), Failed(path="/$/x", message="down"), leaf()),
+            """
+            /svc/web: bound
+            /svc/web
+            ├─ /#/fs/dead    /svc => /#/fs   passed over, no usable endpoint
+            ├─ /#/dns/gone   /svc => /#/fs   passed over, no such host or service
+            ├─ /$/x                          passed over, error: down
+            └─ /#/fs/web     /svc => /#/fs   taken, bound
+                  127.0.0.1:81
+            """,
+            id="what cannot take traffic is passed over",
+        ),
+        pytest.param(
+            explanation(bound("/#/fs/a", "127.0.0.1:81")),
+            Union(path="/svc/web", union=(Branch(3, leaf("/#/fs/a")), Branch(1, leaf("/#/fs/b")))),
+            """
+            /svc/web: bound
+            /svc/web
+            ├─ /#/fs/a   /svc => /#/fs   weight 3, bound
+            │     127.0.0.1:81
+            └─ /#/fs/b   /svc => /#/fs   left, no usable endpoint
+            """,
+            id="a union gives its share away",
         ),
         pytest.param(
             explanation(outcome="fail"),
