@@ -16,8 +16,8 @@ $(DEV): PACKAGE := .[dev]
 $(BENCH): PACKAGE := .[dev,bench]
 
 # Real parts that some tests drive, as command:Debian-package. A test whose part is missing is skipped.
-PARTS := curl:curl dnsmasq:dnsmasq-base ip:iproute2 promtool:prometheus systemd-analyze:systemd \
-  systemd-nspawn:systemd-container
+PARTS := curl:curl dnsmasq:dnsmasq-base ip:iproute2 kubectl:kubernetes-client named:bind9 nsupdate:bind9-dnsutils \
+  promtool:prometheus systemd-analyze:systemd systemd-nspawn:systemd-container unbound:unbound
 MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${part\#*:}; done
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -56,6 +56,8 @@ docs: $(RUN) ## docs/configuration.md, from the schema
 parts:
 	@for package in $$($(MISSING)); do \
 	  echo "optional: some tests are skipped without $$package: apt-get install $$package"; done
+	@[ -n "$$CONSUL" ] || command -v consul >/dev/null || \
+	  echo 'optional: some tests are skipped without Consul: export CONSUL="$$(.ci/get-consul)"'
 
 missing-packages:
 	@$(MISSING)
