@@ -12,7 +12,7 @@ from namer.dns.settings import Overrides, Server
 from namer.hosts import SOURCE, Hosts
 from namer.path import Path
 from namer.staleness import StaleLimit
-from namer.watch import Watches
+from namer.watch import Twin, Watches, twin_source
 
 
 class DnsParts:
@@ -25,13 +25,16 @@ class DnsParts:
         self.resolver = Resolver(overrides(config), lifetimes(config))
         self.hosts = self._hosts(SOURCE, self.resolver)
 
-    def srv_namer(self, prefix: Path, config: DnsSrvNamer) -> srv.DnsSrvNamer:
-        """A namer by SRV records; with servers or an interval of its own it has a resolver of its own."""
+    def srv_namer(self, prefix: Path, config: DnsSrvNamer, number: int) -> srv.DnsSrvNamer:
+        """A namer by SRV records; with servers or an interval of its own it has a resolver of its own.
+
+        `number` tells it from others with its prefix.
+        """
         resolver, hosts = self.resolver, self.hosts
         if config.dns_hosts or config.refresh_interval_seconds is not None:
             resolver = Resolver(overrides(self._config, config), lifetimes(self._config, config))
-            hosts = self._hosts(f"{SOURCE}{prefix}", resolver)
-        return srv.DnsSrvNamer(prefix, self._watches, resolver, hosts, self._rng)
+            hosts = self._hosts(twin_source(f"{SOURCE}{prefix}", number), resolver)
+        return srv.DnsSrvNamer(prefix, Twin(self._watches, number), resolver, hosts, self._rng)
 
     def _hosts(self, source: str, resolver: Resolver) -> Hosts:
         self._watches.limit(source, StaleLimit(self._config.max_stale_secs, refuse=True))

@@ -17,16 +17,17 @@ LOOPBACK: Final = ("127.0.0.1", "::1")
 
 def parse_hosts(text: str) -> HostsFile:
     """What the file says; a line whose address is none says nothing."""
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
+    addresses: dict[str, str | None] = {}
     for line in text.splitlines():
-        words = line.partition("#")[0].split()
-        address = _address(words[0]) if len(words) > 1 else None
-        if address is None:
-            continue
-        for name in words[1:]:
-            key = name.rstrip(".").lower()
-            found[key] = (*found.get(key, ()), address)
-    return found
+        written, *names = line.partition("#")[0].split() or [""]
+        if written not in addresses:
+            addresses[written] = _address(written)
+        address = addresses[written]
+        if address is not None:
+            for name in names:
+                found.setdefault(name.rstrip(".").lower(), []).append(address)
+    return {name: tuple(dict.fromkeys(listed)) for name, listed in found.items()}
 
 
 def is_localhost(host: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Final, cast
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rdtypes.IN.A
@@ -40,12 +41,12 @@ def read_reply(message: dns.message.Message) -> Reply:
     exists = code == dns.rcode.NOERROR
     if exists and not message.flags & (dns.flags.AA | dns.flags.RA):
         raise ServerFailed("does not answer for others, nor for that name itself")
-    ttl = chain.minimum_ttl if _has_soa(message) else min(chain.minimum_ttl, TTL_WITHOUT_SOA)
+    ttl = chain.minimum_ttl if _has_soa(message, chain.canonical_name) else min(chain.minimum_ttl, TTL_WITHOUT_SOA)
     return Reply((), ttl, exists=exists)
 
 
-def _has_soa(message: dns.message.Message) -> bool:
-    return any(rrset.rdtype == dns.rdatatype.SOA for rrset in message.authority)
+def _has_soa(message: dns.message.Message, name: dns.name.Name) -> bool:
+    return any(each.rdtype == dns.rdatatype.SOA and name.is_subdomain(each.name) for each in message.authority)
 
 
 def _record(rdata: Rdata) -> Record:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -96,9 +97,9 @@ def parse_resolv_conf(text: str) -> Settings:
             case ["nameserver", address, *_]:
                 servers += _server(address)
             case ["search", *domains]:
-                settings = replace(settings, search=tuple(map(_bare, domains[:MAX_SEARCH])))
+                settings = replace(settings, search=_search(domains))
             case ["domain", domain, *_]:
-                settings = replace(settings, search=(_bare(domain),))
+                settings = replace(settings, search=_search([domain]))
             case ["options", *options]:
                 for option in options:
                     settings = _with_option(settings, option)
@@ -112,8 +113,10 @@ def _server(address: str) -> list[Server]:
         return []
 
 
-def _bare(domain: str) -> str:
-    return domain.rstrip(".").lower()
+def _search(domains: Iterable[str]) -> tuple[str, ...]:
+    """Those that are made like one; the root, a dot alone, is "" here."""
+    good = [domain for domain in domains if domain == "." or is_name(domain)]
+    return tuple(domain.rstrip(".").lower() for domain in good[:MAX_SEARCH])
 
 
 def _with_option(settings: Settings, option: str) -> Settings:
@@ -142,4 +145,4 @@ def candidates(host: str, settings: Settings) -> list[str]:
     itself = f"{host}."
     searched = [f"{host}.{domain}." if domain else itself for domain in settings.search]
     ordered = [itself, *searched] if host.count(".") >= settings.ndots else [*searched, itself]
-    return [name for name in dict.fromkeys(ordered) if len(name) <= MAX_NAME + 1]
+    return [name for name in dict.fromkeys(ordered) if is_name(name)]

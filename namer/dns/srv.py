@@ -31,7 +31,7 @@ from namer.namer import PENDING, Bound, Failure, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.targets import Target, Targets
-from namer.watch import Watches, WatchKey
+from namer.watch import Cells, WatchKey
 
 NO_SERVICE: Final = "."
 PATIENCE: Final = 1.0  # seconds that new targets are waited for, so that the first one does not get all the requests
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 class DnsSrvNamer:
     """Names by their SRV records, which `resolver` finds; `hosts` finds the addresses of their targets."""
 
-    def __init__(self, prefix: Path, watches: Watches, resolver: Resolves, hosts: Hosts, rng: random.Random) -> None:
+    def __init__(self, prefix: Path, watches: Cells, resolver: Resolves, hosts: Hosts, rng: random.Random) -> None:
         self._prefix = prefix
         self._watches = watches
         self._resolver = resolver
@@ -71,8 +71,9 @@ class DnsSrvNamer:
         service = _Service(name, cell, self._hosts)
         try:
             while True:
-                answer = await self._resolver.services(name, course.newer_than)
-                step = course.step(answer, trio.current_time(), has_records=isinstance(cell.value, AddrBound))
+                known = isinstance(cell.value, AddrBound)
+                answer = await self._resolver.services(name, course.newer_than, known=known)
+                step = course.step(answer, trio.current_time(), has_records=known)
                 service.take(step)
                 await trio.sleep_until(min(service.patient_until, step.next_at))
                 service.publish()
@@ -143,7 +144,7 @@ class _Service:
         self._targets.close()
 
     def _fail(self, doubt: Doubt) -> None:
-        if self._doubt is None:
+        if self._doubt is None and isinstance(self._cell.value, AddrBound):  # anybody can make up others
             log.warning("service not resolved", name=self._name, error=doubt.reason)
         self._doubt = doubt
         fail_addr(self._cell, f"cannot resolve {self._name}: {doubt.reason}", trio.current_time(), doubt.next_at)

@@ -137,6 +137,17 @@ async def test_a_failure_keeps_the_last_good_addresses(autojump_clock: MockClock
         assert not cell.error
 
 
+async def test_made_up_hosts_do_not_fill_the_log(autojump_clock: MockClock) -> None:
+    async with running(FakeResolver(web=DOWN)) as live:
+        cell = live.hosts.addr("web", 80)
+        with capture_logs() as logs:
+            cell.subscribe(ignore)
+            await trio.sleep(60)
+
+        assert cell.value == AddrFailed("cannot resolve web: DNS server 10.0.0.53 says SERVFAIL")
+        assert logs == []
+
+
 async def test_addresses_that_nobody_confirmed_for_too_long_are_refused(autojump_clock: MockClock) -> None:
     resolver = FakeResolver(web=("10.0.0.1",))
     live = Live(resolver)

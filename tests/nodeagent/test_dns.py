@@ -68,12 +68,12 @@ def test_keys_of_a_namer(own: DnsSrvNamer, servers: tuple[Server, ...], bounds: 
 async def test_a_namer_with_servers_of_its_own_shares_no_answers() -> None:
     watches = Watches(random.Random(7))
     parts = DnsParts(Dns(), watches, random.Random(7))
-    shared, own = parts.srv_namer(PREFIX, namer()), parts.srv_namer(PREFIX, namer(hosts=("10.0.0.9",)))
+    shared, own = parts.srv_namer(PREFIX, namer(), 0), parts.srv_namer(PREFIX, namer(hosts=("10.0.0.9",)), 1)
 
     assert shared._hosts is parts.hosts
     assert own._hosts is not parts.hosts
     cells = parts.hosts.addr("web", 80), own._hosts.addr("web", 80)
-    assert [each.key.source for each in watches.statistics()] == ["dns", "dns/#/srv"]
+    assert [each.key.source for each in watches.statistics()] == ["dns", "dns/#/srv (2)"]
     assert cells[0] is not cells[1]
 
 
@@ -114,14 +114,14 @@ async def test_requests_go_where_the_dns_says(tmp_path: pathlib.Path) -> None:
                 response, answer = fetch(port, host)
                 return answer if response.status == 200 else f"{response.status} {answer}"
 
-            answers = Counter(ask("users") for _ in range(400))
+            answers = Counter(ask("users") for _ in range(1200))
             assert ask("host") == "one"
             assert ask("gone") == "one", "neither an unknown host nor an unknown service keeps the next from its turn"
             agent.signal(signal.SIGTERM)
             agent.end()
 
     assert set(answers) == {"one", "three"}, "a worse priority is for when the better one fails"
-    assert 0.2 <= answers["one"] / 400 <= 0.3
+    assert 0.2 <= answers["one"] / 1200 <= 0.3
 
 
 def _named(name: str) -> AbstractContextManager[int]:

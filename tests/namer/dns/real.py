@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from namer.dns.answers import ServerFailed
-from namer.dns.exchange import ask
+from namer.dns.resolver import AskByWire
 from namer.dns.settings import Server
 
 PACKAGES: Final = {"named": "bind9", "dnsmasq": "dnsmasq-base", "unbound": "unbound", "nsupdate": "bind9-dnsutils"}
@@ -125,7 +125,7 @@ class RealServer:
     async def _answers(self) -> bool:
         with trio.move_on_after(0.2):
             try:
-                return bool((await ask(self.where, "web.example.", "A")).records)
+                return bool((await AskByWire()(self.where, "web.example.", "A")).records)
             except ServerFailed:
                 return False
         return False

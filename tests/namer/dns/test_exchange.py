@@ -1,14 +1,18 @@
 """Replies as real bytes on real sockets: good ones, and those that somebody else or a broken server sends."""
 
 import struct
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from namer.dns.answers import MAX_RECORDS, Kind, Reply, ServerFailed, Srv
-from namer.dns.exchange import ask
+from namer.dns.resolver import AskByWire
 from namer.dns.settings import Server
+from tests.namer.dns.hostile import HOSTILE, WORST
 from tests.namer.dns.server import Replies, response, truncated, wire_server
 
 WEB = "web.example. 60 IN A 10.0.0.1"
@@ -22,7 +26,7 @@ async def asked(udp: Replies, *, kind: Kind = "A", tcp: Replies = lambda query: 
     async with wire_server(udp, tcp) as server:
         with trio.fail_after(2):
             try:
-                return await ask(server.where, "web.example.", kind)
+                return await AskByWire()(server.where, "web.example.", kind)
             except ServerFailed as problem:
                 return str(problem)
     raise AssertionError
@@ -61,6 +65,7 @@ async def asked(udp: Replies, *, kind: Kind = "A", tcp: Replies = lambda query: 
             Reply((), 5),
             id="nor what does not belong to the chain",
         ),
+        pytest.param("A", ["web.example. 60 IN CNAME a.example.", WEB], GOOD, id="nor a CNAME of what has an address"),
         pytest.param("A", ["WEB.Example. 60 IN A 10.0.0.1"], GOOD, id="letters large and small are the same"),
         pytest.param("A", ["web.example. 0 IN A 10.0.0.1"], Reply(("10.0.0.1",), 0), id="a TTL of 0"),
         pytest.param(
@@ -89,6 +94,7 @@ async def test_a_ttl_with_its_first_bit_set_is_0() -> None:
             "NXDOMAIN", [SOA.replace("900", "90")], Reply((), 90, exists=False), id="the TTL of that, if it is less"
         ),
         pytest.param("NXDOMAIN", [], Reply((), 5, exists=False), id="nobody says for how long"),
+        pytest.param("NXDOMAIN", [f"other.{SOA}"], Reply((), 5, exists=False), id="nor does he who has another zone"),
     ],
 )
 async def test_what_no_says(code: str, authority: list[str], reply: Reply) -> None:
@@ -101,6 +107,10 @@ def with_id(query: bytes, reply: bytes) -> bytes:
 
 def other_question(query: bytes) -> bytes:
     return query.replace(b"\x03web", b"\x03wee")
+
+
+def update(reply: bytes) -> bytes:
+    return reply[:2] + bytes([reply[2] | 0x28]) + reply[3:]
 
 
 POINTER_LOOP = b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x01"
@@ -120,6 +130,9 @@ POINTER_LOOP = b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x0
         pytest.param(lambda query: response(query, WEB)[:-3], id="a record cut short"),
         pytest.param(lambda query: response(query, WEB) + b"GET / HTTP/1.1", id="more than a message"),
         pytest.param(lambda query: with_id(query, truncated(query)), id="truncation of something else"),
+        pytest.param(lambda query: update(response(query, WEB)), id="the response to an update"),
+        pytest.param(lambda query: response(query, WEB).replace(b"\0\x04\x0a\0\0\1", b"\0\0"), id="half an address"),
+        pytest.param(lambda query: query[:2] + b"\x81\x80\xff\xff" + b"\0" * 60_000, id="10,000 questions"),
     ],
 )
 async def test_what_is_not_the_reply_does_not_end_the_wait(hostile: Replies) -> None:
@@ -133,7 +146,7 @@ async def test_what_comes_from_elsewhere_is_not_the_reply() -> None:
         found: list[Reply] = []
 
         async def client() -> None:
-            found.append(await ask(Server("127.0.0.1", port), "web.example.", "A"))
+            found.append(await AskByWire()(Server("127.0.0.1", port), "web.example.", "A"))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client)
@@ -149,7 +162,7 @@ async def test_ids_and_ports_cannot_be_guessed() -> None:
     seen = set()
     async with wire_server(lambda query: [response(query, WEB)]) as server:
         for _ in range(20):
-            await ask(server.where, "web.example.", "A")
+            await AskByWire()(server.where, "web.example.", "A")
         seen = {query[:2] for _, query in server.asked}
 
     assert len(seen) > 15
@@ -188,7 +201,7 @@ async def test_a_port_where_nobody_listens_is_told_at_once() -> None:
     async with wire_server(lambda query: ()) as server:
         where = server.where
     with trio.fail_after(1), pytest.raises(ServerFailed, match="connection refused"):
-        await ask(where, "web.example.", "A")
+        await AskByWire()(where, "web.example.", "A")
 
 
 async def test_what_does_not_fit_comes_by_tcp() -> None:
@@ -204,6 +217,8 @@ async def test_what_does_not_fit_comes_by_tcp() -> None:
     [
         pytest.param(lambda query: [], "closed the connection", id="nothing"),
         pytest.param(lambda query: [query[:2] + POINTER_LOOP], "made no sense", id="nonsense"),
+        pytest.param(lambda query: [b""], "made no sense", id="an empty message"),
+        pytest.param(lambda query: [HOSTILE["bombs"](query)], "too much work", id="a bomb"),
         pytest.param(
             lambda query: [response(other_question(query), "wee.example. 60 IN A 10.6.6.6")],
             "made no sense",
@@ -213,3 +228,55 @@ async def test_what_does_not_fit_comes_by_tcp() -> None:
 )
 async def test_what_may_come_by_tcp_instead(tcp: Replies, reason: str) -> None:
     assert reason in str(await asked(lambda query: [truncated(query)], tcp=tcp))
+
+
+@st.composite
+def mangled(draw: st.DrawFn) -> Replies:
+    """Responses, with some bytes that are others, gone or more, behind a good id and flags."""
+    records = draw(st.sampled_from([[WEB], ["web.example. 5 IN CNAME b.", "b. 7 IN A 10.0.0.1"], []]))
+    authority = [] if records else [SOA]
+    edits = draw(st.lists(st.tuples(st.integers(4, 80), st.integers(0, 2), st.binary(max_size=2)), max_size=4))
+    end = draw(st.binary(max_size=20))
+
+    def replies(query: bytes) -> Iterable[bytes]:
+        data = bytearray(response(query, *records, authority=authority))
+        for at, gone, more in edits:
+            data[at : at + gone] = more
+        return [bytes(data) + end]
+
+    return replies
+
+
+@settings(deadline=None, max_examples=50)
+@given(mangled(), st.booleans())
+async def test_bytes_of_any_kind_are_a_reply_or_told(hostile: Replies, by_tcp: bool) -> None:
+    if by_tcp:
+        await asked(lambda query: [truncated(query)], tcp=hostile)
+    else:
+        await asked(lambda query: [*hostile(query), response(query, WEB)])
+
+
+@pytest.mark.parametrize(
+    ("message", "result"),
+    [
+        *(pytest.param(made, "made no sense: too much work to read", id=name) for name, made in HOSTILE.items()),
+        *(pytest.param(made, Reply((), 5), id=name) for name, made in WORST.items()),
+    ],
+)
+async def test_no_message_holds_up_the_agent(message: Callable[[bytes], bytes], result: Reply | str) -> None:
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            started = time.thread_time()
+            await trio.sleep(0.001)
+            longest = max(longest, time.thread_time() - started)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        found = await asked(lambda query: [truncated(query)], tcp=lambda query: [message(query)])
+        nursery.cancel_scope.cancel()
+
+    assert found == result
+    assert longest < 0.05, "by the CPU time of the thread of the event loop"

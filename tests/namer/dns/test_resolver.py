@@ -329,6 +329,42 @@ async def test_questions_under_way_are_bounded(tmp_path: pathlib.Path, autojump_
     assert trio.current_time() == MAX_WAIT
 
 
+async def test_made_up_names_do_not_keep_known_ones_waiting(tmp_path: pathlib.Path, autojump_clock: MockClock) -> None:
+    world = World(tmp_path)
+    for number in range(10 * MAX_AT_ONCE):
+        world.replies[f"made-up-{number}.", "A"] = SILENCE
+    world.replies["web.", "A"] = a("10.0.0.1")
+
+    async with trio.open_nursery() as nursery:
+        for number in range(10 * MAX_AT_ONCE):
+            nursery.start_soon(world.resolver.addresses, f"made-up-{number}")
+        await trio.sleep(1)
+        assert records(await world.resolver.addresses("web", known=True)) == ("10.0.0.1",)
+        assert trio.current_time() == 1
+
+
+async def test_failing_names_do_not_keep_new_ones_waiting(tmp_path: pathlib.Path, autojump_clock: MockClock) -> None:
+    world = World(tmp_path, replace(ONE, attempts=1))
+    failing = [f"made-up-{number}" for number in range(MAX_AT_ONCE)]
+    for name in failing:
+        world.replies[f"{name}.", "A"] = SILENCE
+    world.replies["web.", "A"] = a("10.0.0.1")
+
+    async def ask_for_all() -> None:
+        async with trio.open_nursery() as nursery:
+            for name in failing:
+                nursery.start_soon(world.resolver.addresses, name)
+
+    await ask_for_all()
+    await trio.sleep(10)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_for_all)
+        await trio.sleep(1)
+        started = trio.current_time()
+        assert records(await world.resolver.addresses("web")) == ("10.0.0.1",)
+        assert trio.current_time() == started
+
+
 def test_who_resolves_no_names_does_not_load_dnspython() -> None:
     code = "import sys, nodeagent.agent; sys.exit('dns.message' in sys.modules)"
 

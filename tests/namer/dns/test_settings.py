@@ -57,6 +57,10 @@ def test_what_is_no_server(text: str) -> None:
             id="options within their bounds",
         ),
         pytest.param("options ndots: timeout:x attempts:-1 rotate:1\n", Settings(), id="options that say nothing"),
+        pytest.param(
+            f"search a..b {'x' * 64} b\u00fccher a.org .", Settings(search=("a.org", "")), id="domains that are none"
+        ),
+        pytest.param("domain a..b\n", Settings(), id="one domain that is none"),
         pytest.param("; x\nfoo bar\nsearch\n", Settings(), id="what else there may be"),
     ],
 )

@@ -52,3 +52,15 @@ def test_bytes_that_are_no_text(path: pathlib.Path) -> None:
     path.write_bytes(b"\xff")
 
     assert SystemFile(path, str).look() == "\ufffd"
+
+
+def test_what_looks_the_same_but_for_when_it_was_put_there(path: pathlib.Path) -> None:
+    file = SystemFile(path, str)
+    write(path, "a")
+    assert file.look() == "a"
+
+    seen = path.stat()
+    while path.stat().st_ctime_ns == seen.st_ctime_ns:  # the clock of a file system is a coarse one
+        path.write_text("b")
+        os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert file.look() == "b"
