@@ -24,17 +24,32 @@ log = structlog.get_logger(__name__)
 def dtab_arrived(cell: Cell[DtabState], text: str, behind: Dtab, origin: str, now: float) -> None:
     """The source was read: its table with `behind` after it holds, if it parses. `origin` names the source."""
     try:
-        table = Dtab.parse(text) + behind
+        table = parse_table(text, behind, cell.value)
     except NameSyntaxError as error:
-        dtab_unusable(cell, f"{origin}:{error.line}:{error.column}: {error.message}", now)
+        dtab_unusable(cell, place_of(error, origin), now)
     else:
         cell.set(table, now)
 
 
+def parse_table(text: str, behind: Dtab, before: DtabState) -> Dtab:
+    """The table of a text with `behind` after it, prepared for taking the place of `before`.
+
+    Raises NameSyntaxError. Blocks, for a second when there are a hundred thousand dentries.
+    """
+    old = before if isinstance(before, Dtab) else Dtab.EMPTY
+    return Dtab.parse(text).prepared(old) + behind
+
+
+def place_of(error: NameSyntaxError, origin: str) -> str:
+    """What is wrong with a text, and where in `origin`."""
+    return f"{origin}:{error.line}:{error.column}: {error.message}"
+
+
 def dtab_unusable(cell: Cell[DtabState], problem: str, now: float, retry_at: float | None = None) -> None:
     """The source has no usable table; `problem` names it and says why. It is logged once."""
+    known = isinstance(cell.value, Dtab)
     if problem != cell.error:
-        log.error("the dtab is not usable; what was good before stays", problem=problem)
-    if not isinstance(cell.value, Dtab):
+        log.error(f"the dtab is not usable{'; what was good before stays' if known else ''}", problem=problem)
+    if not known:
         cell.set(Failure(problem), now)
     cell.fail(problem, now, retry_at)

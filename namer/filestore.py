@@ -51,7 +51,7 @@ class FileDtabStore:
 
     async def _run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         try:
-            return await trio.to_thread.run_sync(function, *arguments)
+            return await trio.to_thread.run_sync(function, *arguments, abandon_on_cancel=True)
         except OSError as error:
             raise StoreError(f"{error.filename or self._directory}: {error.strerror or error}") from None
 

@@ -7,8 +7,10 @@ edge, over httpx.
 
 from __future__ import annotations
 
+import os
+import pathlib
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
@@ -23,6 +25,11 @@ MAX_BODY: Final = 32 * 1024 * 1024
 MAX_LINE: Final = 8 * 1024 * 1024
 """Bytes of one event in a stream."""
 
+MAX_TOKEN: Final = 64 * 1024
+
+MAX_TEXT: Final = 300
+"""Characters of what a registry says of a failure that are passed on."""
+
 CONNECT_SECONDS: Final = 3.0
 
 Query: TypeAlias = Mapping[str, str]
@@ -32,6 +39,10 @@ T = TypeVar("T")
 
 class ApiError(Exception):
     """A registry could not be asked, or gave no usable answer; the message names it and says how."""
+
+
+class NoAnswerError(ApiError):
+    """It could not be reached, or did not answer in time."""
 
 
 class StatusError(ApiError):
@@ -58,6 +69,21 @@ class Reply:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ApiError(f"{self.origin}: not the JSON that was asked for: {error}") from None
 
+    def elements(self, kind: type[T]) -> Iterator[T]:
+        """The body as a list of `kind`, one after the other: others have their turn while a thread reads a large one.
+
+        Raises as `json`.
+        """
+        return self._read(self.json(list[msgspec.Raw]), kind)
+
+    def _read(self, written: Sequence[msgspec.Raw], kind: type[T]) -> Iterator[T]:
+        decoder = msgspec.json.Decoder(kind, strict=False)
+        try:
+            for each in written:
+                yield decoder.decode(each)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ApiError(f"{self.origin}: not the JSON that was asked for: {error}") from None
+
 
 class Session:
     """One client of one registry, with its connections; made by `session`."""
@@ -80,18 +106,19 @@ class Session:
     ) -> Reply:
         """Ask once and return the whole answer.
 
-        Raises StatusError for any status but 2xx and those in `answers`, ApiError for everything else that goes
-        wrong, among it an answer of more than `limit` bytes or not whole after `timeout` seconds. Cancelling closes
-        the connection.
+        Raises StatusError for any status but 2xx and those in `answers`, NoAnswerError when there is none or it is not
+        whole after `timeout` seconds, ApiError for everything else that goes wrong, among it an answer of more than
+        `limit` bytes. Cancelling closes the connection.
         """
-        origin = self._origin(path)
+        origin, missing = self._origin(path), "answer"
         with trio.move_on_after(timeout):
             async with self._exchange(method, path, query, headers, content) as response:
+                missing = "whole answer"
                 body = await _bounded(response, limit, origin)
             if not response.is_success and response.status_code not in answers:
                 raise StatusError(f"{origin}: {response.status_code} {_beginning(body)}".rstrip(), response.status_code)
             return Reply(origin, response.status_code, response.headers, body)
-        raise ApiError(f"{origin}: no whole answer within {timeout:g} s")
+        raise NoAnswerError(f"{origin}: no {missing} within {timeout:g} s")
 
     @asynccontextmanager
     async def lines(
@@ -123,7 +150,7 @@ class Session:
                     await lines.aclose()
                     await _unwind(chunks)
         if scope.cancelled_caught:
-            raise ApiError(f"{origin}: no answer within {timeout:g} s")
+            raise NoAnswerError(f"{origin}: no answer within {timeout:g} s")
 
     def _origin(self, path: str) -> str:
         return f"{str(self._client.base_url).rstrip('/')}{path}"
@@ -141,8 +168,12 @@ class Session:
                 yield response
             finally:
                 await response.aclose()
+        except (httpx.LocalProtocolError, UnicodeEncodeError):  # it shows the header, which may be a token
+            raise ApiError(f"{self._origin(path)}: a token or a name with characters that cannot be sent") from None
+        except httpx.TransportError as error:
+            raise NoAnswerError(f"{self._origin(path)}: {brief(_reason(error))}") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise ApiError(f"{self._origin(path)}: {_reason(error)}") from None
+            raise ApiError(f"{self._origin(path)}: {brief(_words(error))}") from None
 
 
 @asynccontextmanager
@@ -210,9 +241,25 @@ def _reason(error: Exception) -> str:
         case httpx.ConnectTimeout():
             return f"no connection within {CONNECT_SECONDS:g} s"
         case httpx.ConnectError():
-            return f"cannot connect: {_words(error)}"
+            said = dict.fromkeys(_system_errors(error))
+            return f"cannot connect: {', '.join(said) or _words(error)}"
         case _:
             return _words(error)
+
+
+def _system_errors(error: BaseException | None) -> Iterator[str]:
+    """What the system said of each address that was tried, which stands behind what libraries say."""
+    match error:
+        case None:
+            return
+        case BaseExceptionGroup():
+            for each in error.exceptions:
+                yield from _system_errors(each)
+        case OSError(errno=int(number), strerror=str(said)) if not isinstance(error, ssl.SSLError):
+            said = os.strerror(number) if number > 0 else said  # trio adds the address
+            yield said[:1].lower() + said[1:]
+        case _:
+            yield from _system_errors(error.__cause__ or error.__context__)
 
 
 def _words(error: BaseException) -> str:
@@ -222,5 +269,22 @@ def _words(error: BaseException) -> str:
 
 
 def _beginning(body: bytes) -> str:
-    text = " ".join(body[:300].decode("utf-8", "replace").split())
-    return text if text.isprintable() else repr(text)
+    return brief(body[:MAX_TEXT].decode("utf-8", "replace"))
+
+
+def brief(text: str) -> str:
+    """What a registry says, fit for one line of a message."""
+    line = " ".join(text[:MAX_TEXT].split())
+    return line if line.isprintable() else repr(line)
+
+
+def read_token(file: str) -> str:
+    """The token in a file. Blocks; raises ApiError when there is none that could be sent."""
+    try:
+        with pathlib.Path(file).open("rb") as opened:
+            token = opened.read(MAX_TOKEN + 1).strip()
+    except OSError as error:
+        raise ApiError(f"{file}: the token cannot be read: {error.strerror or error}") from None
+    if not token or len(token) > MAX_TOKEN or any(byte <= 32 or byte >= 127 for byte in token):
+        raise ApiError(f"{file}: no token; expected one line of printable characters")
+    return token.decode("ascii")

@@ -37,17 +37,23 @@ class Targets:
         self._hosts = hosts
         self._changed = changed
         self._targets: tuple[Target, ...] = ()
-        self._addrs: tuple[Cell[Addr], ...] = ()
+        self._followed: dict[tuple[str, int], Cell[Addr]] = {}
 
     def follow(self, targets: Sequence[Target]) -> None:
         """Follow these instead of those before; hosts that stay are not asked anew."""
-        left = self._addrs
+        left, self._followed = self._followed, {}
         self._targets = tuple(targets)
-        self._addrs = tuple(self._hosts.addr(target.host, target.port) for target in targets)
-        for addr in self._addrs:
-            addr.subscribe(self._changed)
-        for addr in left:
+        for target in self._targets:
+            place = (target.host, target.port)
+            if place not in self._followed:
+                self._followed[place] = left.pop(place) if place in left else self._begin(*place)
+        for addr in left.values():
             addr.unsubscribe(self._changed)
+
+    def _begin(self, host: str, port: int) -> Cell[Addr]:
+        addr = self._hosts.addr(host, port)
+        addr.subscribe(self._changed)
+        return addr
 
     def close(self) -> None:
         """Follow nothing any more."""
@@ -55,16 +61,19 @@ class Targets:
 
     def addr(self) -> Addr:
         """The addresses of all targets, by what is known of their hosts now."""
-        return combine(self._targets, [addr.value for addr in self._addrs])
+        return combine(self._targets, self._values())
 
     @property
     def pending(self) -> bool:
         """Whether it is not known yet of some host whether it has addresses."""
-        return any(isinstance(addr.value, AddrPending) for addr in self._addrs)
+        return any(isinstance(addr.value, AddrPending) for addr in self._followed.values())
 
     def unresolved(self) -> list[str | None]:
         """For each target why its host has no address, None where it has or where that is not known yet."""
-        return [_why(target.host, addr.value) for target, addr in zip(self._targets, self._addrs, strict=True)]
+        return [_why(target.host, addr) for target, addr in zip(self._targets, self._values(), strict=True)]
+
+    def _values(self) -> list[Addr]:
+        return [self._followed[target.host, target.port].value for target in self._targets]
 
 
 def combine(targets: Sequence[Target], addrs: Sequence[Addr]) -> Addr:

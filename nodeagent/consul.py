@@ -19,21 +19,21 @@ from namer.dtabcell import DtabState
 from namer.hosts import Hosts
 from namer.httpapi import ApiError
 from namer.path import Path
-from namer.watch import Watches
+from namer.watch import Cells, Watches
 from nodeagent.policies import client_tls
 from tls.contexts import Contexts, TlsConfigError
 from tls.params import ContextParams
 
 
 def consul_namer(
-    prefix: Path, config: ConsulNamer, watches: Watches, hosts: Hosts, contexts: Contexts, rng: random.Random
+    prefix: Path, config: ConsulNamer, cells: Cells, hosts: Hosts, contexts: Contexts, rng: random.Random
 ) -> namer.ConsulNamer:
     """The namer of a section."""
     weights = {each.tag: each.weight for each in config.weights}
     rules = Rules(_statuses(config), weights, config.prefer_service_address)
     params = namer.ConsulParams(config.include_tag, config.set_host, rules)
     consul = Consul(_access(config, config.consistency_mode, contexts), rng)
-    return namer.ConsulNamer(prefix, consul, params, watches, hosts)
+    return namer.ConsulNamer(prefix, consul, params, cells, hosts)
 
 
 def interpreter_dtab(

@@ -22,7 +22,7 @@ from namer.namer import ConstantNamer, Failure, Namer
 from namer.path import Path
 from namer.transform import k8s
 from namer.transform.transformer import Transformer
-from namer.watch import Watches
+from namer.watch import Cells, Watches
 from nodeagent.policies import client_tls
 from tls.contexts import client_context
 from tls.params import ContextParams
@@ -33,7 +33,7 @@ PROXY_PORT = 8001
 
 
 def kubernetes_namer(
-    prefix: Path, config: KubernetesNamer, watches: Watches, offload: Offload, rng: random.Random
+    prefix: Path, config: KubernetesNamer, cells: Cells, offload: Offload, rng: random.Random
 ) -> Namer:
     """The namer of a section."""
     namespace = None
@@ -43,8 +43,8 @@ def kubernetes_namer(
             reason = f"{config.kind}: the environment variable {config.env_var}, which names the namespace, is not set"
             return ConstantNamer(Failure(reason, lasting=True))
     api = _api(config.host, config.port, config.tls, config.token_file, offload)
-    collections = Collections(prefix.show(), api, watches, rng)
-    return namer.KubernetesNamer(prefix, collections, watches, label=config.label_selector, namespace=namespace)
+    collections = Collections(prefix.show(), api, cells, rng)
+    return namer.KubernetesNamer(prefix, collections, cells, label=config.label_selector, namespace=namespace)
 
 
 def daemonset(config: DaemonsetTransformer, watches: Watches, offload: Offload, rng: random.Random) -> Transformer:

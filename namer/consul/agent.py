@@ -48,7 +48,7 @@ class _Self(msgspec.Struct, frozen=True, rename="pascal"):
 
 async def follow_agent(consul: Consul, cell: Cell[Report[Agent]]) -> None:
     """Ask until there is an answer; it does not change while an agent runs. Cancelling is safe."""
-    reporter = Reporter(cell, partial(consul.complain, "the agent itself"))
+    reporter = Reporter(cell, partial(consul.complaints.complain, "the agent itself"))
     failures = 0
     while True:
         try:

@@ -16,19 +16,21 @@ every POLL seconds, MAX_PLAIN at a time, on connections that are closed again.
 
 from __future__ import annotations
 
+import math
 import pathlib
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, TypeVar
 
-import structlog
 import trio
 
 from namer import httpapi
-from namer.httpapi import ApiError, Reply, Session
+from namer.files import worker_threads
+from namer.httpapi import ApiError, NoAnswerError, Reply, Session, StatusError, read_token
+from namer.report import Complaints
 
 WAIT: Final = 30  # whole seconds that a query may be held; also how long a Consul that hangs goes unnoticed
 HELD_TIMEOUT: Final = WAIT + WAIT / 16 + 5.0
@@ -40,15 +42,15 @@ POLL: Final = 10.0
 MAX_DELAY: Final = 5.0  # linkerd 1.x's
 MAX_FOLLOWED: Final = 100
 MAX_PLAIN: Final = 32
+THREADS: Final = 4  # that read tokens and large answers
+SMALL: Final = 256 * 1024  # bytes of an answer that is read in some milliseconds
 NO_KEY: Final = frozenset({404})
-LOG_EVERY: Final = 10.0  # seconds: an outage concerns every service, and is one piece of news
 
 LOCAL: Final = ".local"
 """The name of the datacenter that the asked agent is in."""
 
 Query = Mapping[str, str]
-
-log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Access:
 class Listener(Protocol):
     """Who follows something of Consul's."""
 
-    def heard(self, reply: Reply, steady: bool) -> float | None:
+    async def heard(self, reply: Reply, steady: bool) -> float | None:
         """An answer came; `steady` unless it is the first after an error, or Consul has other data than before.
 
         Returns the seconds after which to ask plainly again, None to wait for a change. Raises ApiError when the
@@ -108,8 +110,9 @@ class Consul:
         self._rng = rng
         self._sessions = sessions
         self._free = MAX_FOLLOWED
-        self._logged_at = -LOG_EVERY
+        self.complaints = Complaints(access.name)
         self._plain = trio.CapacityLimiter(MAX_PLAIN)
+        self._offload = worker_threads(THREADS)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
@@ -135,19 +138,26 @@ class Consul:
         404 is an answer: there is no such key.
         """
         headers = {"connection": "close"} if last else {}
-        token = self.access.token if self.access.token_file is None else await _read_token(self.access.token_file)
+        file = self.access.token_file
+        token = self.access.token if file is None else await self._offload(read_token, str(file))
         if token:
             headers["x-consul-token"] = token
-        return await session.call(
-            method, path, query, headers=headers, content=content, timeout=timeout, answers=NO_KEY
-        )
+        try:
+            reply = await session.call(
+                method, path, query, headers=headers, content=content, timeout=timeout, answers=NO_KEY
+            )
+        except NoAnswerError as problem:
+            self.complaints.unanswered(str(problem))
+            raise
+        except StatusError as problem:
+            self.complaints.answered()
+            raise StatusError(f"{problem}{_of_datacenter(query)}", problem.status) from None
+        self.complaints.answered()
+        return reply
 
-    def complain(self, name: str, problem: str) -> None:
-        """Log that something cannot be had as asked for, unless something else could not a moment ago."""
-        now = trio.current_time()
-        if now - self._logged_at >= LOG_EVERY:
-            self._logged_at = now
-            log.warning("no usable answer; what was good before stays", of=self.access.name, name=name, problem=problem)
+    async def read(self, reply: Reply, read: Callable[[Reply], T]) -> T:
+        """What `read` makes of an answer; in a thread if it is a large one. Cancelling is safe."""
+        return read(reply) if len(reply.body) <= SMALL else await self._offload(read, reply)
 
     def retry_delay(self, failures: int) -> float:
         """Seconds to wait after `failures` in a row and one more, partly by chance."""
@@ -182,7 +192,7 @@ class Consul:
             else:
                 reply = await self._ask_plainly(session, path, query, progress.timeout, last=not own)
             found = read_index(reply.headers.get("x-consul-index"))
-            again = listener.heard(reply, progress.failures == 0 and not 0 < found < progress.seen)
+            again = await listener.heard(reply, progress.failures == 0 and not 0 < found < progress.seen)
             pause = progress.next_pause(reply.body)
             cursor = following(progress.seen, found, pause) if again is None else Cursor(0, again)
             progress.seen, progress.failures, progress.known = found, 0, True
@@ -196,8 +206,9 @@ class Consul:
         timeout: float,  # noqa: ASYNC109
         last: bool,
     ) -> Reply:
-        with trio.move_on_after(timeout):
+        with trio.move_on_after(timeout) as turn:
             async with self._plain:
+                turn.deadline = math.inf
                 return await self.call(session, "GET", path, query, timeout=timeout, last=last)
         raise ApiError(f"{self.access.name}: too many questions to it are unanswered")
 
@@ -274,13 +285,11 @@ def consistency(mode: str) -> Query:
     return {} if mode == "default" else {mode: "1"}
 
 
+def _of_datacenter(query: Query) -> str:
+    """Whom Consul means by `No path to datacenter`."""
+    return f" (datacenter {query['dc']})" if "dc" in query else ""
+
+
 def in_datacenter(name: str) -> Query:
     """The parameters that ask for a datacenter; none for that of the agent."""
     return {} if name == LOCAL else {"dc": name}
-
-
-async def _read_token(file: pathlib.Path) -> str:
-    try:
-        return (await trio.Path(file).read_text()).strip()[:4096]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ApiError(f"{file}: the token cannot be read: {error}") from None

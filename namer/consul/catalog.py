@@ -4,13 +4,14 @@
     address   the service's, or the node's where it has none; an instance without a port cannot be dialled
     weight    the largest that the configuration gives one of its tags, else Consul's own for its health
 
-The forms are those of `/v1/health/service`. An entry of another form makes the whole answer unusable; an instance that
-cannot be used is left out.
+The forms are those of `/v1/health/service`. An entry of another form makes the whole answer unusable. An instance that
+may not serve is kept apart, with the reason: a service whose instances all fail is not one that nobody knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -25,6 +26,11 @@ STATUSES: Final = ("passing", "warning", "critical", "maintenance")
 MAX_META: Final = 64  # tags and pairs of one instance, Consul's own limit for pairs
 MAX_TEXT: Final = 512  # characters of one tag or value, as there
 
+MAX_WEIGHT: Final = 1_000_000.0  # as in the configuration; Consul itself takes up to 65,535
+
+MAX_PORT: Final = 65535
+
+_IN_WORDS: Final = {"maintenance": "under maintenance"}
 _MAINTENANCE: Final = ("_node_maintenance", "_service_maintenance:")
 
 
@@ -88,18 +94,52 @@ class Instance:
     target: Target
 
     @property
-    def tags(self) -> frozenset[str]:
-        """Its tags, in lower case: Consul compares them without case."""
-        return frozenset(value.lower() for key, value in self.target.meta if key == TAG)
+    def meta(self) -> Meta:
+        """What is known of it besides."""
+        return self.target.meta
 
 
 Instances: TypeAlias = tuple[Instance, ...]
 
 
-def instances_of(entries: Sequence[Entry], rules: Rules) -> Instances:
-    """Those of Consul's entries that may serve, in an order that stays."""
-    found = {(each.node, each.id): each for each in _usable(entries, rules)}
-    return tuple(found[key] for key in sorted(found))
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """An instance that may not serve: why not, and what is known of it besides."""
+
+    reason: str
+    meta: Meta
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What is registered of a service: who may serve and who may not."""
+
+    serving: Instances = ()
+    barred: tuple[Barred, ...] = ()
+
+
+def registered(entries: Iterable[Entry], rules: Rules) -> Registered:
+    """Consul's entries told apart, in an order that stays."""
+    found = {(each.node.node, each.service.id): _judged(each, rules) for each in entries}
+    in_order = [found[key] for key in sorted(found)]
+    return Registered(
+        tuple(each for each in in_order if isinstance(each, Instance)),
+        tuple(each for each in in_order if isinstance(each, Barred)),
+    )
+
+
+def has_tag(meta: Meta, tag: str) -> bool:
+    """Whether an instance has a tag, which is in lower case: Consul compares them without case."""
+    return any(key == TAG and value.lower() == tag for key, value in meta)
+
+
+def none_may_serve(name: str, barred: Iterable[Barred]) -> str:
+    """What to tell people of a name all of whose instances are barred."""
+    reasons = Counter(each.reason for each in barred)
+    why = ", ".join(f"{reasons[reason]} {reason}" for reason in sorted(reasons))
+    count = reasons.total()
+    whole = "the only instance" if count == 1 else f"none of the {count} instances"
+    return f"{whole} of {name} may {'not ' if count == 1 else ''}serve: {why}"
 
 
 def health(entry: Entry) -> str:
@@ -113,16 +153,18 @@ def _status(check: Check) -> str:
     return check.status if check.status in STATUSES else "critical"
 
 
-def _usable(entries: Sequence[Entry], rules: Rules) -> Iterator[Instance]:
-    for entry in entries:
-        status = health(entry)
-        if status not in rules.statuses:
-            continue
-        host = _address(entry, rules)
-        weight = _weight(entry.service, status, rules)
-        if host and 0 < entry.service.port <= 65535 and weight > 0:
-            target = Target(host, entry.service.port, weight, _meta(entry))
-            yield Instance(entry.node.node, entry.service.id, target)
+def _judged(entry: Entry, rules: Rules) -> Instance | Barred:
+    status, host, port, meta = health(entry), _address(entry, rules), entry.service.port, _meta(entry)
+    weight = _weight(entry.service, status, rules)
+    if status not in rules.statuses:
+        return Barred(_IN_WORDS.get(status, status), meta)
+    if not host:
+        return Barred("without an address", meta)
+    if not 0 < port <= MAX_PORT:
+        return Barred("without a usable port", meta)
+    if not weight > 0:
+        return Barred("of weight 0", meta)
+    return Instance(entry.node.node, entry.service.id, Target(host, port, min(weight, MAX_WEIGHT), meta))
 
 
 def _address(entry: Entry, rules: Rules) -> str:

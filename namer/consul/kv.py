@@ -78,7 +78,7 @@ class _Listener:
         self._behind = behind
         self._origin = origin
 
-    def heard(self, reply: Reply, steady: bool) -> float | None:  # noqa: ARG002
+    async def heard(self, reply: Reply, steady: bool) -> float | None:  # noqa: ARG002
         text = _stored(reply)
         now = trio.current_time()
         if text is None:

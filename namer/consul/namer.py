@@ -5,8 +5,9 @@
 The datacenter `.local` is that of the Consul that is asked. Case does not matter in any part; the id keeps what was
 written. Labels behind are the residual.
 
-A service that nobody serves is Neg, so the next alternative is tried, and so is a tag that no instance has, as in
-linkerd 1.x. A subset that no instance is in is a name without endpoints, and the error says how many others there are.
+A service that nobody has registered is Neg, so the next alternative is tried, and so is a tag that no instance has, as
+in linkerd 1.x. One whose instances may not serve, because they fail or cannot be dialled, is a name without endpoints,
+and the error says why; so is a subset that no instance is in, and the error says how many others there are.
 
 There is one blocking query for a service, whatever names, tags and subsets of it are used. When Consul cannot be
 asked, what it said last holds; while it never said anything, names are a Failure, which the first answer replaces.
@@ -14,6 +15,7 @@ asked, what it said last holds; while it never said anything, names are a Failur
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -24,7 +26,7 @@ from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
 from namer.cell import Cell
 from namer.consul.agent import Agent, follow_agent
 from namer.consul.api import Consul
-from namer.consul.catalog import Instances, Rules
+from namer.consul.catalog import Registered, Rules, has_tag, none_may_serve
 from namer.consul.service import follow_service
 from namer.hosts import Hosts, fail_addr
 from namer.namer import PENDING, Bound, Failure, NameState
@@ -32,11 +34,12 @@ from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.report import Follower, Report
 from namer.settle import subscribed
-from namer.subset import Subset, split
+from namer.subset import Meta, Subset, split
 from namer.targets import Targets
-from namer.watch import Watches, WatchKey
+from namer.watch import Cells, WatchKey
 
 MAX_LABEL: Final = 255  # characters; what is longer is no name in Consul
+AT_A_TIME: Final = 1000  # instances that are taken up without a break
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Asked:
     def parse(path: Path, include_tag: bool) -> Asked | None:
         """Read a name without the namer's prefix; None when it can be no name of Consul's."""
         count = 3 if include_tag else 2
-        if len(path) < count or any(len(label) > MAX_LABEL or label in (".", "..") for label in path[:count]):
+        if len(path) < count or not all(map(_may_be, path[:count])):
             return None
         datacenter, *tag, label = (label.lower() for label in path[:count])
         service, subset = split(label)
@@ -71,15 +74,30 @@ class Asked:
             return None
         return Asked(datacenter, tag[0] if tag else None, service, subset, path[:count], path[count:])
 
-    def tagged(self, instances: Instances) -> Instances:
+    def tagged(self, found: Registered) -> Registered:
         """Those that have the tag, if one was asked for."""
-        return instances if self.tag is None else tuple(each for each in instances if self.tag in each.tags)
+        tag = self.tag
+        return found if tag is None else _those(found, lambda meta: has_tag(meta, tag))
+
+    def chosen(self, tagged: Registered) -> Registered:
+        """Those that are in the subset, if one was asked for."""
+        return tagged if self.subset is None else _those(tagged, self.subset.matches)
+
+    def nobody(self, tagged: Registered) -> str:
+        """What to tell people when none of those with the tag may serve this name."""
+        chosen = self.chosen(tagged)
+        if self.subset is not None and not chosen.barred:
+            return self.subset.nobody(self.service, len(tagged.serving) + len(tagged.barred))
+        terms = [f"the tag {self.tag}"] if self.tag else []
+        terms += [str(self.subset)] if self.subset else []
+        name = self.service + (f" with {' and '.join(terms)}" if terms else "")
+        return none_may_serve(name, chosen.barred)
 
 
 class ConsulNamer:
     """Names by the services of one Consul."""
 
-    def __init__(self, prefix: Path, consul: Consul, params: ConsulParams, watches: Watches, hosts: Hosts) -> None:
+    def __init__(self, prefix: Path, consul: Consul, params: ConsulParams, watches: Cells, hosts: Hosts) -> None:
         self._prefix = prefix
         self._consul = consul
         self._params = params
@@ -87,7 +105,7 @@ class ConsulNamer:
         self._hosts = hosts
 
     def lookup(self, path: Path) -> Cell[NameState]:
-        """Bound to a service while somebody serves it, else Neg."""
+        """Bound to a service while somebody has registered it, else Neg."""
         asked = Asked.parse(path, self._params.include_tag)
         if asked is None:
             return Cell.constant(NEG)
@@ -97,10 +115,10 @@ class ConsulNamer:
     def _key(self, what: str, path: Path) -> WatchKey:
         return WatchKey(self._prefix.show(), what, path.show())
 
-    def _service(self, asked: Asked) -> Cell[Report[Instances]]:
+    def _service(self, asked: Asked) -> Cell[Report[Registered]]:
         place = Path((asked.datacenter, asked.service))
         feed = partial(follow_service, self._consul, asked.datacenter, asked.service, self._params.rules)
-        nothing: Report[Instances] = Report(None)
+        nothing: Report[Registered] = Report(None)
         return self._watches.cell(self._key("service", place), nothing, feed)
 
     def _agent(self) -> Cell[Report[Agent]]:
@@ -126,10 +144,10 @@ class ConsulNamer:
             derive()
             await trio.sleep_forever()
 
-    def _state(self, asked: Asked, report: Report[Instances], agent: Agent | None) -> NameState:
+    def _state(self, asked: Asked, report: Report[Registered], agent: Agent | None) -> NameState:
         if report.answer is None:
             return _unknown(report)
-        if not asked.tagged(report.answer):
+        if asked.tagged(report.answer) == Registered():
             return NEG
         authority = agent.authority(asked.datacenter, asked.service, asked.tag) if agent else None
         return Leaf(Bound(self._prefix + asked.written, asked.residual, self._addr(asked), authority))
@@ -139,41 +157,62 @@ class ConsulNamer:
         live = _LiveAddr(asked, service, cell, self._hosts)
         with subscribed([service], live.follow):
             try:
+                await live.read_ahead()
                 live.follow()
                 await trio.sleep_forever()
             finally:
                 live.close()
 
 
-def _unknown(report: Report[Instances] | Report[Agent]) -> NameState:
+def _may_be(label: str) -> bool:
+    """Whether a label may be the name of something in Consul: text that can be asked for."""
+    return len(label) <= MAX_LABEL and label.isprintable() and label not in (".", "..")
+
+
+def _those(found: Registered, suits: Callable[[Meta], bool]) -> Registered:
+    return Registered(
+        tuple(each for each in found.serving if suits(each.meta)),
+        tuple(each for each in found.barred if suits(each.meta)),
+    )
+
+
+def _unknown(report: Report[Registered] | Report[Agent]) -> NameState:
     return PENDING if report.problem is None else Failure(report.problem)
 
 
 class _LiveAddr:
     """Keeps an address equal to the instances of a service that were asked for."""
 
-    def __init__(self, asked: Asked, service: Cell[Report[Instances]], cell: Cell[Addr], hosts: Hosts) -> None:
+    def __init__(self, asked: Asked, service: Cell[Report[Registered]], cell: Cell[Addr], hosts: Hosts) -> None:
         self._asked = asked
         self._service = service
         self._cell = cell
         self._follower = Follower(cell)
         self._targets = Targets(hosts, self._publish)
-        self._flaw: str | None = None  # why nobody is in the subset
+        self._flaw: str | None = None  # why nobody serves it
         self._exists = False
+
+    async def read_ahead(self) -> None:
+        """Take up a large service in pieces, with a turn for others after each. Cancelling is safe."""
+        answer = self._service.value.answer
+        targets = [each.target for each in answer.serving] if answer else []
+        for count in range(AT_A_TIME, len(targets), AT_A_TIME):
+            self._targets.follow(targets[:count])
+            await trio.lowlevel.checkpoint()
 
     def follow(self) -> None:
         """The report of the service has changed."""
-        tagged = self._asked.tagged(self._service.value.answer or ())
-        subset = self._asked.subset
-        chosen = tagged if subset is None else [each for each in tagged if subset.matches(each.target.meta)]
-        self._exists = bool(tagged)
-        self._flaw = subset.nobody(self._asked.service, len(tagged)) if subset and tagged and not chosen else None
-        self._targets.follow([each.target for each in chosen])
+        tagged = self._asked.tagged(self._service.value.answer or Registered())
+        serving = self._asked.chosen(tagged).serving
+        self._exists = tagged != Registered()
+        self._flaw = self._asked.nobody(tagged) if self._exists and not serving else None
+        self._targets.follow([each.target for each in serving])
         self._publish()
 
     def close(self) -> None:
-        """Stop following hosts."""
+        """Stop following hosts, and let go of them: in a circle the cells would outlive everybody's interest."""
         self._targets.close()
+        del self._targets
 
     def _publish(self) -> None:
         report = self._service.value

@@ -20,15 +20,13 @@ from typing import Final
 
 from namer.addr import Endpoint
 from namer.files import Offload
-from namer.httpapi import ApiError, Query, Reply, Session, StatusError, session
+from namer.httpapi import ApiError, Query, Reply, Session, StatusError, read_token, session
 
 SERVICE_ACCOUNT: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts the service account of a pod."""
 
 ANSWER_SECONDS: Final = 5.0
 """How long an answer may take; well below the time that a request waits for its name to be bound."""
-
-MAX_TOKEN: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +119,6 @@ class Client:
         if self._token_file is not None:
             headers["authorization"] = f"Bearer {await self._offload(read_token, self._token_file)}"
         return headers
-
-
-def read_token(file: str) -> str:
-    """The token in a file. Blocks; raises ApiError when there is none that could be sent."""
-    try:
-        with pathlib.Path(file).open("rb") as opened:
-            token = opened.read(MAX_TOKEN + 1).strip()
-    except OSError as error:
-        raise ApiError(f"{file}: the token cannot be read: {error.strerror or error}") from None
-    if not token or len(token) > MAX_TOKEN or any(byte <= 32 or byte >= 127 for byte in token):
-        raise ApiError(f"{file}: no token; expected one line of printable characters")
-    return token.decode("ascii")
 
 
 def advised(error: ApiError, need: str) -> str:

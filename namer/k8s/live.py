@@ -7,54 +7,46 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
-import structlog
-import trio
-
 from namer.cell import Cell
 from namer.k8s.api import Api
 from namer.k8s.objects import Object
 from namer.k8s.reflector import Query, Reflector
-from namer.report import Report
-from namer.watch import Watches, WatchKey
+from namer.report import Complaints, Report, Reporter
+from namer.watch import Cells, WatchKey
 
 T = TypeVar("T", bound=Object)
 Objects: TypeAlias = Cell[Report[tuple[T, ...]]]
 """The objects of a query, sorted by name."""
 
-log = structlog.get_logger(__name__)
-
 
 class Collections:
     """The collections that one namer or interpreter reads; `source` is whose they are in the state of the watches."""
 
-    def __init__(self, source: str, api: Api, watches: Watches, rng: random.Random) -> None:
+    def __init__(self, source: str, api: Api, watches: Cells, rng: random.Random) -> None:
         self._source = source
         self._api = api
         self._watches = watches
         self._rng = rng
+        self._complaints = Complaints(f"kubernetes {api.url}")
 
     def cell(self, what: str, name: str, query: Query[T]) -> Objects[T]:
         """The objects of a query, live while somebody subscribes; `what` and `name` are its key in the watches."""
         unknown: Report[tuple[T, ...]] = Report(None)
-        return self._watches.cell(WatchKey(self._source, what, name), unknown, partial(self._feed, query))
+        return self._watches.cell(WatchKey(self._source, what, name), unknown, partial(self._feed, query, name))
 
-    async def _feed(self, query: Query[T], cell: Objects[T]) -> None:
-        await Reflector(self._api, query, _Reporter(cell), self._rng).run()
+    async def _feed(self, query: Query[T], name: str, cell: Objects[T]) -> None:
+        reporter = Reporter(cell, partial(self._complaints.complain, name))
+        await Reflector(self._api, query, _Audience(reporter), self._rng).run()
 
 
-class _Reporter(Generic[T]):
-    """Writes what the reflector tells into the cell."""
+class _Audience(Generic[T]):
+    """Reports what the reflector tells."""
 
-    def __init__(self, cell: Objects[T]) -> None:
-        self._cell = cell
+    def __init__(self, reporter: Reporter[tuple[T, ...]]) -> None:
+        self._reporter = reporter
 
     def known(self, objects: Mapping[str, T]) -> None:
-        if self._cell.error is not None:
-            log.info("the Kubernetes API answers again", after=self._cell.error)
-        self._cell.set(Report(tuple(objects[name] for name in sorted(objects))), trio.current_time())
+        self._reporter.holds(tuple(objects[name] for name in sorted(objects)))
 
     def failed(self, reason: str, retry_at: float) -> None:
-        if reason != self._cell.error:
-            log.warning("the Kubernetes API cannot be read; what was good before stays", problem=reason)
-        self._cell.fail(reason, trio.current_time(), retry_at)
-        self._cell.replace(Report(self._cell.value.answer, reason, retry_at))
+        self._reporter.doubtful(self._reporter.answer, reason, retry_at)

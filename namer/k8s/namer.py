@@ -27,14 +27,24 @@ from namer.cell import Cell
 from namer.k8s.live import Collections, Objects
 from namer.k8s.objects import EndpointSlice, Service
 from namer.k8s.reflector import Query
-from namer.k8s.slices import MAX_PORT, Served, named_port, numbered_port, served
+from namer.k8s.slices import (
+    MAX_PORT,
+    Candidates,
+    PortMatch,
+    Served,
+    candidates_of,
+    named_port,
+    numbered_port,
+    served,
+    serves,
+)
 from namer.namer import PENDING, Bound, Failure, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.report import Follower, Report
 from namer.settle import subscribed
 from namer.subset import Subset, split
-from namer.watch import Watches, WatchKey
+from namer.watch import Cells, WatchKey
 
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -63,7 +73,7 @@ class KubernetesNamer:
         self,
         prefix: Path,
         collections: Collections,
-        watches: Watches,
+        watches: Cells,
         *,
         label: str | None = None,
         namespace: str | None = None,
@@ -117,12 +127,12 @@ class KubernetesNamer:
         sources, follower = self._sources(asked), Follower(cell)
 
         def derive() -> None:
-            match sources.served():
+            match sources.serves():
                 case Unknown(problem):
                     state: NameState = PENDING if problem is None else Failure(problem)
-                case Served(total=total) if total:
+                case True:
                     state = bound
-                case _:
+                case False:
                     state = NEG
             follower.tell(state, sources.decisive)
 
@@ -145,6 +155,7 @@ class KubernetesNamer:
             follower.tell(addr, sources.decisive, found.flaw if isinstance(found, Served) else None)
 
         with subscribed(sources.cells, derive):
+            await sources.read_ahead()
             derive()
             await trio.sleep_forever()
 
@@ -171,32 +182,75 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sources:
-    """What a name is computed from: the Service only where its port is a number."""
+class _Read:
+    """A slice that was read, by the numbers of the Service."""
 
-    asked: Asked
-    slices: Objects[EndpointSlice]
-    service: Objects[Service] | None
+    slice: EndpointSlice
+    service: Service | None
+    candidates: Candidates | None
+
+
+class _Sources:
+    """What a name is computed from: the Service only where its port is a number.
+
+    What the slices have of the port is kept, since a change is of one slice, and there may be a hundred.
+    """
+
+    def __init__(self, asked: Asked, slices: Objects[EndpointSlice], service: Objects[Service] | None) -> None:
+        self._asked = asked
+        self._slices = slices
+        self._service = service
+        self._read: dict[str, _Read] = {}
 
     @property
     def cells(self) -> tuple[Cell[Any], ...]:
-        return (self.slices,) if self.service is None else (self.slices, self.service)
+        return (self._slices,) if self._service is None else (self._slices, self._service)
 
     @property
     def decisive(self) -> Cell[Report[Any]]:
         """The one that fails, or is not known yet; else any."""
         return min(self.cells, key=lambda cell: (cell.error is None, cell.value.answer is not None))
 
+    def serves(self) -> Unknown | bool:
+        """Whether anybody serves the name."""
+        slices = self._answer()
+        return slices if isinstance(slices, Unknown) else serves(slices, self._matches())
+
     def served(self) -> Unknown | Served | None:
         """Who serves the name, None when nobody does."""
-        slices, number = self.slices.value.answer, self.asked.port_number
-        if slices is None or (self.service is not None and self.service.value.answer is None):
+        slices = self._answer()
+        if isinstance(slices, Unknown):
+            return slices
+        self._read = {each.metadata.name: self._reading(each) for each in slices}
+        found = [each.candidates for each in self._read.values()]
+        return served(found, self._asked.service, self._asked.subset)
+
+    async def read_ahead(self) -> None:
+        """Read the slices that are known, with a turn for others after each. Cancelling is safe."""
+        slices = self._answer()
+        for each in () if isinstance(slices, Unknown) else slices:
+            self._read[each.metadata.name] = self._reading(each)
+            await trio.lowlevel.checkpoint()
+
+    def _answer(self) -> Unknown | tuple[EndpointSlice, ...]:
+        slices = self._slices.value.answer
+        if slices is None or (self._service is not None and self._service.value.answer is None):
             return Unknown(self.decisive.error)
-        matches = named_port(self.asked.port)
-        if number is not None:
-            found = self.service.value.answer if self.service is not None else None
-            matches = numbered_port(number, next(iter(found or ()), None))
-        return served(slices, matches, self.asked.service, self.asked.subset)
+        return slices
+
+    def _reading(self, each: EndpointSlice) -> _Read:
+        known, service = self._read.get(each.metadata.name), self._named()
+        if known is not None and known.slice is each and known.service is service:
+            return known
+        return _Read(each, service, candidates_of(each, self._matches()))
+
+    def _named(self) -> Service | None:
+        services = self._service.value.answer if self._service is not None else None
+        return next((each for each in services or () if each.metadata.name == self._asked.service), None)
+
+    def _matches(self) -> PortMatch:
+        number = self._asked.port_number
+        return named_port(self._asked.port) if number is None else numbered_port(number, self._named())
 
 
 def slices_query(namespace: str, service: str, selector: str) -> Query[EndpointSlice]:

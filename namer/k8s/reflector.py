@@ -24,7 +24,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
-from namer.httpapi import ApiError, StatusError
+from namer.httpapi import ApiError, StatusError, brief
 from namer.k8s.api import Api, Client, advised
 from namer.k8s.objects import Event, Object, Page, Status, decode
 
@@ -85,7 +85,10 @@ class Collection(Generic[T]):
         if not page.metadata.resource_version:
             raise ApiError(f"{origin}: a list without a resourceVersion")
         _check_size(len(page.items or ()), origin)
-        self.objects = {each.metadata.name: each for each in page.items or ()}
+        known, self.objects = self.objects, {}
+        for each in page.items or ():
+            before = known.get(each.metadata.name)
+            self.objects[each.metadata.name] = before if before is not None and before == each else each
         self.version = page.metadata.resource_version
         self.listed = True
 
@@ -127,7 +130,7 @@ class Collection(Generic[T]):
     def _refused(self, status: Status, origin: str) -> None:
         if status.code == 410:
             raise GoneError
-        raise ApiError(f"{origin}: {status.code} {status.reason}: {status.message[:300]}")
+        raise ApiError(f"{origin}: {status.code} {brief(status.reason)}: {brief(status.message)}")
 
     def forget(self) -> None:
         """List next, and the most recent state; the objects stay until then."""
@@ -167,6 +170,7 @@ class Reflector(Generic[T]):
                     await self._list(client)
                 await self._watch(client)
         except GoneError:
+            self._steady = False  # or one that says so after each bookmark would be asked ten times a second
             self._collection.forget()
         except ApiError as error:
             gone = isinstance(error, StatusError) and error.status == 410

@@ -14,8 +14,9 @@ passed over, since no controller of Kubernetes makes any. Of several addresses o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, TypeAlias
 
 from namer.addr import Endpoint
@@ -33,13 +34,9 @@ PortMatch: TypeAlias = Callable[[SlicePort], bool]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The endpoints of a port of a service, or of a subset of them; `total` counts those of the whole service.
-
-    `flaw` says why a subset has none.
-    """
+    """The endpoints of a port of a service, or of a subset of them; `flaw` says why a subset has none."""
 
     endpoints: tuple[Endpoint, ...]
-    total: int
     flaw: str | None = None
 
 
@@ -49,21 +46,35 @@ class _Candidate:
     conditions: Conditions
 
 
-def served(
-    slices: Sequence[EndpointSlice], matches: PortMatch, service: str, subset: Subset | None = None
-) -> Served | None:
-    """The endpoints of the port that matches; None when there is no such port.
+Candidates: TypeAlias = tuple[_Candidate, ...]
+
+
+def candidates_of(each: EndpointSlice, matches: PortMatch) -> Candidates | None:
+    """What a slice has of the port that matches; None when it does not have the port."""
+    numbers = _numbers(each, matches)
+    return tuple(_candidates(each, numbers)) if numbers else None
+
+
+def serves(slices: Iterable[EndpointSlice], matches: PortMatch) -> bool:
+    """Whether the port that matches has any endpoint, of whatever subset; that is found out soon."""
+    found = (found for each in slices for found in _candidates(each, _numbers(each, matches)))
+    return any(each.conditions.is_ready or each.conditions.is_leaving for each in found)
+
+
+def served(slices: Iterable[Candidates | None], service: str, subset: Subset | None = None) -> Served | None:
+    """The endpoints of a port, by what each slice of a service has of it; None when there is no such port.
 
     A service without slices has no ports: it does not exist, or nothing was ever selected for it.
     """
-    if not any(_numbers(each, matches) for each in slices):
+    having = [each for each in slices if each is not None]
+    if not having:
         return None
-    candidates = tuple(_candidates(slices, matches))
+    candidates = tuple(chain.from_iterable(having))
     everybody = _chosen(candidates)
     if subset is None:
-        return Served(everybody, len(everybody))
+        return Served(everybody)
     chosen = _chosen([each for each in candidates if subset.matches(each.endpoint.meta)])
-    return Served(chosen, len(everybody), None if chosen else subset.nobody(service, len(everybody)))
+    return Served(chosen, None if chosen else subset.nobody(service, len(everybody)))
 
 
 def named_port(name: str) -> PortMatch:
@@ -95,14 +106,12 @@ def _is_tcp(protocol: str | None) -> bool:
     return (protocol or "TCP") == "TCP"
 
 
-def _candidates(slices: Sequence[EndpointSlice], matches: PortMatch) -> Iterator[_Candidate]:
-    for each in slices:
-        numbers = _numbers(each, matches)
-        for found in each.endpoints or () if numbers else ():
-            host = ip_literal(found.addresses[0]) if found.addresses else None
-            if host is not None:
-                meta = _meta(found)
-                yield from (_Candidate(Endpoint(host, number, meta=meta), found.conditions) for number in numbers)
+def _candidates(each: EndpointSlice, numbers: Sequence[int]) -> Iterator[_Candidate]:
+    for found in each.endpoints or ():
+        host = ip_literal(found.addresses[0]) if found.addresses else None
+        if host is not None:
+            meta = _meta(found)
+            yield from (_Candidate(Endpoint(host, number, meta=meta), found.conditions) for number in numbers)
 
 
 def _meta(found: SliceEndpoint) -> tuple[tuple[str, str], ...]:

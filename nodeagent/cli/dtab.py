@@ -94,7 +94,7 @@ def diff(config: str, router: str | None, as_json: bool, what: tuple[str, ...]) 
     namespace = namespace or used
     new = parse(*read_text(file))
     stored = read_stored(store, namespace)
-    changes = compare(parse(stored.text, _origin(store, namespace)) if stored else None, new)
+    changes = compare(_parse_stored(stored, _origin(store, namespace)), new)
     if as_json:
         print_json({"store": store.name, "namespace": namespace, "equal": not changes, **changes_json(changes)})
     elif changes:
@@ -207,6 +207,16 @@ def compare(old: Dtab | None, new: Dtab) -> DtabDiff:
     from namer.dtabdiff import diff
 
     return diff(old or Dtab.EMPTY, new)
+
+
+def _parse_stored(stored: StoredDtab | None, origin: str) -> Dtab | None:
+    """The dtab that is there. Raises ClickException when it does not parse, which `set` would not mind."""
+    try:
+        return parse(stored.text, origin) if stored else None
+    except click.ClickException as error:
+        raise click.ClickException(
+            f"{error.message}; it is the stored dtab that does not parse, and `nodeagent dtab set` may replace it"
+        ) from None
 
 
 def _last_good(stored: StoredDtab | None) -> Dtab | None:

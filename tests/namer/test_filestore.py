@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import pathlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+import trio
 
 from namer.dtabstore import DtabStore, StoreConflict, StoreError
 from namer.filestore import FileDtabStore
@@ -84,3 +87,15 @@ async def test_errors_name_the_file(tmp_path: pathlib.Path) -> None:
     (tmp_path / "web.dtab").write_bytes(b"\xff")
     with pytest.raises(StoreError, match=r"web\.dtab: it is not UTF-8"):
         await FileDtabStore(tmp_path, ".dtab").get("web")
+
+
+async def test_who_waits_for_a_lock_may_give_up(tmp_path: pathlib.Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with trio.move_on_after(0.05) as scope:
+            await FileDtabStore(tmp_path, ".dtab").set("web", "", None)
+        assert scope.cancelled_caught
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -11,7 +12,7 @@ import pytest
 import trio
 import trustme
 
-from namer.httpapi import ApiError, Reply, Session, StatusError, session
+from namer.httpapi import ApiError, NoAnswerError, Reply, Session, StatusError, read_token, session
 
 Serve: TypeAlias = Callable[[trio.SocketStream, bytes], Awaitable[None]]
 
@@ -130,8 +131,23 @@ async def test_a_body_without_end_is_not_kept() -> None:
 
 async def test_nobody_listens() -> None:
     async with session("http://127.0.0.1:1") as api:
-        with pytest.raises(ApiError, match=r"http://127.0.0.1:1/v1/x: cannot connect"):
+        with pytest.raises(ApiError, match=r"^http://127.0.0.1:1/v1/x: cannot connect: connection refused$"):
             await api.call("GET", "/v1/x")
+
+
+async def test_a_host_of_several_addresses_none_of_which_listens() -> None:
+    async with session("http://localhost:1") as api:
+        with pytest.raises(NoAnswerError, match="cannot connect: connection refused"):
+            await api.call("GET", "/v1/x")
+
+
+async def test_a_server_that_says_nothing_is_left() -> None:
+    async def silent(stream: trio.SocketStream, request: bytes) -> None:
+        await trio.sleep_forever()
+
+    error = await refused(silent, timeout=0.1)
+    assert isinstance(error, NoAnswerError)
+    assert "no answer within 0.1 s" in str(error)
 
 
 async def test_lines_as_they_come() -> None:
@@ -191,3 +207,58 @@ async def test_a_certificate_is_for_the_name_that_was_given(server_name: str | N
                 with pytest.raises(ApiError, match="certificate"):
                     await api.call("GET", "/")
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("token", ["SECRET\nx", "SECRET\u00e9"])
+async def test_a_token_that_cannot_be_sent_is_not_shown(token: str) -> None:
+    async with asking(saying(ok(b""))) as (api, _):
+        with pytest.raises(ApiError) as raised:
+            await api.call("GET", "/v1/x", headers={"x-token": token})
+
+    assert "characters that cannot be sent" in str(raised.value)
+    assert "SECRET" not in str(raised.value)
+
+
+async def test_a_name_that_cannot_be_sent() -> None:
+    async with asking(saying(ok(b""))) as (api, _):
+        with pytest.raises(ApiError, match="characters that cannot be sent"):
+            await api.call("GET", "/v1/x", {"dc": "\udcff"})
+
+
+async def test_what_is_told_of_an_answer_is_short_and_one_line() -> None:
+    error = str(await refused(saying(b"HTTP/1.1 200 OK\r\n" + b"\x1b[31m" * 10_000 + b"\r\n\r\n")))
+
+    assert len(error) < 500
+    assert error.isprintable()
+
+
+def test_elements_of_a_list() -> None:
+    reply = Reply("http://c/v1/x", 200, {}, b'[1, "2", "x"]')
+    elements = reply.elements(int)
+
+    assert (next(elements), next(elements)) == (1, 2)
+    with pytest.raises(ApiError, match="not the JSON that was asked for"):
+        next(elements)
+
+
+def test_a_token(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("eyJhbGciOi.x-y_z\n")
+
+    assert read_token(str(file)) == "eyJhbGciOi.x-y_z"
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param("", id="empty"), pytest.param("a\r\nHost: b", id="lines"), pytest.param("ä", id="no ASCII")]
+)
+def test_what_is_no_token_is_not_sent(tmp_path: pathlib.Path, text: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(text)
+
+    with pytest.raises(ApiError, match="no token; expected one line"):
+        read_token(str(file))
+
+
+def test_a_token_that_cannot_be_read(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ApiError, match="token: the token cannot be read: No such file"):
+        read_token(str(tmp_path / "token"))

@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from namer.consul.api import Access, Consul
-from namer.httpapi import MAX_BODY, ApiError, Query, Reply, Session, StatusError
+from namer.httpapi import MAX_BODY, NoAnswerError, Query, Reply, Session, StatusError
 
 URL = "http://localhost:8500"
 
@@ -171,7 +171,7 @@ class FakeSession(Session):
         self._consul.asked.append(Question(trio.current_time(), path, dict(query or {}), dict(headers or {})))
         with trio.move_on_after(timeout):
             return await self._consul.answer(method, path, query or {}, content)
-        raise ApiError(f"{URL}{path}: no whole answer within {timeout:g} s")
+        raise NoAnswerError(f"{URL}{path}: no answer within {timeout:g} s")
 
 
 def reply(value: object, *, index: int | str | None = None) -> Reply:
@@ -185,11 +185,20 @@ def raw(body: bytes, *, index: int | str | None = None) -> Reply:
 
 
 def refuses() -> Reply | None:
-    raise ApiError(f"{URL}: cannot connect: all attempts failed")
+    raise NoAnswerError(f"{URL}: cannot connect: connection refused")
 
 
 def has_no_leader() -> Reply | None:
     raise StatusError(f"{URL}: 500 No cluster leader", 500)
+
+
+def has_no_path() -> Reply | None:
+    raise StatusError(f"{URL}: 500 No path to datacenter", 500)
+
+
+def hides() -> Reply | None:
+    """What a token sees of a service that it may not read."""
+    return Reply(URL, 200, {"x-consul-index": "9", "x-consul-results-filtered-by-acls": "true"}, b"[]")
 
 
 def hangs() -> Reply | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+import re
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -10,10 +12,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from namer.cell import Cell
 from namer.consul import api
 from namer.consul.api import (
     HELD_TIMEOUT,
-    LOG_EVERY,
     MAX_FOLLOWED,
     MAX_PAUSE,
     PAUSE,
@@ -24,8 +26,11 @@ from namer.consul.api import (
     following,
     read_index,
 )
+from namer.consul.catalog import Registered, Rules
+from namer.consul.service import follow_service
 from namer.httpapi import ApiError, Reply
-from tests.namer.consul.fake import FakeConsul, hangs, instance, raw, refuses, reply
+from namer.report import Report
+from tests.namer.consul.fake import URL, FakeConsul, hangs, has_no_leader, instance, raw, refuses, reply
 
 WEB = "/v1/health/service/web"
 
@@ -70,7 +75,7 @@ class Heard:
         self.answers: list[tuple[float, bool]] = []
         self.problems: list[tuple[float, str, float]] = []
 
-    def heard(self, reply: Reply, steady: bool) -> float | None:
+    async def heard(self, reply: Reply, steady: bool) -> float | None:
         reply.json(list[object])
         self.answers.append((trio.current_time(), steady))
         return self.again
@@ -187,7 +192,46 @@ async def test_a_first_question_that_hangs_is_told_soon(autojump_clock: MockCloc
     async with following_web(fake) as heard:
         await trio.sleep(3)
 
-        assert [at for at, *_ in heard.problems] == [2.5]
+        (problem,) = heard.problems
+        assert (problem[0], problem[1]) == (2.5, f"{URL}{WEB}: no answer within 2.5 s")
+
+
+async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
+    autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeConsul()
+    consul, cells = fake.consul(), [Cell[Report[Registered]](Report(None)) for _ in range(3)]
+    async with trio.open_nursery() as nursery:
+        for number, cell in enumerate(cells):
+            nursery.start_soon(follow_service, consul, "dc1", f"s{number}", Rules(), cell)
+        await trio.sleep(1)
+        fake.goes_wrong(refuses)
+        await trio.sleep(60)
+        fake.serve("s1")
+        await trio.sleep(20)
+        fake.goes_wrong(has_no_leader)
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+
+    begun, ended, other = capsys.readouterr().out.splitlines()
+    assert "consul localhost:8500 does not answer; what was good before stays" in begun
+    assert "connection refused" in begun
+    assert "consul localhost:8500 answers again" in ended
+    assert re.search("after='6[0-5]\\.[0-9] s'", ended), ended
+    assert "no usable answer; what was good before stays" in other
+    assert "No cluster leader" in other
+
+
+async def test_in_an_outage_from_the_start_nothing_stays(
+    autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeConsul(trouble=refuses)
+    async with following_web(fake):
+        await trio.sleep(60)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "consul localhost:8500 does not answer" in line
+    assert "stays" not in line
 
 
 async def test_too_many_services_are_polled_by_connections_that_end(autojump_clock: MockClock) -> None:
@@ -232,19 +276,6 @@ async def test_one_that_hangs_does_not_let_the_others_wait_for_ever(autojump_clo
     assert len(heard.problems) == api.MAX_PLAIN + 5
 
 
-async def test_an_outage_is_logged_once_for_all(autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]) -> None:
-    consul = FakeConsul().consul()
-    for number in range(100):
-        consul.complain(f"s{number}", "refused")
-    await trio.sleep(LOG_EVERY)
-    consul.complain("again", "refused")
-
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert "consul localhost:8500" in lines[0]
-    assert "s0" in lines[0]
-
-
 @pytest.mark.parametrize(("mode", "query"), [("default", {}), ("stale", {"stale": "1"})])
 async def test_the_consistency_mode(mode: str, query: dict[str, str], autojump_clock: MockClock) -> None:
     fake = FakeConsul()
@@ -271,3 +302,11 @@ async def test_a_token_of_a_file_may_change(tmp_path: pathlib.Path) -> None:
 
 def test_the_token_is_in_no_text() -> None:
     assert "s3cret" not in repr(api.Access(token="s3cret"))
+
+
+@pytest.mark.parametrize(("size", "apart"), [(api.SMALL, False), (api.SMALL + 1, True)])
+async def test_a_large_answer_is_read_apart(size: int, apart: bool) -> None:
+    answer = Reply("http://c", 200, {}, b" " * size)
+    reader = await FakeConsul().consul().read(answer, lambda _: threading.get_ident())
+
+    assert (reader != threading.get_ident()) is apart

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from namer.consul.catalog import MAX_META, Entry, Rules, health, instances_of
+from namer.consul.catalog import MAX_META, Barred, Entry, Rules, has_tag, health, none_may_serve, registered
 from namer.targets import Target
 from tests.namer.consul.fake import instance
 
@@ -17,7 +17,9 @@ def read(*entries: dict[str, Any]) -> list[Entry]:
 
 
 def targets(rules: Rules, *entries: dict[str, Any]) -> list[tuple[str, int, float]]:
-    return [(each.target.host, each.target.port, each.target.weight) for each in instances_of(read(*entries), rules)]
+    return [
+        (each.target.host, each.target.port, each.target.weight) for each in registered(read(*entries), rules).serving
+    ]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,7 @@ def test_which_statuses_may_serve(statuses: frozenset[str], hosts: list[str]) ->
             instance("10.0.0.1", weights=(4, 2), status="warning"), Rules(), [("10.0.0.1", 80, 2.0)], id="of a warning"
         ),
         pytest.param(instance("10.0.0.1", weights=(4, 0), status="warning"), Rules(), [], id="which may be none"),
+        pytest.param(instance("10.0.0.1", weights=(10**300, 1)), Rules(), [("10.0.0.1", 80, 1e6)], id="or too much"),
         pytest.param(
             instance("10.0.0.1", tags=["a", "b"], weights=(4, 2)),
             Rules(weights={"a": 7.0, "b": 3.0}),
@@ -90,20 +93,20 @@ def test_what_is_known_of_an_instance_goes_along() -> None:
     entry = instance("10.0.0.1", tags=["v2", ""], meta={"zone": "a", "v": "2"})
     entry["Node"]["Meta"] = {"zone": "b", "rack": "7"}
 
-    (found,) = instances_of(read(entry), Rules())
+    (found,) = registered(read(entry), Rules()).serving
 
     assert found.target == Target(
         "10.0.0.1",
         80,
         meta=(("dc", "dc1"), ("node", "n1"), ("rack", "7"), ("tag", "v2"), ("v", "2"), ("zone", "a")),
     )
-    assert found.tags == {"v2"}
+    assert (has_tag(found.meta, "v2"), has_tag(found.meta, "a")) == (True, False)
 
 
 def test_what_goes_along_is_bounded() -> None:
     entry = instance("10.0.0.1", tags=[f"tag{number}" for number in range(1000)], meta={"long": "x" * 1000})
 
-    (found,) = instances_of(read(entry), Rules())
+    (found,) = registered(read(entry), Rules()).serving
 
     assert len(found.target.meta) == MAX_META
     assert "long" not in dict(found.target.meta)
@@ -113,3 +116,31 @@ def test_the_order_stays_whatever_consul_answers() -> None:
     entries = [instance("10.0.0.1"), instance("10.0.0.2")]
 
     assert targets(Rules(), *entries) == targets(Rules(), *reversed(entries))
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        pytest.param(instance("10.0.0.1", status="critical"), "critical", id="critical"),
+        pytest.param(instance("10.0.0.1", status="maintenance"), "under maintenance", id="maintenance"),
+        pytest.param(instance("10.0.0.1", port=0), "without a usable port", id="no port"),
+        pytest.param(instance("", node=""), "without an address", id="no address"),
+        pytest.param(instance("10.0.0.1", weights=(0, 0)), "of weight 0", id="no weight"),
+    ],
+)
+def test_why_an_instance_may_not_serve(entry: dict[str, Any], reason: str) -> None:
+    found = registered(read(entry), Rules())
+
+    assert ([each.reason for each in found.barred], found.serving) == ([reason], ())
+
+
+@pytest.mark.parametrize(
+    ("reasons", "says"),
+    [
+        (["critical"], "the only instance of users may not serve: 1 critical"),
+        (["critical", "critical"], "none of the 2 instances of users may serve: 2 critical"),
+        (["warning", "critical", "warning"], "none of the 3 instances of users may serve: 1 critical, 2 warning"),
+    ],
+)
+def test_what_people_are_told_of_it(reasons: list[str], says: str) -> None:
+    assert none_may_serve("users", [Barred(reason, ()) for reason in reasons]) == says

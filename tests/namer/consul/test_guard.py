@@ -71,3 +71,37 @@ def test_meanwhile_those_known_stand_beside_those_that_are_new() -> None:
 
     assert guard.judge(found, True, 0.0)
     assert {each.id for each in guard.kept(found)} == {"i0", "i1", "i2", "i3", "i4", "i5", "i9"}
+
+
+def test_one_after_the_other_is_a_mass_removal_too() -> None:
+    guard = Guard(instances(3))
+
+    assert guard.judge(instances(2), True, 0.0) is None
+    assert guard.judge(instances(1), True, 0.1) is None
+    assert guard.judge((), True, 0.2)
+    assert {each.id for each in guard.kept(())} == {"i0", "i1", "i2"}
+    assert guard.judge((), True, 0.2 + HOLD) is None
+    assert guard.judge((), True, 0.3 + HOLD) is None
+    assert guard.kept(()) == ()
+
+
+def test_what_went_long_ago_does_not_count() -> None:
+    guard = Guard(instances(3))
+    guard.judge(instances(2), True, 0.0)
+    guard.judge(instances(1), True, 1.0)
+
+    assert guard.judge((), True, 1.0 + HOLD) is None
+
+
+def test_a_rolling_restart_is_no_removal() -> None:
+    guard = Guard(instances(4))
+
+    assert [guard.judge(instances(4, first=number), True, number / 10) for number in range(1, 12)] == [None] * 11
+    assert [each.id for each in guard.kept(())] == ["i11", "i12", "i13", "i14"]
+
+
+def test_a_doubt_that_ends_halfway_forgets_nothing() -> None:
+    guard = Guard(instances(3))
+    assert guard.judge((), True, 0.0)
+    assert guard.judge(instances(2), True, 1.0) is None
+    assert guard.judge((), True, 2.0)

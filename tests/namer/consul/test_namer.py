@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,8 @@ class TestContract(NamerContract):
         pytest.param("/dc1", False, None, id="no service"),
         pytest.param("/dc1/web", True, None, id="no tag"),
         pytest.param("/dc1/..", False, None, id="no name of a service"),
+        pytest.param("/dc\\xff/web", False, None, id="no text"),
+        pytest.param("/dc1/\\x77\\x0d\\x0a", False, None, id="control characters"),
         pytest.param("/dc1/\\x3b\\x76", False, None, id="a subset of nothing"),
         pytest.param("/dc1/" + "w" * 256, False, None, id="too long"),
     ],
@@ -99,13 +102,12 @@ async def test_names_of_one_service_share_one_question(autojump_clock: MockClock
 @pytest.mark.parametrize("path", ["/dc1/web", "/.local/web"])
 async def test_the_datacenter_is_asked_for_unless_it_is_the_own(path: str, autojump_clock: MockClock) -> None:
     async with running() as live:
-        source = Source(live, ConsulParams(rules=Rules(frozenset({"passing"}))))
+        source = Source(live)
         source.serve("10.0.0.1")
         source.client(path)
         await trio.sleep(1)
 
-        own = {"passing": "1"}
-        assert source.fake.asked[0].query == (own if "local" in path else {**own, "dc": "dc1"})
+        assert source.fake.asked[0].query == ({} if "local" in path else {"dc": "dc1"})
 
 
 async def test_a_tag_selects_and_a_tag_that_nobody_has_is_no_name(autojump_clock: MockClock) -> None:
@@ -136,6 +138,54 @@ async def test_a_subset_that_nobody_is_in_says_so(autojump_clock: MockClock) -> 
         assert (zone_a.hosts(), zone_a.error()) == (("10.0.0.2",), None)
 
 
+@pytest.mark.parametrize("statuses", [Rules().statuses, frozenset({"passing"})])
+async def test_a_service_that_nobody_may_serve_is_a_name_without_endpoints(
+    statuses: frozenset[str], autojump_clock: MockClock
+) -> None:
+    async with running() as live:
+        source = Source(live, ConsulParams(rules=Rules(statuses)))
+        source.fake.serve("web", instance("10.0.0.1", status="critical"), instance("10.0.0.2", port=0))
+        client, nobody = source.client(), source.client("/dc1/nobody")
+        await trio.sleep(1)
+
+        assert nobody.name.value == NEG
+        assert client.addr is not None
+        assert client.addr.value == AddrBound(())
+        assert client.addr.stale_since is None
+        assert client.error() == "none of the 2 instances of web may serve: 1 critical, 1 without a usable port"
+
+        source.serve("10.0.0.1")
+        await trio.sleep(1)
+        assert (client.hosts(), client.error()) == (("10.0.0.1",), None)
+        source.fake.serve("web", instance("10.0.0.1", status="critical"))
+        await trio.sleep(1)
+        assert (client.hosts(), client.error()) == ((), "the only instance of web may not serve: 1 critical")
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/dc1/v2/web", "the only instance of web with the tag v2 may not serve: 1 critical"),
+        (
+            r"/dc1/v2/\x77\x65\x62\x3b\x7a\x3d\x61",
+            "the only instance of web with the tag v2 and z=a may not serve: 1 critical",
+        ),
+        (r"/dc1/v1/\x77\x65\x62\x3b\x7a\x3d\x61", "no instance of web has z=a; 1 other has not"),
+        ("/dc1/v3/web", None),
+    ],
+)
+async def test_a_tag_and_a_subset_that_nobody_may_serve(path: str, says: str | None, autojump_clock: MockClock) -> None:
+    async with running() as live:
+        source = Source(live, ConsulParams(include_tag=True))
+        failing = instance("10.0.0.2", status="critical", tags=["V2"], meta={"z": "a"})
+        source.fake.serve("web", instance("10.0.0.1", tags=["v1"]), failing)
+        client = source.client(path)
+        await trio.sleep(1)
+
+        assert client.error() == says
+        assert (client.name.value == NEG) is (says is None)
+
+
 async def test_a_registered_host_name_is_resolved(autojump_clock: MockClock) -> None:
     async with running() as live:
         live.resolver.known["a.example"] = ("10.0.0.7",)
@@ -154,14 +204,14 @@ async def test_a_registered_host_name_is_resolved(autojump_clock: MockClock) -> 
         (False, "/dc2/web", "web.service.dc2.consul"),
         (False, "/.local/Web", "web.service.dc1.consul"),
         (True, "/.local/v2/web", "v2.web.service.dc1.consul"),
-        (False, r"/dc2/\x77\x0d\x0a", None),
+        (False, r"/dc2/w\x20x", None),
     ],
 )
 async def test_set_host(include_tag: bool, path: str, authority: str | None, autojump_clock: MockClock) -> None:
     async with running() as live:
         source = Source(live, ConsulParams(include_tag, set_host=True))
         source.serve("10.0.0.1")
-        source.fake.services.update({"w%0D%0A": source.fake.services["web"]})
+        source.fake.services.update({"w%20x": source.fake.services["web"]})
         source.fake.services["web"][0]["Service"]["Tags"] = ["v2"]
         client = source.client(path)
         await trio.sleep(1)
@@ -297,3 +347,20 @@ async def test_a_name_that_is_asked_for_in_an_outage_has_what_others_have(autoju
         assert late.hosts() == ("10.0.0.1",)
         assert late.name.stale_since is not None
         assert late.name.stale_since < 2
+
+
+async def test_nothing_is_left_of_a_name_that_nobody_wants(autojump_clock: MockClock) -> None:
+    async with running() as live:
+        source = Source(live)
+        source.serve("10.0.0.1")
+        client = source.client()
+        await trio.sleep(1)
+        assert client.hosts() == ("10.0.0.1",)
+        client.close()
+        del client
+        gc.disable()  # nothing that has to be found by it may remain
+        try:
+            await trio.sleep(120)
+            assert live.watches.statistics() == ()
+        finally:
+            gc.enable()

@@ -94,6 +94,8 @@ def test_what_requests_see(tmp_path: File) -> None:
         assert set(who(proxy, "users")) <= {"two", "three"}
         consul.put("/v1/agent/check/fail/check-u2", "")
         within(1.0, lambda: set(who(proxy, "users;v=2")) == {"503"})
+        response, text = fetch(proxy, "users;v=2")
+        assert "the only instance of users with v=2 may not serve: 1 critical" in text, text
         assert set(who(proxy, "users")) == {"three"}
         consul.put("/v1/agent/check/pass/check-u2", "")
         within(1.0, lambda: set(who(proxy, "users;v=2")) == {"two"})

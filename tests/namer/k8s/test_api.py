@@ -12,7 +12,7 @@ import trustme
 from trio.testing import MockClock
 
 from namer.httpapi import ApiError
-from namer.k8s.api import Access, Api, ServiceAccount, api_url, read_token, service_account
+from namer.k8s.api import Access, Api, ServiceAccount, api_url, service_account
 from namer.namer import Failure
 from tests.namer.fakes import offload_inline, running
 from tests.namer.k8s.apiserver import ApiServer
@@ -46,29 +46,6 @@ def test_the_service_account(tmp_path: pathlib.Path, environ: dict[str, str], mo
 )
 def test_urls(host: str, url: str) -> None:
     assert api_url("http", host, 8001) == url
-
-
-def test_a_token(tmp_path: pathlib.Path) -> None:
-    file = tmp_path / "token"
-    file.write_text("eyJhbGciOi.x-y_z\n")
-
-    assert read_token(str(file)) == "eyJhbGciOi.x-y_z"
-
-
-@pytest.mark.parametrize(
-    "text", [pytest.param("", id="empty"), pytest.param("a\r\nHost: b", id="lines"), pytest.param("ä", id="no ASCII")]
-)
-def test_what_is_no_token_is_not_sent(tmp_path: pathlib.Path, text: str) -> None:
-    file = tmp_path / "token"
-    file.write_text(text)
-
-    with pytest.raises(ApiError, match="no token; expected one line"):
-        read_token(str(file))
-
-
-def test_a_token_that_cannot_be_read(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ApiError, match="token: the token cannot be read: No such file"):
-        read_token(str(tmp_path / "token"))
 
 
 async def test_files_that_are_no_certificates(tmp_path: pathlib.Path) -> None:

@@ -127,6 +127,18 @@ async def test_gone_again_and_again_is_asked_less_and_less_often(autojump_clock:
         assert audience.told == [["a"]]
 
 
+async def test_gone_after_each_bookmark_is_no_hot_loop(autojump_clock: MockClock) -> None:
+    server = ApiServer()
+    async with followed(autojump_clock, server):
+        before = len(server.asked)
+        for _ in range(200):
+            server.say(b'{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "999"}}}\n')
+            server.say(b'{"type": "ERROR", "object": {"code": 410}}\n')
+            await trio.sleep(0.12)
+
+        assert len(server.asked) - before < 2 * 24 / (MAX_DELAY / 2) + 12
+
+
 async def test_a_cut_goes_on_where_it_was(autojump_clock: MockClock) -> None:
     server = ApiServer()
     async with followed(autojump_clock, server) as (_, audience):

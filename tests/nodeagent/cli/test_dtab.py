@@ -155,7 +155,9 @@ def test_what_does_not_parse_is_not_stored(cli: Cli, config: str, store: Path, n
 
 def test_one_that_is_broken_can_be_replaced(cli: Cli, config: str, store: Path, new: str) -> None:
     (store / "web.dtab").write_text("/svc =>")
-    assert cli("dtab", "diff", "--config", config, new).err.startswith(f"nodeagent: {store}/*.dtab web:1:8: expected")
+    err = cli("dtab", "diff", "--config", config, new).err
+    assert err.startswith(f"nodeagent: {store}/*.dtab web:1:8: expected")
+    assert err.endswith("; it is the stored dtab that does not parse, and `nodeagent dtab set` may replace it\n")
 
     assert cli("dtab", "set", "--config", config, new).code == 0
 
