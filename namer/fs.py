@@ -35,7 +35,7 @@ from namer.namer import PENDING, Bound, Failure, NameState, Pending
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.targets import Targets
-from namer.watch import Watches, WatchKey
+from namer.watch import Cells, WatchKey
 
 MAX_FILE_BYTES: Final = 500 * 1024
 RETRY: Final = 5.0  # seconds until a file that could not be read is read again, if it does not change before
@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 class FsNamer:
     """Names by the files below `root`."""
 
-    def __init__(self, prefix: Path, root: pathlib.Path, watches: Watches, files: FileWatch, hosts: Hosts) -> None:
+    def __init__(self, prefix: Path, root: pathlib.Path, watches: Cells, files: FileWatch, hosts: Hosts) -> None:
         self._prefix = prefix
         self._root = root
         self._watches = watches
@@ -70,8 +70,12 @@ class FsNamer:
     async def _feed_name(self, path: Path, cell: Cell[NameState]) -> None:
         while True:
             place, seen = await self._locate(path, cell)
+            if place.labels is None and isinstance(cell.value, Leaf):  # it may be about to be written anew
+                await trio.sleep(PAUSE)
+                place, seen = await self._locate(path, cell)
             async with self._files.watch(place.path, seen) as change:
                 cell.set(self._state(path, place), trio.current_time())
+                await trio.sleep(PAUSE)
                 await change.wait()
 
     async def _locate(self, path: Path, cell: Cell[NameState]) -> tuple[Place, Fingerprint]:
@@ -105,6 +109,9 @@ class FsNamer:
     async def _read(self, path: pathlib.Path, live: _LiveFile) -> bool:
         try:
             file = await self._files.offload(read_endpoints, self._root, path)
+            if live.would_be_emptied(file):  # it may be about to be written anew
+                await trio.sleep(PAUSE)
+                file = await self._files.offload(read_endpoints, self._root, path)
         except OSError as problem:
             live.unreadable(f"{path}: {problem.strerror or problem}")
             return False
@@ -224,6 +231,10 @@ class _LiveFile:
             self._cell.set(AddrNeg(), trio.current_time())
         else:
             self._publish(self._problem())
+
+    def would_be_emptied(self, file: EndpointFile | None) -> bool:
+        """Whether nothing would be left of what there is."""
+        return bool(self._file.lines) and not (file and file.lines)
 
     def unreadable(self, problem: str) -> None:
         """The file could not be read: what it said last still holds, and its hosts are followed."""

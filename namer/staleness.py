@@ -1,9 +1,11 @@
 """How old an answer may get while its source fails, and what becomes of it then. Pure.
 
-    flag      it is used on, and is said to be older than its bound: in the log, the metrics, the pages
-    refuse    it is withdrawn too: an address becomes AddrFailed, a name a Failure, until the source answers again
+    stale     its source has begun to fail and has not answered since
+    overdue   stale for longer than its bound, which the log, the metrics and the pages say. By `flag` it is used on,
+              by `refuse` it is withdrawn too: an address becomes AddrFailed, a name a Failure, until the source
+              answers again
 
-An answer ages from the moment its source begins to fail, as RFC 8767 has it for the DNS (its maximum stale timer
+An answer is stale from the moment its source begins to fail, as RFC 8767 has it for the DNS (its maximum stale timer
 starts when the TTL is over): a file that did not change since yesterday, or a watch that had nothing to tell for
 an hour, was right until then. What is of another type than addresses and names is never withdrawn: it is the
 raw material of both.

@@ -23,6 +23,6 @@ def is_local(host: str) -> bool:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((host, ANY_PORT))
-            return str(probe.getsockname()[0]) == host
+            return ipaddress.ip_address(probe.getsockname()[0]) == address
     except OSError:  # no way there, so it is not here
         return False

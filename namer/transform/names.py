@@ -13,7 +13,7 @@ from dataclasses import replace
 from namer.binding import Namers, bind
 from namer.dtab import Dtab
 from namer.namer import Bound, Failure, Namer, Pending
-from namer.nametree import NameTree, map_leaves
+from namer.nametree import NEG, Leaf, NameTree, map_leaves
 from namer.path import Path
 from namer.transform.transformer import PREFIX, Unbound
 
@@ -55,4 +55,21 @@ def _bind(prefix: Path, path: Path, builtin: Mapping[str, Namer]) -> NameTree[Bo
     if isinstance(state, (Pending, Failure)):
         why = state.reason if isinstance(state, Failure) else "it is not known at once"
         raise ValueError(f"{path} cannot be bound: {why}")
+    if state == NEG:
+        raise ValueError(f"{path} is no name; expected one such as /$/inet/127.0.0.1/4141")
     return map_leaves(lambda bound: replace(bound, id=PREFIX + prefix + path), state)
+
+
+class Numbered:
+    """Marks what one of several namers with the same prefix bound, so that it is not taken for another's."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def bound(self, bound: Bound) -> NameTree[Bound]:
+        """The same name, marked."""
+        return Leaf(replace(bound, twin=self._number))
+
+    def unbound(self, tree: Unbound) -> NameTree[Bound]:
+        """The same."""
+        return tree

@@ -75,10 +75,10 @@ class FakeResolver(Resolves):
         self.answering = trio.Event()
         self.answering.set()
 
-    async def addresses(self, host: str, newer_than: float = -math.inf) -> Answer[str]:
+    async def addresses(self, host: str, newer_than: float = -math.inf, *, known: bool = False) -> Answer[str]:
         return await self._answer(host, self.known)
 
-    async def services(self, name: str, newer_than: float = -math.inf) -> Answer[Srv]:
+    async def services(self, name: str, newer_than: float = -math.inf, *, known: bool = False) -> Answer[Srv]:
         return await self._answer(name, self.records)
 
     async def _answer(self, name: str, known: Mapping[str, tuple[R, ...] | OSError]) -> Answer[R]:

@@ -3,19 +3,21 @@
 import errno
 import os
 import pathlib
+from collections.abc import Callable
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from namer.addr import AddrNeg
-from namer.fs import MAX_FILE_BYTES, Place, locate, read_file
+from namer.files import Arguments, Result
+from namer.fs import MAX_FILE_BYTES, PAUSE, Place, locate, locate_and_look, read_file
 from namer.namer import Failure, NameState
 from namer.nametree import NEG
 from namer.path import Path
 from tests.namer.contract_namer import Client, NamerContract, Source
 from tests.namer.disk import addr_of, bound, endpoints, fs_namer, looked_up
-from tests.namer.fakes import Live, rewrite, running, write
+from tests.namer.fakes import Live, offload_inline, rewrite, running, write
 
 
 class FsSource(Source):
@@ -206,3 +208,26 @@ async def test_a_client_never_sees_a_gap_while_a_file_is_rewritten(
             await trio.sleep(0.7)
 
         assert () not in client.changes[1:]
+
+
+async def test_a_file_that_never_rests_is_not_looked_for_without_a_pause(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    write(tmp_path / "web", "10.0.0.1 80\n")
+    async with running() as live:
+        await addr_of(live, tmp_path)
+        looked = 0
+
+        async def offload(function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+            nonlocal looked
+            asked: object = function
+            if asked is locate_and_look:
+                looked += 1
+                assert looked <= 1000
+                write(tmp_path / "web", "10.0.0.1 80\n")
+            return await offload_inline(function, *arguments)
+
+        live.files.offload = offload
+        await looked_up(live, tmp_path, "/web/residual", seconds=3)
+
+    assert 1 < looked <= 2 * 3 / PAUSE, "by either name"

@@ -3,6 +3,7 @@
 import errno
 import pathlib
 import socket
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -11,9 +12,10 @@ from trio.testing import MockClock
 
 from namer.addr import AddrBound, AddrFailed, Endpoint
 from namer.endpointfile import MAX_ENDPOINTS
-from namer.fs import MAX_FILE_BYTES
-from tests.namer.disk import addr_of, endpoints, ignore
-from tests.namer.fakes import FakeResolver, running, write
+from namer.files import Arguments, Result
+from namer.fs import MAX_FILE_BYTES, locate_and_look, read_endpoints
+from tests.namer.disk import addr_of, endpoints, ignore, looked_up
+from tests.namer.fakes import FakeResolver, offload_inline, running, write
 
 DOWN = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -22,6 +24,38 @@ async def test_an_empty_file_is_a_name_that_nobody_serves(autojump_clock: MockCl
     write(tmp_path / "web", "# nobody today\n")
     async with running() as live:
         assert (await addr_of(live, tmp_path)).value == AddrBound(())
+
+
+@pytest.mark.parametrize("for_a_moment", [pytest.param(None, id="gone"), pytest.param("", id="empty")])
+async def test_a_file_that_is_read_while_it_is_written_anew(
+    autojump_clock: MockClock, tmp_path: pathlib.Path, for_a_moment: str | None
+) -> None:
+    file = tmp_path / "web"
+    write(file, "10.0.0.1 80\n")
+    async with running() as live:
+        name = await looked_up(live, tmp_path, "/web")
+        addr = await addr_of(live, tmp_path)
+        both: set[object] = {locate_and_look, read_endpoints}
+        done: set[object] = set()
+
+        async def offload(function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+            result = await offload_inline(function, *arguments)
+            if not both <= done:
+                done.add(function)
+                if both <= done:
+                    write(file, "10.0.0.1 80\n")
+            return result
+
+        live.files.offload = offload
+        if for_a_moment is None:
+            file.unlink()
+        else:
+            write(file, for_a_moment)
+        await trio.sleep(3)
+
+        assert both <= done
+        assert (name.version, addr.version) == (1, 1), "nobody ever saw it without endpoints"
+        assert addr.value == endpoints("10.0.0.1:80")
 
 
 async def test_names_with_one_file_share_its_address(autojump_clock: MockClock, tmp_path: pathlib.Path) -> None:

@@ -9,7 +9,14 @@ from namer.transform.local import is_local
 
 @pytest.mark.parametrize(
     ("host", "local"),
-    [("127.0.0.1", True), ("::1", True), ("127.1.2.3", True), ("192.0.2.1", False), ("2001:db8::1", False)],
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("127.1.2.3", True),
+        ("::ffff:7f00:1", True),
+        ("192.0.2.1", False),
+        ("2001:db8::1", False),
+    ],
 )
 def test_addresses_of_this_host(host: str, local: bool) -> None:
     assert is_local(host) is local

@@ -49,3 +49,8 @@ def test_a_path_that_nobody_serves() -> None:
 def test_a_path_of_no_namer_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^/\$/inett/h/1 cannot be bound: there is no namer /\$/inett; there are "):
         Replace(Path(("r",)), Path.parse("/$/inett/h/1"), BUILTIN)
+
+
+def test_a_path_that_is_no_name_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^/\$/inet is no name; expected one such as /\$/inet/127\.0\.0\.1/4141$"):
+        Const(Path(("c",)), Path.parse("/$/inet"), BUILTIN)
