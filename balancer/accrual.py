@@ -6,7 +6,8 @@
             --SUCCESS, when it is for a refusal----> ALIVE
     PROBING --SUCCESS--> ALIVE, the backoff starts anew
             --FAILURE, REFUSED--> DEAD, for the next delay
-            --IGNORABLE--> DEAD, and the next probe is due at once
+            --IGNORABLE--> DEAD, and the next probe is due at once; after PATIENCE seconds as FAILURE
+            --no end within OVERDUE seconds--> another request may be a probe too
 
 An outcome of a request that began before the last of these changes is a straggler: it tells of the time before
 the verdict and changes nothing.
@@ -16,7 +17,8 @@ be connected to serves none, so the first refusal is enough; and it takes little
 it is asked soon. When a refusal is also the failure that the policy was waiting for, the policy's verdict counts.
 
 Source: finagle's ``FailureAccrualFactory`` and ``FailureAccrualPolicy``, and ``FailFastFactory`` for refusals. The
-last row is a lesson from there: without it a cancelled probe would shut the endpoint out for ever.
+row of IGNORABLE is a lesson from there: without it a cancelled probe would shut the endpoint out for ever. But one
+that was given up after a while tells of an endpoint that does not answer, and each of them costs somebody that while.
 """
 
 import enum
@@ -29,6 +31,13 @@ from balancer.backoff import Backoff
 from balancer.ema import Ema
 from balancer.response_class import ResponseClass
 from balancer.window import WindowedSum
+
+PATIENCE = 1.0
+"""Seconds after which a probe that is given up has failed."""
+
+
+OVERDUE = 30.0
+"""Seconds after which a probe that has not ended does not keep another one from being sent."""
 
 
 class Health(enum.Enum):
@@ -110,7 +119,7 @@ class FailureAccrual:
         self.reason: Reason | None = None
         """Why it is DEAD or PROBING; None while ALIVE."""
         self.retry_at = inf
-        """When the next probe is due; infinity unless DEAD."""
+        """When the next probe is due; infinity while ALIVE."""
         self.ejections = 0
         """How often the policy found it DEAD; neither a failed probe nor a refusal is an ejection."""
 
@@ -122,9 +131,10 @@ class FailureAccrual:
         """Make the request that begins at *now* the probe, if one is due; say whether it is."""
         if now < self.retry_at:
             return False
-        self.health = _PROBING
-        self.retry_at = inf
-        self._changed_at = now
+        if self.health is not _PROBING:
+            self.health = _PROBING
+            self._changed_at = now
+        self.retry_at = now + OVERDUE
         return True
 
     def record(self, outcome: ResponseClass, started: float, now: float) -> Change | None:
@@ -160,7 +170,7 @@ class FailureAccrual:
         """Heed the end of the probe, or of a request that began later."""
         if outcome is _SUCCESS:
             return self._revive(started)
-        if outcome is _IGNORABLE:
+        if outcome is _IGNORABLE and now - started < PATIENCE:
             self.health = _DEAD
             self.retry_at = now
         else:

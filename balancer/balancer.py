@@ -31,7 +31,7 @@ from balancer.response_class import ResponseClass
 from balancer.weights import WeightClasses
 from namer.addr import Endpoint
 
-_ALIVE = Health.ALIVE
+_ALIVE, _PROBING = Health.ALIVE, Health.PROBING
 _SUCCESS, _IGNORABLE = ResponseClass.SUCCESS, ResponseClass.IGNORABLE
 
 
@@ -105,6 +105,7 @@ class Balancer:
         "_removes",
         "_revivals",
         "_rng",
+        "_trial_at",
         "nodes",
         "on_usable",
         "usable",
@@ -122,13 +123,15 @@ class Balancer:
         self.usable = False
         """Whether some endpoint is alive."""
         self.on_usable: Callable[[], None] | None = None
-        """Called when ``usable`` has changed, as the last thing that the causing ``update`` or ``end`` does."""
+        """Called when ``usable`` has changed, as the last thing that the causing call does."""
         self._next_probe: Node | None = None
         """The node to be probed first, if any is to be."""
         self._probe_at = inf
         """When its probe is due."""
         self._priority = 0
         """The one that the picker is shown."""
+        self._trial_at = inf
+        """As ``_probe_at``, but not while another probe is out."""
         self._look_closer_at = -inf
         """From when a pick is not just the picker's: the next probe, or always while no node is alive."""
         self._latest = 0.0
@@ -171,8 +174,8 @@ class Balancer:
         return self._picker.pick(now)
 
     def probe_due(self, now: float) -> bool:
-        """Return whether some dead endpoint may be tried now."""
-        return now >= self._probe_at
+        """Return whether some dead endpoint may be tried now, and none is being tried: for who has a better choice."""
+        return now >= self._trial_at
 
     def pick_probe(self, now: float) -> Node | None:
         """Return the endpoint whose probe has been due the longest; None when none is due. As for ``pick``."""
@@ -205,10 +208,15 @@ class Balancer:
             node.metric.sample_failure(latency, now)
         change = node.accrual.record(outcome, started, now)
         if change is not None:
-            self._ejections += change is Change.EJECTED
-            self._refusals += change is Change.REFUSED
-            self._revivals += change is Change.REVIVED
-            self._rebuild()
+            self._changed(change)
+
+    def answered(self, node: Node, started: float, now: float, outcome: ResponseClass) -> None:
+        """Learn of an answer to a request that goes on, such as a stream: a probe need not wait for its ``end``."""
+        if node.accrual.health is _ALIVE:
+            return
+        change = node.accrual.record(outcome, started, now)
+        if change is not None:
+            self._changed(change)
 
     def statistics(self) -> BalancerStatistics:
         """Return what stands now."""
@@ -234,6 +242,12 @@ class Balancer:
             node.endpoint, node.pending, load, node.accrual.health, node.accrual.reason, node.accrual.ejections
         )
 
+    def _changed(self, change: Change) -> None:
+        self._ejections += change is Change.EJECTED
+        self._refusals += change is Change.REFUSED
+        self._revivals += change is Change.REVIVED
+        self._rebuild()
+
     def _add(self, endpoint: Endpoint) -> Node:
         self._adds += 1
         return Node(endpoint, self._parts.metric(), self._parts.accrual(), self._rng.random())
@@ -245,6 +259,8 @@ class Balancer:
         better = [node for node in self.nodes if node.endpoint.priority <= self._priority] if alive else self.nodes
         self._next_probe = min(better, key=_retry_at, default=None)
         self._probe_at = _retry_at(self._next_probe) if self._next_probe else inf
+        out = (node.accrual.retry_at for node in self.nodes if node.accrual.health is _PROBING)
+        self._trial_at = max(self._probe_at, max(out, default=-inf))
         self._look_closer_at = self._probe_at if alive else -inf
         usable = bool(alive)
         if usable is not self.usable:
@@ -260,6 +276,8 @@ class Balancer:
             self._priority = min(node.endpoint.priority for node in candidates)
             self._classes.rebuild([node for node in candidates if node.endpoint.priority == self._priority])
             self._picker = self._classes.only() or self._classes
+        else:  # those that are gone are let go
+            self._picker = self._classes = WeightClasses(self._parts.picker, self._rng)
 
     def _pick_closely(self, now: float, avoid: Collection[Node]) -> Node | None:
         """Pick when some nodes are to be avoided, a probe is due, or none is alive."""

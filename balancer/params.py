@@ -6,6 +6,7 @@ raises ValueError with the name of the field.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from random import Random
 from typing import Literal
@@ -31,6 +32,9 @@ from balancer.round_robin import RoundRobin
 
 BalancerKind = Literal["ewma", "p2c", "aperture", "heap", "roundRobin"]
 AccrualKind = Literal["consecutiveFailures", "successRate", "successRateWindowed", "none"]
+
+MAX_SHARED = 256
+"""Balancers that are made alike share what makes their parts, for as many different ones."""
 
 DEFAULT_BACKOFF = EqualJitter(5.0, 300.0)
 REFUSAL_BACKOFF = EqualJitter(1.0, 32.0)
@@ -71,6 +75,8 @@ class AccrualParams:
     window: float = 10.0
     """successRateWindowed: over how long requests are averaged; linkerd2-proxy's window."""
     backoff: Backoff = DEFAULT_BACKOFF
+    fail_fast: bool = True
+    """Whether one refused connection is enough; never with kind none."""
 
     def __post_init__(self) -> None:
         _check_above(0, failures=self.failures, requests=self.requests, window=self.window)
@@ -93,17 +99,21 @@ class RetryBudgetParams:
 
 def make_balancer(params: BalancerParams, accrual: AccrualParams, rng: Random) -> Balancer:
     """Return a balancer without endpoints; all its chance comes from *rng*."""
-    parts = Parts(
+    return Balancer(_parts(params, accrual, rng), rng, max_effort=params.max_effort)
+
+
+@lru_cache(MAX_SHARED)
+def _parts(params: BalancerParams, accrual: AccrualParams, rng: Random) -> Parts:
+    return Parts(
         picker=_picker_factory(params, rng),
         metric=_metric_factory(params),
         accrual=lambda: make_accrual(accrual, rng),
     )
-    return Balancer(parts, rng, max_effort=params.max_effort)
 
 
 def make_accrual(params: AccrualParams, rng: Random) -> FailureAccrual:
     """Return the health of a new endpoint. Kind ``none`` takes no endpoint for dead, not even one that refuses."""
-    refusal_backoff = None if params.kind == "none" else REFUSAL_BACKOFF
+    refusal_backoff = REFUSAL_BACKOFF if params.fail_fast and params.kind != "none" else None
     return FailureAccrual(_make_policy(params), params.backoff, rng, refusal_backoff)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from conf.balancing import AnyAccrual, AnyBalancer, ClientSession, ConsecutiveFailures, Ewma, HostConnectionPool
-from conf.fields import Millis, about, only
+from conf.fields import Millis, about
 from conf.retries import RetryBudget
 from conf.section import Kinded, Section, laid_over, not_yet
 from conf.tls import ClientTlsKeys
@@ -29,7 +29,7 @@ class ClientParams:
     requeue_budget: RetryBudget = RetryBudget()
     host_connection_pool: HostConnectionPool = HostConnectionPool()
     client_session: ClientSession = ClientSession()
-    fail_fast: bool = False
+    fail_fast: bool = True
     tls: ClientTlsKeys | None = None
     """With what was captured filled in."""
 
@@ -75,10 +75,11 @@ class ClientKeys(Section, frozen=True):
     client_session: Annotated[ClientSession | None, about("How long a connection to an endpoint may live.")] = None
     fail_fast: Annotated[
         bool | None,
-        only(False, feature="taking an endpoint for dead at its first refused connection"),
         about(
-            "Take an endpoint for dead when one connection fails.",
-            why="harmful to small sets; failed connections count as failures anyway",
+            "Take an endpoint for dead when one connection fails, and try it again after 1 to 32 s. `false`: a failed "
+            "connection is a failure like any other.",
+            why="it serves nobody, and while nothing else is usable it gets traffic all the same",
+            like="linkerd 1.x: false",
         ),
     ] = None
 

@@ -10,8 +10,9 @@ namers asked: the configured ones by their prefix, the last configured first, th
             known at all does "not known yet", or else the first failure, decide
     health  whoever binds may say how the endpoints are (namer/health.py). Then an Alt also goes on after a branch
             that has no usable endpoint, or whose source fails, and comes back to the first such one when nothing
-            else is usable; a Union gives the share of such a branch to the others; a name that turned out not to
-            exist is Neg. This goes beyond linkerd 1.x, and is what twitter/finagle#653 asks for
+            else is usable. A Union gives the share of such a branch to the others that have a weight, and waits for
+            what is not known yet while it has nothing else to offer. A name that turned out not to exist is Neg.
+            This goes beyond linkerd 1.x, and is what twitter/finagle#653 asks for
     limits  a chain of rewrites that does not end is a failure like any other; a table that asks for too much
             work fails the whole binding, at once (namer/limits.py)
 
@@ -229,7 +230,7 @@ class _Binder:
                 return _first(self.evaluate(each, residual, depth, nesting + 1) for each in trees)
             case Union(branches):
                 results = [(each.weight, self.evaluate(each.tree, residual, depth, nesting + 1)) for each in branches]
-                return _united(results)
+                return _united(results, by_health=self._assess is not None)
             case Neg():
                 return _NEG
             case Empty() | Fail():
@@ -305,15 +306,17 @@ def _first(results: Iterable[_Result]) -> _Result:
     return passed_over
 
 
-def _united(branches: Sequence[tuple[float, _Result]]) -> _Result:
+def _united(branches: Sequence[tuple[float, _Result]], *, by_health: bool) -> _Result:
     """What a Union comes to: of its branches those that take traffic, or all of them when none does."""
+    if by_health:
+        ending = [(weight, result.state) for weight, result in branches if result.ends]
+        if any(weight and verdict(each) == "bound" for weight, each in ending):
+            return _Result(union_state(ending), ends=True)
+        if any(isinstance(each, Pending) for _, each in ending):
+            return _Result(PENDING, ends=True)
     state = union_state([(weight, result.state) for weight, result in branches])
-    if all(result.ends or isinstance(result.state, Neg) for _, result in branches):
-        return _Result(state, ends=not isinstance(state, Neg))
-    ending = [(weight, result.state) for weight, result in branches if result.ends]
-    if any(not isinstance(each, (Failure, Empty, Fail)) for _, each in ending):
-        return _Result(union_state(ending), ends=True)
-    return _Result(state, ends=False)
+    settled = all(result.ends or isinstance(result.state, Neg) for _, result in branches)
+    return _Result(state, ends=settled and not isinstance(state, Neg))
 
 
 def _verdict(result: _Result) -> str:

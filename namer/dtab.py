@@ -114,6 +114,18 @@ class Dtab:
         object.__setattr__(joined, "_layers", self._layers + other._layers)
         return joined
 
+    def prepared(self, before: Dtab) -> Dtab:
+        """This table, indexed, and made of the dentries of `before` where they are equal to its own.
+
+        Then to look a name up, to compare the two and to let go of the old one takes no time, however long they are.
+        To prepare it does: do it in a worker thread.
+        """
+        known = {dentry: dentry for dentry in before.dentries}
+        table = Dtab(tuple([known.get(dentry, dentry) for dentry in self.dentries]))
+        for layer in table._layers:
+            layer.index()
+        return table
+
     def matches(self, path: Path) -> Iterator[Dentry]:
         """The dentries that match, the last of the table first; found one by one, as they are asked for."""
         for layer in reversed(self._layers):
@@ -156,7 +168,7 @@ _DEAD_END: Final[dict[Element, _Node]] = {}
 
 
 class _Layer:
-    """Dentries with their trie, which is built when it is first needed."""
+    """Dentries with their trie, which is built when it is first needed, unless that was done before."""
 
     __slots__ = ("_dentries", "_root")
 
@@ -164,10 +176,13 @@ class _Layer:
         self._dentries = dentries
         self._root: _Node | None = None
 
-    def matches(self, path: Path) -> Iterator[Dentry]:
+    def index(self) -> _Node:
         if self._root is None:
             self._root = _trie(self._dentries)
-        for position in heapq.merge(*_positions(self._root, path), reverse=True):
+        return self._root
+
+    def matches(self, path: Path) -> Iterator[Dentry]:
+        for position in heapq.merge(*_positions(self.index(), path), reverse=True):
             yield self._dentries[position]
 
 

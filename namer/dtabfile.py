@@ -1,6 +1,7 @@
 """A delegation table that lives in a file and is followed: linkerd 1.x's interpreter `io.l5d.fs`.
 
-What holds when the file is bad or gone: see namer/dtabcell.py.
+It is read and parsed in a worker thread: a table may be long, and requests go on meanwhile. What holds when the file is
+bad or gone: see namer/dtabcell.py.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import trio
 
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabcell import DtabState, dtab_arrived, dtab_unusable
+from namer.dtabcell import DtabState, dtab_unusable, parse_table, place_of
 from namer.files import FileWatch
-from namer.grammar import MAX_DTAB_CHARS
+from namer.grammar import MAX_DTAB_CHARS, NameSyntaxError
 from namer.namer import PENDING
 from namer.watch import Watches, WatchKey
 
@@ -44,17 +45,21 @@ async def _feed(path: pathlib.Path, behind: Dtab, files: FileWatch, cell: Cell[D
 
 async def _read(path: pathlib.Path, behind: Dtab, files: FileWatch, cell: Cell[DtabState]) -> bool:
     try:
-        text = await files.offload(_text, path)
+        table = await files.offload(_table, path, behind, cell.value)
+    except NameSyntaxError as error:
+        dtab_unusable(cell, place_of(error, str(path)), trio.current_time())
+        return True
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
         now = trio.current_time()
         dtab_unusable(cell, f"{path}: {reason}", now, now + RETRY)
         return False
-    dtab_arrived(cell, text, behind, str(path), trio.current_time())
+    cell.set(table, trio.current_time())
     return True
 
 
-def _text(path: pathlib.Path) -> str:
-    """Blocks; raises OSError, or UnicodeDecodeError."""
+def _table(path: pathlib.Path, behind: Dtab, before: DtabState) -> Dtab:
+    """Blocks; raises OSError, UnicodeDecodeError, or NameSyntaxError."""
     with path.open("rb") as file:
-        return file.read(4 * MAX_DTAB_CHARS + 1).decode("utf-8-sig")
+        text = file.read(4 * MAX_DTAB_CHARS + 1).decode("utf-8-sig")
+    return parse_table(text, behind, before)

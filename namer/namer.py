@@ -33,20 +33,30 @@ class Failure:
     lasting: bool = False
 
 
+BoundKey: TypeAlias = tuple[Path, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """A concrete name: `id` is the whole path that names it, `residual` what of the asked path it did not
     use.
 
     `addr` is where it is served, live for whoever subscribes to it. `authority` is what its servers want to be
-    called in `Host`, when that is not what the caller wrote. Equal ids have equal addresses and authorities, so
-    these take no part in comparing.
+    called in `Host`, when that is not what the caller wrote. `twin` tells apart the namers that have one prefix,
+    and so one id for different things: 0 is the first. Equal ids of one of them have equal addresses and
+    authorities, so these take no part in comparing.
     """
 
     id: Path
     residual: Path
     addr: Cell[Addr] = field(compare=False, repr=False)
     authority: str | None = field(default=None, compare=False)
+    twin: int = 0
+
+    @property
+    def key(self) -> BoundKey:
+        """What is served there: whoever keeps something for a concrete name keeps it under this."""
+        return self.id, self.twin
 
     def __str__(self) -> str:
         return self.id.show()

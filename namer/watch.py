@@ -17,7 +17,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import structlog
@@ -97,6 +97,31 @@ class _Watch:
     @property
     def stale_since(self) -> float | None:
         return stale_since(self.cell, self.withdrawn_since)
+
+
+class Cells(Protocol):
+    """Where sources get the cells that are kept live for them."""
+
+    def cell(self, key: WatchKey, initial: T, feed: Feed[T]) -> Cell[T]:
+        """The cell of `key`, which `feed(cell)` keeps live while somebody subscribes to it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The cells of one of several sources with the same name, told apart by its number."""
+
+    cells: Cells
+    number: int
+
+    def cell(self, key: WatchKey, initial: T, feed: Feed[T]) -> Cell[T]:
+        """As of Cells."""
+        return self.cells.cell(replace(key, source=twin_source(key.source, self.number)), initial, feed)
+
+
+def twin_source(source: str, number: int) -> str:
+    """What the cells of a twin have as their source; the first one, 0, has the name alone."""
+    return f"{source} ({number + 1})" if number else source
 
 
 class Watches:

@@ -67,7 +67,7 @@ class Agent:
         self.naming = Naming(config.namers, self._rng, config.dns)
         self.stats = Registry()
         self.stats.survey_namers = self._report_naming
-        self._own = OwnPorts()
+        self._own = {router.label: OwnPorts() for router in config.routers}
         self.stats.originators.update(router.label for router in config.routers if router.originator)
         self.routers = tuple(RunningRouter(router, self._router(router)) for router in config.routers)
         self.started_at: float | None = None
@@ -137,7 +137,7 @@ class Agent:
             config.label,
             client_policy=lambda id_: policies.client_policy(config.client, id_),
             service_policy=lambda name: policies.service_policy(config.service, name),
-            dialer=Dialer(self._own.__contains__),
+            dialer=Dialer(self._own[config.label].__contains__),
             stats=self.stats,
             rng=self._rng,
         )
@@ -175,7 +175,9 @@ class Agent:
             raise
         for sock in inherited:
             log.warning("an inherited socket belongs to no listener", address=sock.getsockname())
-        self._own.add((listening.host, listening.port) for listening, _ in opened)
+        for label, own in self._own.items():  # other routers may be the next hop: out by one, in by the other
+            mine = (f"router {label}", "admin")
+            own.add((listening.host, listening.port) for listening, _ in opened if listening.what in mine)
         return opened
 
     def _listen_router(
@@ -224,18 +226,18 @@ class Agent:
             await trio.sleep(HOUSEKEEPING)
             now = trio.current_time()
             for running in self.routers:
-                running.router.bindings.sweep(now)
+                await running.router.bindings.sweep(now)
             if now >= window_at:
-                self.stats.sweep(now)
+                await self.stats.sweep(now)
                 window_at = now + SWEEP_SECONDS
 
     def _report_naming(self) -> None:
         """Bring the statistics of the namers up to date, when somebody looks at them."""
         totals = self.naming.watches.totals()
-        for source in {*totals, *(prefix.show() for prefix in self.naming.prefixes)}:
+        for source in {*totals, *self.naming.sources}:
             found, stats = totals.get(source, SourceTotals()), self.stats.namer(source)
             stats.updates, stats.errors = found.updates, found.errors
-            stats.staleness, stats.stale_answers = found.staleness, found.overdue
+            stats.staleness, stats.overdue_answers = found.staleness, found.overdue
 
     async def _prime(self) -> None:
         """Try the names that the dtabs spell out, so that the first request to them finds them bound."""
@@ -265,9 +267,14 @@ class Agent:
 
 def primed_names(dtab: Dtab, prefix: Path) -> list[Path]:
     """Return the logical names that a dtab spells out, longer than `prefix` and without wildcards."""
-    names = [_literal(dentry) for dentry in dtab.dentries]
-    found = [name for name in names if name is not None and name.startswith(prefix) and len(name) > len(prefix)]
-    return list(dict.fromkeys(found))[:MAX_PRIMED]
+    found: dict[Path, None] = {}
+    for dentry in dtab.dentries:
+        name = _literal(dentry)
+        if name is not None and name.startswith(prefix) and len(name) > len(prefix):
+            found[name] = None
+        if len(found) == MAX_PRIMED:  # the rest, which may be long, is not looked at
+            break
+    return list(found)
 
 
 def _literal(dentry: Dentry) -> Path | None:

@@ -83,7 +83,7 @@ def take_inherited(inherited: list[socket.socket], ip: str, port: int) -> socket
 
 
 class OwnPorts:
-    """Tells whether an endpoint is one of this process's own listeners, so that nothing is sent in a circle."""
+    """Tells whether an endpoint is one of a router's own listeners, so that nothing is sent in a circle."""
 
     def __init__(self) -> None:
         self._exact: set[tuple[str, int]] = set()

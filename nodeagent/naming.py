@@ -38,9 +38,9 @@ from namer.path import Path
 from namer.rewrite import rewrite_namer
 from namer.staleness import StaleLimit
 from namer.transform.addresses import localhost, port, specific_host
-from namer.transform.names import Const, Replace
+from namer.transform.names import Const, Numbered, Replace
 from namer.transform.transformer import Transformer, transformed, transformed_namers
-from namer.watch import Watches
+from namer.watch import Twin, Watches, twin_source
 from nodeagent.dns import DnsParts
 from tls.contexts import Contexts
 
@@ -67,17 +67,22 @@ class Naming:
         self._dns = DnsParts(dns, self.watches, rng)
         self._hosts = self._dns.hosts
         self.prefixes = tuple(CONFIGURED + config.prefix for config in namers)
-        self._builtin = builtin_namers(self._hosts)
-        self._roots: dict[Path, pathlib.Path] = {}
+        numbers = twins(self.prefixes)
+        self.sources = tuple(
+            twin_source(each.show(), number) for each, number in zip(self.prefixes, numbers, strict=True)
+        )
+        """What the watches call the namers: their prefixes, told apart where two have the same."""
+        self.builtins = builtin_namers(self._hosts)
+        """The namers under `/$/`, by label."""
+        self._roots: list[tuple[Path, pathlib.Path]] = []
         self._configured = [
-            (prefix, transformed(self._make(prefix, config), self._transformers(config.transformers)))
-            for prefix, config in zip(self.prefixes, namers, strict=True)
+            (prefix, transformed(self._make(prefix, config, number), self._transformers(config.transformers)))
+            for prefix, config, number in zip(self.prefixes, namers, numbers, strict=True)
         ]
-        self.namers = Namers(self._configured, self._builtin)
-        for prefix, config in zip(self.prefixes, namers, strict=True):
+        self.namers = Namers(self._configured, self.builtins)
+        for source, config in zip(self.sources, namers, strict=True):
             if config.max_stale_secs is not None:
-                limit = StaleLimit(config.max_stale_secs, refuse=config.when_stale == "refuse")
-                self.watches.limit(prefix.show(), limit)
+                self.watches.limit(source, StaleLimit(config.max_stale_secs, refuse=config.when_stale == "refuse"))
 
     def dtab(self, config: HttpRouter) -> Cell[DtabState]:
         """The table of a router: that of its interpreter, if it has one, and behind it the router's own."""
@@ -99,7 +104,7 @@ class Naming:
     def namers_of(self, config: HttpRouter) -> Namers:
         """The namers as a router sees them: behind the transformers of its interpreter, if it has some."""
         transformers = self._transformers(config.interpreter.transformers)
-        return transformed_namers(self._configured, self._builtin, transformers) if transformers else self.namers
+        return transformed_namers(self._configured, self.builtins, transformers) if transformers else self.namers
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep what is asked for live. Returns only by being cancelled; the answers stay as they are then."""
@@ -111,25 +116,32 @@ class Naming:
 
     async def _report_missing_roots(self) -> None:
         """Say so when a root directory is not there: it may come later, or be misspelt."""
-        for prefix, root in self._roots.items():
+        for prefix, root in self._roots:
             if not await self.files.offload(root.is_dir):
                 log.warning("the root directory of a namer is missing", namer=prefix.show(), root_dir=str(root))
 
-    def _make(self, prefix: Path, config: AnyNamer) -> Namer:
+    def _make(self, prefix: Path, config: AnyNamer, number: int) -> Namer:
+        namer = self._of_kind(prefix, config, number)
+        # Where another namer has the prefix, as linkerd allows, what the two know must not be mixed up.
+        return transformed(namer, [Numbered(number)]) if number else namer
+
+    def _of_kind(self, prefix: Path, config: AnyNamer, number: int) -> Namer:
+        cells = Twin(self.watches, number)
         match config:
             case FsNamer(root_dir=root_dir):
-                root = self._roots[prefix] = pathlib.Path(root_dir)
-                return fs.FsNamer(prefix, root, self.watches, self.files, self._hosts)
+                root = pathlib.Path(root_dir)
+                self._roots.append((prefix, root))
+                return fs.FsNamer(prefix, root, cells, self.files, self._hosts)
             case ConsulNamer():
                 from nodeagent.consul import consul_namer  # whoever has no Consul does not pay for the HTTP library
 
-                return consul_namer(prefix, config, self.watches, self._hosts, self._contexts, self._rng)
+                return consul_namer(prefix, config, cells, self._hosts, self._contexts, self._rng)
             case DnsSrvNamer():
-                return self._dns.srv_namer(prefix, config)
+                return self._dns.srv_namer(prefix, config, number)
             case KubernetesNamer():
                 from nodeagent.kubernetes import kubernetes_namer
 
-                return kubernetes_namer(prefix, config, self.watches, self.files.offload, self._rng)
+                return kubernetes_namer(prefix, config, cells, self.files.offload, self._rng)
             case RewriteNamer():
                 return rewrite_namer(config.pattern, config.name)
 
@@ -153,6 +165,11 @@ class Naming:
 
                 return kubernetes.localnode(config)
             case ReplaceTransformer(path=path):
-                return Replace(config.id_prefix, path, self._builtin)
+                return Replace(config.id_prefix, path, self.builtins)
             case ConstTransformer(path=path):
-                return Const(config.id_prefix, path, self._builtin)
+                return Const(config.id_prefix, path, self.builtins)
+
+
+def twins(prefixes: Sequence[Path]) -> list[int]:
+    """For each prefix, how many equal ones stand before it."""
+    return [prefixes[:index].count(prefix) for index, prefix in enumerate(prefixes)]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
 
 from balancer import backoff
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from conf import balancing, identifiers, resolve, retries
-from conf.client import AnyClientPolicy
+from conf.client import AnyClientPolicy, ClientParams
 from conf.router import HttpRouter
 from conf.server import Server
-from conf.service import AnyServicePolicy
+from conf.service import AnyServicePolicy, ServiceParams
 from conf.tls import ClientTlsKeys
 from namer.path import Path
 from nodeagent.proxy import identify
@@ -25,10 +28,17 @@ from nodeagent.proxy.server import ServerLimits
 from nodeagent.proxy.service import ServicePolicy
 from tls.params import PROTOCOLS, ClientCertificate, ClientTls, ContextParams
 
+MAX_SHARED: Final = 256
+"""Names with the same policy share its values, of as many policies: few but those that capture parts of a name."""
+
 
 def client_policy(policy: AnyClientPolicy, id: Path) -> ClientPolicy:  # noqa: A002
     """Return how the concrete name `id` is called."""
-    params = resolve(policy, id)
+    return _client_policy(resolve(policy, id))
+
+
+@lru_cache(MAX_SHARED)
+def _client_policy(params: ClientParams) -> ClientPolicy:
     pool, session = params.host_connection_pool, params.client_session
     return ClientPolicy(
         connect_timeout=params.connect_timeout_ms / 1000,
@@ -42,14 +52,18 @@ def client_policy(policy: AnyClientPolicy, id: Path) -> ClientPolicy:  # noqa: A
         ),
         tls=client_tls(params.tls),
         balancer=_balancer(params.load_balancer),
-        accrual=_accrual(params.failure_accrual),
+        accrual=replace(_accrual(params.failure_accrual), fail_fast=params.fail_fast),
         requeues=_budget(params.requeue_budget),
     )
 
 
 def service_policy(policy: AnyServicePolicy, name: Path) -> ServicePolicy:
     """Return how the logical name `name` is served."""
-    params = resolve(policy, name)
+    return _service_policy(resolve(policy, name))
+
+
+@lru_cache(MAX_SHARED)
+def _service_policy(params: ServiceParams) -> ServicePolicy:
     kind = params.response_classifier.kind
     return ServicePolicy(
         classify=make_classifier(kind),

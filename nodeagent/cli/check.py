@@ -11,6 +11,7 @@ from nodeagent.cli.tasks import run_tasks
 
 if TYPE_CHECKING:
     from conf import AgentConfig
+    from nodeagent.hints import Hint
 
 
 @click.command()
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 def command(config: str, routes: str | None, against: str | None, as_json: bool) -> int:
     """Check the configuration in the file CONFIG ("-" is standard input) and print all that is wrong.
 
-    Everything is built as `run` builds it, but no port is bound and nobody is asked for anything.
+    Everything is built as `run` builds it, but no port is bound and nobody is asked for anything. What is valid and
+    hardly meant, such as a name in a dtab that leads nowhere, is a warning and does not count.
 
     With --routes or --against discovery is asked. The exit code is then 1 also when a request would not go where the
     table expects it, or when a name in use would change; each of these is printed.
@@ -33,7 +35,8 @@ def command(config: str, routes: str | None, against: str | None, as_json: bool)
     if routes == config == "-":
         raise click.UsageError("--routes -: the configuration is read from there already")
     settings = read_config(config)
-    run_tasks(build, settings)
+    for hint in run_tasks(build, settings):
+        click.echo(str(hint), err=True)
     if routes is not None:
         from nodeagent.cli.check_routes import check_routes
 
@@ -48,11 +51,12 @@ def command(config: str, routes: str | None, against: str | None, as_json: bool)
     return 0
 
 
-async def build(config: AgentConfig) -> None:
+async def build(config: AgentConfig) -> list[Hint]:
     """Build the agent as `run` does, and let it go. Raises ValueError when that cannot be done."""
     from nodeagent.agent import Agent
+    from nodeagent.hints import hints
 
-    Agent(config)
+    return list(hints(config, Agent(config).naming.builtins))
 
 
 def _count(number: int, what: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from conf import AgentConfig
     from nodeagent.agent import Agent
     from nodeagent.systemd import ServiceManager
+
+SWITCH: Final = 0.0005
+"""Seconds that a thread may compute while the loop waits; Python's own are ten times as many."""
 
 
 @click.command()
@@ -50,12 +54,20 @@ def command(config: str) -> int:
 
 async def serve(config: AgentConfig, manager: ServiceManager, inherited: Sequence[socket.socket]) -> int:
     """Run an agent until it has drained (then return 0) or is cut by a second signal (1). Raises ListenError."""
+    import structlog
     import trio
 
     from nodeagent.agent import Agent
+    from nodeagent.garbage import short_collections
+    from nodeagent.hints import hints
 
     agent = Agent(config)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    for hint in hints(config, agent.naming.builtins):
+        structlog.get_logger(__name__).warning("the configuration has what is hardly meant", hint=str(hint))
+    # Both concern the whole process, so they stand here: a full collection would hold up every request, and so would a
+    # thread that reads a long table, because each system call of the loop lets it have the interpreter for as long.
+    sys.setswitchinterval(SWITCH)
+    with short_collections(), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as root:
             root.start_soon(manager.watchdog)
             root.start_soon(_obey, signals, agent, root.cancel_scope)

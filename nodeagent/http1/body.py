@@ -36,7 +36,8 @@ FORBIDDEN_TRAILERS = frozenset(
     b" content-type content-range trailer te connection cache-control expect max-forwards range www-authenticate"
     b" via upgrade keep-alive age date location".split()
 )
-"""Fields that frame, route or authorise mean nothing at the end of a message (RFC 9110, 6.5.1): dropped."""
+"""Fields that frame, route or authorise mean nothing at the end of a message (RFC 9110, 6.5.1): dropped. So is `l5d-*`,
+which steers, and would reach the next agent unasked."""
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t -~]*)?\Z")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t -~]*\Z")
@@ -182,7 +183,8 @@ class ChunkedDecoder:
         match = _FIELD.match(line)
         if match is None or self._trailer_bytes > MAX_TRAILERS:
             raise self._make_error("the trailer section is not valid, or too long")
-        if match[1].lower() not in FORBIDDEN_TRAILERS:
+        name = match[1].lower()
+        if name not in FORBIDDEN_TRAILERS and not name.startswith(b"l5d-"):
             self.trailers.append(line)
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 
 import trio
 
+from balancer.accrual import Health as NodeHealth
 from balancer.balancer import Balancer
 from balancer.node import Node
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams, make_retry_budget
@@ -33,15 +35,20 @@ from nodeagent.proxy.errors import (
     NoSuchName,
     ProxyError,
     TlsFailed,
+    TrialTimeout,
 )
 from nodeagent.proxy.messages import Request, Response
 from nodeagent.proxy.pool import Pool, PoolLimits
+from nodeagent.proxy.retry import is_repeatable
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
 from tls.params import ClientTls
 
 _SUCCESS = ResponseClass.SUCCESS
+
+TRIAL = 5.0
+"""Seconds that a trial may take to be answered, unless `requestAttemptTimeoutMs` gives another limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +94,7 @@ class Client:
         self.idle_since = 0.0
         self._dialer = dialer
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
-        self._try: Callable[[Request, Classify], Awaitable[Response]] = (
-            self._attempt if policy.attempt_timeout is None else self._attempt_in_time
-        )
+        self._seconds = policy.attempt_timeout
         balancer.on_usable = self._assess
         addr.subscribe(self._follow)
         self._follow()
@@ -102,7 +107,9 @@ class Client:
         An endpoint that fails is added to `request.avoid`. Cancelling closes the connection; the endpoint's record
         says then only that nothing was learnt. Raises ProxyError.
         """
-        return self._try(request, classify)
+        if self._seconds is None:
+            return self._attempt(request, classify)
+        return self._attempt_in_time(request, classify, self._seconds)
 
     async def _attempt(self, request: Request, classify: Classify) -> Response:
         balancer, stats = self.balancer, self.stats
@@ -133,13 +140,23 @@ class Client:
             self._count(ended - started, verdict is _SUCCESS, ended)
         else:
             connection.on_end = functools.partial(self._stream_ended, node, connection, started, ended, verdict)
+            balancer.answered(node, started, ended, verdict)
         return response
 
-    async def _attempt_in_time(self, request: Request, classify: Classify) -> Response:
+    async def trial(self, request: Request, classify: Classify) -> Response:
+        """As `send`, for the request that finds out whether the endpoints have recovered.
+
+        One that can be repeated waits for no longer than a trial may take, and raises TrialTimeout.
+        """
+        if not is_repeatable(request):
+            return await self.send(request, classify)
+        seconds = self.policy.attempt_timeout or TRIAL
+        with trio.move_on_after(seconds):
+            return await self._attempt(request, classify)
+        raise TrialTimeout(f"dial {self.id.show()}: no response to a trial within {seconds * 1000:g} ms")
+
+    async def _attempt_in_time(self, request: Request, classify: Classify, seconds: float) -> Response:
         """As `_attempt`, within `requestAttemptTimeoutMs`; raises DeadlineExceeded beyond."""
-        seconds = self.policy.attempt_timeout
-        if seconds is None:
-            raise AssertionError("only composed when there is such a timeout")
         with trio.move_on_after(seconds) as scope:
             return await self._attempt(request, classify)
         if not scope.cancelled_caught:
@@ -158,7 +175,7 @@ class Client:
         if connection is not None:
             connection.reusable = False
             node.pool.release(connection, ended)  # type: ignore[attr-defined]
-        timed_out = isinstance(error, trio.Cancelled) and self._overdue(started, ended)
+        timed_out = isinstance(error, trio.Cancelled) and self._overdue(node, started, ended)
         self.stats.pending -= 1
         learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, BadRequest))
         if learnt:
@@ -169,9 +186,9 @@ class Client:
         # Last, because it may take this concrete name out of use, and others in.
         self.balancer.end(node, started, ended, _outcome(error) if learnt else ResponseClass.IGNORABLE)
 
-    def _overdue(self, started: float, now: float) -> bool:
-        limit = self.policy.attempt_timeout
-        return limit is not None and now - started >= limit
+    def _overdue(self, node: Node, started: float, now: float) -> bool:
+        limit = self.policy.attempt_timeout or (TRIAL if node.accrual.health is NodeHealth.PROBING else inf)
+        return now - started >= limit
 
     def _stream_ended(
         self,
@@ -234,8 +251,10 @@ class Client:
         except BaseException as error:
             self._failed(request, node, None, started, error)
             raise
-        took = self._now() - started
+        opened = self._now()
+        took = opened - started
         self.stats.connections += 1
+        self.balancer.answered(node, started, opened, _SUCCESS)
 
         def over(outcome: ResponseClass) -> None:
             now = self._now()
@@ -266,6 +285,7 @@ class Client:
     def close(self) -> None:
         """Stop following discovery and close idle connections; requests under way end by themselves."""
         self.addr.unsubscribe(self._follow)
+        self.balancer.on_usable = None  # or the two would hold each other
         for node in self.balancer.update((), self._now()):
             node.pool.close()  # type: ignore[attr-defined]
         self._family.release(self.stats, self._reading)

@@ -1,8 +1,10 @@
 """Bound names: what a logical name means now, kept in step with discovery.
 
 A `Binding` holds one (name, local dtab): the tree it binds to and the `Service` composed for it. It subscribes to every
-cell that the binding read; when one changes it binds again, at once and synchronously, so the next request sees it, and
-one that is under way can go on with it. A name that is bound costs a request one look-up in `Bindings`.
+cell that the binding read; when one changes it is out of date. Whoever needs it next binds it again, synchronously, so
+the next request sees the change, and one that is under way can go on with it; what nobody asks for is bound again by
+the next sweep, a few at a time: a table that changes under ten thousand names holds up nobody. A name that is bound
+costs a request one look-up in `Bindings`.
 
 How healthy a concrete name is counts as such an answer, unless `failover` is off: a branch without a usable endpoint is
 passed over. Its `Client` is kept, and the service tries it as its balancer asks for, so that it is taken again.
@@ -15,10 +17,9 @@ that still hold it finish with it. Entries that nobody used for `idle_ttl` leave
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final
 
 import trio
 
@@ -27,15 +28,16 @@ from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.dtabcell import DtabState
 from namer.health import Assess, Health, by_addresses
-from namer.namer import Bound, Failure, Pending
-from namer.nametree import Empty, Fail
+from namer.namer import Bound, BoundKey, Failure, Pending
 from namer.path import Path
 from nodeagent.proxy.balance import Client
+from nodeagent.proxy.binding import Binding, Key
 from nodeagent.proxy.errors import BindTimeout, NoEndpoints, NoSuchName, ProxyError
-from nodeagent.proxy.service import Leaves, Service
+from nodeagent.proxy.service import Leaves, Renew, Service, no_successor
+from nodeagent.proxy.unbound import why_unbound
 
-Key: TypeAlias = Path | tuple[Path, Dtab]
-"""A name, with the caller's local dtab when there is one."""
+AT_A_TIME: Final = 50
+"""Names, or clients, that a sweep looks after before others get a turn: 2 ms when all of them are out of date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +56,6 @@ class CacheCounts:
     misses: int = 0
     evicts: int = 0
     expires: int = 0
-
-
-class Binding:
-    """One logical name as bound now. Exactly one of `service` and `error` is set, or neither while it is pending."""
-
-    __slots__ = (
-        "cells",
-        "changed",
-        "clients",
-        "dtab",
-        "error",
-        "on_change",
-        "path",
-        "service",
-        "unused_since",
-        "used",
-    )
-
-    def __init__(self, path: Path, dtab: Dtab) -> None:
-        self.path = path
-        self.dtab = dtab
-        """The caller's local dtab only."""
-        self.service: Service | None = None
-        self.error: ProxyError | None = None
-        self.cells: tuple[Cell[Any], ...] = ()
-        self.clients: tuple[Client, ...] = ()
-        """Those that it holds: all that were met on the way to what it is bound to."""
-        self.changed = trio.Event()
-        """Set and replaced at each new state."""
-        self.on_change: Callable[[], None] = _nothing
-        self.used = True
-        """Since the last sweep."""
-        self.unused_since = math.inf
 
 
 class Bindings:
@@ -117,7 +86,7 @@ class Bindings:
         self._make_service = make_service
         self._failover = failover
         self.names: dict[Key, Binding] = {}
-        self.clients: dict[Path, Client] = {}
+        self.clients: dict[BoundKey, Client] = {}
         self.name_counts = CacheCounts()
         self.client_counts = CacheCounts()
 
@@ -127,6 +96,8 @@ class Bindings:
         if binding is None:
             return None
         binding.used = True
+        if binding.outdated:
+            self._rebind(binding)
         service = binding.service
         return service if service is not None and service.ready else None
 
@@ -141,14 +112,16 @@ class Bindings:
         with trio.move_on_after(self.timeout) as scope:
             await self._settled(binding)
             while (service := binding.service) is not None and not service.ready:
-                await service.wait_ready()  # what discovery says may move the name elsewhere
-        if binding.service is None:
+                await service.wait_ready()
+                await self._settled(binding)  # what discovery said may have moved the name, even to where it must wait
+        service = self._up_to_date(binding).service
+        if service is None:
             raise self._unbound(binding)
         if scope.cancelled_caught:
-            if all(client.pending for client in binding.service.clients):
+            if all(client.pending for client in service.clients):
                 raise self._too_late(binding)
-            binding.service.ready = True  # a branch that stays silent does not hold up the others again
-        return binding.service
+            service.ready = True  # a branch that stays silent does not hold up the others again
+        return service
 
     async def tree(self, path: Path, local: Dtab | None) -> Binding:
         """Return the binding of `path` once its tree is known, whatever is known of addresses.
@@ -158,7 +131,7 @@ class Bindings:
         binding = self.binding(path, local)
         with trio.move_on_after(self.timeout):
             await self._settled(binding)
-        if binding.service is None and binding.error is None:
+        if not self._is_settled(binding):
             raise self._too_late(binding)
         return binding
 
@@ -181,8 +154,12 @@ class Bindings:
         """How healthy concrete names are, for whoever explains; None when names alone decide."""
         return self._known_health if self._failover else None
 
+    def client_of(self, id: Path) -> Client | None:  # noqa: A002
+        """Return what calls a concrete name, None when no bound name leads there."""
+        return next((client for client in self.clients.values() if client.id == id), None)
+
     def _known_health(self, bound: Bound) -> tuple[Health, Cell[Any]]:
-        client = self.clients.get(bound.id)
+        client = self.clients.get(bound.key)
         return by_addresses(bound) if client is None else (client.health.value, client.health)
 
     async def wait_dtab(self) -> None:
@@ -190,27 +167,29 @@ class Bindings:
         while isinstance(self._dtab.value, Pending):
             await self._dtab.wait_changed(self._dtab.version)
 
-    def sweep(self, now: float) -> None:
-        """Let go of what nobody used for `idle_ttl`, and close connections that idled too long."""
-        for key, binding in list(self.names.items()):
-            if binding.used:
-                binding.used, binding.unused_since = False, now
-            elif now - binding.unused_since >= self._limits.idle_ttl:
-                self._forget(key)
-                self.name_counts.expires += 1
-        for id_, client in list(self.clients.items()):
-            client.expire(now)
-            if client.users:
-                client.idle_since = now
-            elif now - client.idle_since >= self._limits.idle_ttl:
-                self.clients.pop(id_).close()
-                self.client_counts.expires += 1
+    async def sweep(self, now: float) -> None:
+        """Bind again what is out of date, let go of what nobody used for `idle_ttl`, close connections that idled long.
+
+        Others get their turn in between. Cancelling is safe.
+        """
+        for number, (key, binding) in enumerate(tuple(self.names.items())):
+            if number % AT_A_TIME == 0:
+                await trio.lowlevel.checkpoint()
+            if self.names.get(key) is binding:
+                self._look_after(key, binding, now)
+        for number, (place, client) in enumerate(tuple(self.clients.items())):
+            if number % AT_A_TIME == 0:
+                await trio.lowlevel.checkpoint()
+            if self.clients.get(place) is client:
+                self._look_after_client(place, client, now)
 
     def close(self) -> None:
         """Let go of everything."""
         self._dtab.unsubscribe(_nothing)
-        for key in list(self.names):
+        for key, binding in list(self.names.items()):
             self._forget(key)
+            if binding.service is not None:
+                binding.service.successor = no_successor
         while self.clients:
             self.clients.popitem()[1].close()
 
@@ -221,31 +200,34 @@ class Bindings:
         if len(self.names) >= self._limits.names:
             self._evict_name()
         binding = self.names[key] = Binding(path, local or Dtab.EMPTY)
-
-        def rebind() -> None:
-            self._rebind(binding)
-
-        binding.on_change = rebind
         self._rebind(binding)
         return binding
 
+    def _up_to_date(self, binding: Binding) -> Binding:
+        if binding.outdated:
+            self._rebind(binding)
+        return binding
+
+    def _successor(self, binding: Binding, service: Service) -> Renew | None:
+        if self._up_to_date(binding).service is service:
+            return None
+        return functools.partial(self._serving, binding)
+
     def _rebind(self, binding: Binding) -> None:
+        binding.outdated = False
         outcome, clients = self._bind(binding)
         cells = (self._dtab, *outcome.cells)
         for cell in cells:  # the new ones first: a source that stays wanted must not stop in between
-            cell.subscribe(binding.on_change)
+            cell.subscribe(binding.outdate)
         for cell in binding.cells:
-            cell.unsubscribe(binding.on_change)
+            cell.unsubscribe(binding.outdate)
         for client in binding.clients:
             client.users -= 1
         binding.cells, binding.clients = cells, clients
         old = binding.service
         binding.service, binding.error = self._compose(binding, outcome)
         if old is not None and old is not binding.service:
-            old.renewed = functools.partial(self._serving, binding)
             old.release()
-        binding.changed.set()
-        binding.changed = trio.Event()
 
     def _bind(self, binding: Binding) -> tuple[Outcome, tuple[Client, ...]]:
         """Return what the name binds to under the table as it is now, and the clients that it holds from now on."""
@@ -280,51 +262,63 @@ class Bindings:
         if isinstance(state, Failure):
             kind = NoSuchName if state.lasting else NoEndpoints
             return None, kind(f"bind {name}: {state.reason}")
-        leaves = tuple((share, self.clients[share.bound.id]) for share in shares(state))
+        leaves = tuple((share, self.clients[share.bound.key]) for share in shares(state))
         if not leaves:
-            return None, NoSuchName(f"bind {name}: {self._why_unbound(binding, outcome)}")
+            return None, NoSuchName(f"bind {name}: {why_unbound(outcome, self.dtab, binding.dtab)}")
         taken = {client for _, client in leaves}
-        passed_over = ((Share(0.0, bound), self.clients[bound.id]) for bound in outcome.unusable)
+        passed_over = ((Share(0.0, bound), self.clients[bound.key]) for bound in outcome.unusable)
         recovering = tuple(leaf for leaf in passed_over if leaf[1] not in taken)
         old = binding.service
         if old is not None and old.made_of == (leaves, recovering):
             return old, None
-        return self._make_service(binding.path, leaves, recovering, old), None
+        service = self._make_service(binding.path, leaves, recovering, old)
+        service.successor = functools.partial(self._successor, binding, service)
+        return service, None
 
-    def _why_unbound(self, binding: Binding, outcome: Outcome) -> str:
-        if outcome.absent:
-            return f"no such host or service: {', '.join(bound.id.show() for bound in outcome.absent[:5])}"
-        words = {Fail: "to Fail", Empty: "to Empty"}
-        return f"the name binds {words.get(type(outcome.state), 'to nothing')}{self._dtabs(binding)}"
-
-    def _dtabs(self, binding: Binding) -> str:
-        text = f", base dtab: {_short(self.dtab)}"
-        return text + f", local dtab: {_short(binding.dtab)}" if binding.dtab.dentries else text
+    def _look_after(self, key: Key, binding: Binding, now: float) -> None:
+        if binding.used:
+            binding.used, binding.unused_since = False, now
+        elif now - binding.unused_since >= self._limits.idle_ttl:
+            self._forget(key)
+            self.name_counts.expires += 1
+        self._up_to_date(binding)
 
     def _forget(self, key: Key) -> None:
         binding = self.names.pop(key)
         for cell in binding.cells:
-            cell.unsubscribe(binding.on_change)
+            cell.unsubscribe(binding.outdate)
         for client in binding.clients:
             client.users -= 1
         binding.cells, binding.clients = (), ()
+        binding.outdated = False
         if binding.service is not None:
+            path, local = (key, None) if isinstance(key, Path) else key
+            again = functools.partial(self.service, path, local)
+            binding.service.successor = lambda: again  # who still holds it finishes with it, or binds it anew
             binding.service.release()
 
     def _evict_name(self) -> None:
-        self.name_counts.evicts += 1
-        for key, binding in list(self.names.items()):
+        """Drop the longest unused name; when all are waited for there is one more than the limit for a while."""
+        free = [each for each in self.names.items() if not each[1].waiting]
+        for key, binding in free:
             if not binding.used:
                 break
             binding.used = False  # a second chance: to the end of the line
             self.names[key] = self.names.pop(key)
         else:
-            key = next(iter(self.names))
+            if not free:
+                return
+            key = free[0][0]
+        self.name_counts.evicts += 1
         self._forget(key)
 
     async def _settled(self, binding: Binding) -> None:
-        while binding.service is None and binding.error is None:
-            await binding.changed.wait()
+        while not self._is_settled(binding):
+            await binding.wait_outdated()
+
+    def _is_settled(self, binding: Binding) -> bool:
+        self._up_to_date(binding)
+        return binding.service is not None or binding.error is not None
 
     def _unbound(self, binding: Binding) -> ProxyError:
         error = binding.error
@@ -336,26 +330,29 @@ class Bindings:
     # Clients
 
     def _client(self, bound: Bound) -> Client:
-        client = self.clients.get(bound.id)
+        client = self.clients.get(bound.key)
         if client is None:
             self.client_counts.misses += 1
             if len(self.clients) >= self._limits.clients:
                 self._evict_client()
-            client = self.clients[bound.id] = self._make_client(bound)
+            client = self.clients[bound.key] = self._make_client(bound)
         return client
+
+    def _look_after_client(self, key: BoundKey, client: Client, now: float) -> None:
+        client.expire(now)
+        if client.users:
+            client.idle_since = now
+        elif now - client.idle_since >= self._limits.idle_ttl:
+            self.clients.pop(key).close()
+            self.client_counts.expires += 1
 
     def _evict_client(self) -> None:
         """Drop the longest unused client; when all are in use there is one more than the limit for a while."""
-        for id_, client in self.clients.items():
+        for key, client in self.clients.items():
             if not client.users:
                 self.client_counts.evicts += 1
-                self.clients.pop(id_).close()
+                self.clients.pop(key).close()
                 return
 
 
 def _nothing() -> None: ...
-
-
-def _short(dtab: Dtab) -> str:
-    text = dtab.show()
-    return text if len(text) <= 500 else text[:500] + "..."

@@ -66,7 +66,7 @@ class Router:
             context = self._context(request, max_call_depth)
             # identify: before bind, because the name is what is bound.
             name = self.identify(request.head)
-            if b";" in request.head.authority:
+            if b";" in request.head.authority and any(";" in label for label in name):
                 request.head.authority = whole_service(request.head.authority)
             # bind: waits for discovery only when the name is new.
             service = self.bindings.service_nowait(name, request.dtab)

@@ -15,6 +15,7 @@
       ResponseInvalid       the backend does not speak HTTP            502
       BindTimeout           naming took too long                       504
       DeadlineExceeded      attempt, total or propagated deadline      504
+        TrialTimeout        no answer from what may have recovered     504
       LoopDetected          the request goes in circles                502
       InternalError         a bug                                      500
 
@@ -151,6 +152,10 @@ class DeadlineExceeded(ProxyError):
 
     status = 504
     type = "http_response_timeout"
+
+
+class TrialTimeout(DeadlineExceeded):
+    """What may have recovered has not, and only a request that can be repeated was made to wait for it."""
 
 
 class LoopDetected(ProxyError):

@@ -12,7 +12,6 @@ Precedent: finagle's watermark and caching pools in one.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -56,7 +55,8 @@ class Pool:
         self.idle: list[Http1Connection] = []
         self.size = 0
         """Idle, busy and being dialled."""
-        self.waiters: deque[_Waiter] = deque()
+        self.waiters: list[_Waiter] = []
+        """The first has waited longest. No deque: an empty one takes 760 bytes, and most pools never see a waiter."""
         self.closed = False
 
     def take(self) -> Http1Connection | None:
@@ -95,7 +95,7 @@ class Pool:
         elif self.waiters and connection.wire.has_bytes():
             self._drop(connection)  # its backend has closed it behind the answer
         elif self.waiters:
-            waiter = self.waiters.popleft()
+            waiter = self.waiters.pop(0)
             waiter.connection = connection
             waiter.served.set()
         else:
@@ -104,6 +104,8 @@ class Pool:
 
     def expire(self, now: float) -> None:
         """Close idle connections that are too old, the oldest first."""
+        if not self.idle:
+            return
         limit = now - self.limits.idle_time
         spare = len(self.idle) - self.limits.min_size
         old = [c for c in self.idle[: max(spare, 0)] if c.idle_since <= limit]
@@ -128,7 +130,7 @@ class Pool:
 
     def _free_place(self) -> None:
         if self.waiters:  # the place passes on: the waiter dials
-            self.waiters.popleft().served.set()
+            self.waiters.pop(0).served.set()
         else:
             self.size -= 1
 

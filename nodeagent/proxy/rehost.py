@@ -7,29 +7,33 @@ caller's takes its place again, since the service's means nothing to it. linkerd
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
-from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.messages import Request, Response
 
 _SENDS_ON = rb"((?:^|\r\n)(?:location:[ \t]*|refresh:[^\r]*?url=[ \t]*[\"']?)(?:[a-z][a-z0-9+.-]*:)?//)"
 _ENDS = rb"(?=[/?#\"'\r:])"
 
+Send: TypeAlias = Callable[[Request, Classify], Awaitable[Response]]
+"""Makes one attempt at a request."""
+
 
 class Rehosted:
-    """A client whose backends are told `authority` in `Host`."""
+    """Attempts whose backends are told `authority` in `Host`."""
 
-    def __init__(self, client: Client, authority: bytes) -> None:
-        self._client = client
+    def __init__(self, send: Send, authority: bytes) -> None:
+        self._send = send
         self._authority = authority
         self._own_name = re.compile(_SENDS_ON + re.escape(authority) + _ENDS, re.IGNORECASE)
 
     async def send(self, request: Request, classify: Classify) -> Response:
-        """As the client's `send`."""
+        """As what it was made of."""
         head = request.head
         asked, head.authority = head.authority, self._authority
         try:
-            response = await self._client.send(request, classify)
+            response = await self._send(request, classify)
         finally:
             head.authority = asked
         if asked:

@@ -5,6 +5,7 @@
     a kept connection that was closed        always: nothing was sent
     the connection, before a response head   the method is idempotent (RFC 9110, 9.2.2) and the body can be sent again;
                                              MAX_LOST times, because the request itself may be what breaks its backends
+    a trial that got no answer in time       always: only what can be repeated has such a limit
     an attempt's own timeout                 the classifier lets the method be retried, and the body can be sent again
     a response classed as retryable          the body can be sent again
 
@@ -22,6 +23,7 @@ from nodeagent.proxy.errors import (
     Overloaded,
     ProxyError,
     ResponseIncomplete,
+    TrialTimeout,
 )
 from nodeagent.proxy.messages import IDEMPOTENT_METHODS, Request
 from nodeagent.proxy.replay import ReplayBody
@@ -45,13 +47,19 @@ def may_repeat(
         return False  # another attempt would end the same way, or make it worse
     if error.unsent:
         return elsewhere or isinstance(error, ResponseIncomplete)
-    if not can_replay(request):
-        return False
+    if isinstance(error, TrialTimeout):
+        return True
     if isinstance(error, DeadlineExceeded):
-        return request.head.method in timeout_methods
+        return request.head.method in timeout_methods and can_replay(request)
     if isinstance(error, ResponseIncomplete):
-        return request.head.method in IDEMPOTENT_METHODS and attempt <= MAX_LOST
+        return is_repeatable(request) and attempt <= MAX_LOST
     return False
+
+
+def is_repeatable(request: Request) -> bool:
+    """Tell whether it does no harm to send the request twice. CONNECT sends nothing."""
+    method = request.head.method
+    return (method in IDEMPOTENT_METHODS and can_replay(request)) or method == b"CONNECT"
 
 
 def can_replay(request: Request) -> bool:

@@ -25,14 +25,17 @@ from namer.path import Path
 from nodeagent.proxy import deadline
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
-from nodeagent.proxy.errors import DeadlineExceeded, NoSuchName, ProxyError
+from nodeagent.proxy.errors import DeadlineExceeded, NoSuchName, ProxyError, TrialTimeout
 from nodeagent.proxy.messages import Request, Response, block_of
-from nodeagent.proxy.rehost import Rehosted
-from nodeagent.proxy.retry import MAX_ATTEMPTS, can_replay, may_repeat, rewind
+from nodeagent.proxy.rehost import Rehosted, Send
+from nodeagent.proxy.retry import MAX_ATTEMPTS, can_replay, is_repeatable, may_repeat, rewind
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServiceStats
 
 _RETRYABLE = ResponseClass.RETRYABLE
+
+HOLD_BACK = 2.0
+"""Seconds for which a trial that is due waits for a request that can be repeated, before it is any other's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +55,20 @@ Leaves: TypeAlias = tuple[tuple[Share, Client], ...]
 """Concrete names with what calls them, and their shares of the traffic."""
 
 
+Renew: TypeAlias = Callable[[], Awaitable["Service"]]
+"""Gives the service that took the place of another."""
+
+
 class Branch:
-    """One leaf of a bound name: the client, and the fields that tell the backend how it was found."""
+    """One leaf of a bound name: the client, how it is called, and the fields that tell the backend how it was found."""
 
     __slots__ = ("client", "fields", "send", "weight")
 
-    def __init__(self, name: Path, share: Share, client: Client) -> None:
+    def __init__(self, name: Path, share: Share, client: Client, send: Send) -> None:
         self.client = client
         self.weight = share.weight
         authority = share.bound.authority
-        self.send = client.send if authority is None else Rehosted(client, authority.encode("latin-1")).send
+        self.send = send if authority is None else Rehosted(send, authority.encode("latin-1")).send
         lines = [f"l5d-dst-service: {name.show()}", f"l5d-dst-client: {share.bound.id.show()}"]
         if len(share.bound.residual):
             lines.append(f"l5d-dst-residual: {share.bound.residual.show()}")
@@ -95,15 +102,15 @@ class Service:
         self.release = release
         self.made_of = (leaves, recovering)
         self.clients = tuple(client for _, client in leaves)
-        self.branches = tuple(Branch(name, share, client) for share, client in leaves)
-        self._recovering = tuple(Branch(name, share, client) for share, client in recovering)
+        self.branches = tuple(Branch(name, share, client, client.send) for share, client in leaves)
+        self._recovering = tuple(Branch(name, share, client, client.trial) for share, client in recovering)
         self._edges = tuple(accumulate(share.weight for share, _ in leaves))
         whole = len(self.branches) == 1 and self._edges[0] >= 1.0 and not recovering
         self._single = self.branches[0] if whole else None
         self.ready = not any(client.pending for client in self.clients)
         """False while discovery has not yet told the addresses of some branch."""
-        self.renewed: Callable[[], Awaitable[Service]] | None = None
-        """Gives the service that took the place of this one, once that has happened."""
+        self.successor: Callable[[], Renew | None] = no_successor
+        """Tells what gives the service that took the place of this one, None while none did."""
         self._rng = rng
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
@@ -141,10 +148,10 @@ class Service:
         delays: Iterator[float] | None = None
         failed: tuple[Branch, ...] = ()
         while True:
-            if failed and self.renewed is not None:
-                return await (await self.renewed())._attempts_after(attempt, request, base)
+            if failed and (renew := self.successor()) is not None:
+                return await (await renew())._attempts_after(attempt, request, base)
             attempt += 1
-            branch = self._single or self._choose(failed)
+            branch = self._single or self._choose(request, failed)
             request.fields = base + branch.fields
             if request.deadline != inf:
                 request.fields += deadline.render(request.deadline - self.now(), time.time_ns())
@@ -175,14 +182,15 @@ class Service:
     ) -> bool:
         """Decide on another attempt after `error`, and pay for it.
 
-        What was never sent is paid by the concrete name, the rest by the logical one.
+        What was never sent is free when it goes on to another branch, which knows nothing of it, and else paid by the
+        concrete name. A trial is free: it was not the caller's idea. The rest is paid by the logical name.
         """
-        elsewhere = self.renewed is not None or any(
-            other not in failed or other.client.has_others(request.avoid) for other in self.branches
-        )
+        goes_on = self.successor() is not None or any(other not in failed and other.weight for other in self.branches)
+        elsewhere = goes_on or any(other.client.has_others(request.avoid) for other in self.branches)
         if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere):
             return False
-        if not (branch.client.may_requeue() if error.unsent else self._withdraw()):
+        free = goes_on if error.unsent else isinstance(error, TrialTimeout)
+        if not free and not (branch.client.may_requeue() if error.unsent else self._withdraw()):
             return False
         request.tried += (error.message,)
         self.stats.retries[error.type] += 1
@@ -194,29 +202,29 @@ class Service:
         self.stats.budget_exhausted += 1
         return False
 
-    def _choose(self, failed: tuple[Branch, ...]) -> Branch:
+    def _choose(self, request: Request, failed: tuple[Branch, ...]) -> Branch:
         """Choose a branch: one that is due for a trial, else one by its share."""
         if self._recovering and not failed:
-            now = self.now()
+            due = self.now() - (0.0 if is_repeatable(request) else HOLD_BACK)
             for branch in self._recovering:
-                if branch.client.balancer.probe_due(now):
+                if branch.client.balancer.probe_due(due):
                     return branch
         return self._draw(failed)
 
     def _draw(self, failed: tuple[Branch, ...]) -> Branch:
         """Draw a branch by its share; a retry takes one that has not failed yet, while there is one."""
-        branch = self._draw_any()
-        if branch in failed:
-            others = [other for other in self.branches if other not in failed and other.weight]
-            if others:
-                return self._rng.choices(others, [other.weight for other in others])[0]
-        return branch
-
-    def _draw_any(self) -> Branch:
+        if failed:
+            able = [branch for branch in self.branches if branch.weight]
+            fresh = [branch for branch in able if branch not in failed] or able
+            if fresh:
+                return self._rng.choices(fresh, [branch.weight for branch in fresh])[0]
         at = bisect_right(self._edges, self._rng.random())
-        if at == len(self.branches):
-            raise NoSuchName(f"bind {self.name.show()}: this share of its traffic is bound to Empty")
-        return self.branches[at]
+        if at < len(self.branches):
+            return self.branches[at]
+        why = (
+            "this share of its traffic is bound to Empty" if self._edges[-1] else "none of its branches has any weight"
+        )
+        raise NoSuchName(f"bind {self.name.show()}: {why}")
 
     async def connect(self, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
         """Open a tunnel's connection to one endpoint, another one when the first refuses. As `__call__`."""
@@ -228,10 +236,10 @@ class Service:
     async def _connect_after(self, attempt: int, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
         failed: tuple[Branch, ...] = ()
         while True:
-            if failed and self.renewed is not None:
-                return await (await self.renewed())._connect_after(attempt, request)
+            if failed and (renew := self.successor()) is not None:
+                return await (await renew())._connect_after(attempt, request)
             attempt += 1
-            branch = self._single or self._choose(failed)
+            branch = self._single or self._choose(request, failed)
             try:
                 return await branch.client.connect(request)
             except ProxyError as error:
@@ -245,6 +253,11 @@ class Service:
         for client in self.clients:
             await client.wait_ready()
         self.ready = True
+
+
+def no_successor() -> Renew | None:
+    """The answer of a service that nothing takes the place of."""
+    return None
 
 
 def _with(failed: tuple[Branch, ...], branch: Branch) -> tuple[Branch, ...]:

@@ -141,11 +141,18 @@ class Histogram:
     def __init__(self, scale: Scale = LATENCY) -> None:
         self._scale = scale
         self._edges = scale.edges
-        self.clear()
+        self._counts: list[int] = []  # the buckets come with the first value: thousands never see one
+        self._marks = (_nothing(scale),) * STEPS
+        self.sum = 0.0
 
     def observe(self, value: float) -> None:
         """Count one value: seconds on the latency scale."""
-        self._counts[bisect_left(self._edges, value)] += 1
+        bucket = bisect_left(self._edges, value)
+        try:
+            self._counts[bucket] += 1
+        except IndexError:
+            self._counts = [0] * len(self._scale.values)
+            self._counts[bucket] = 1
         self.sum += value
 
     @property
@@ -155,20 +162,22 @@ class Histogram:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._counts = [0] * len(self._scale.values)
-        self.sum = 0.0
+        self._counts = []
         self._marks = (_nothing(self._scale),) * STEPS
+        self.sum = 0.0
 
     def absorb(self, other: Histogram) -> None:
         """Add what `other` (of the same scale) has counted, its place in the window included."""
         if not any(other._counts):
             return
-        self._counts = list(map(add, self._counts, other._counts))
+        self._counts = list(map(add, self._counts, other._counts)) if self._counts else other._counts.copy()
         self.sum += other.sum
         self._marks = tuple(map(add, self._marks, other._marks))
 
     def snapshot(self) -> Snapshot:
         """What was counted so far."""
+        if not self._counts:
+            return _nothing(self._scale)
         return Snapshot(self._scale, tuple(self._counts), self.sum)
 
     def roll(self) -> None:

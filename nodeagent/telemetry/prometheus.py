@@ -243,10 +243,10 @@ def _namers(registry: Registry) -> Iterator[Metric]:
         [(key, namer.staleness) for key, namer in rows],
     )
     yield _gauge(
-        "namer_stale_answers",
+        "namer_overdue_answers",
         "Answers of a namer whose source has been failing for longer than maxStaleSecs.",
         ("namer",),
-        [(key, namer.stale_answers) for key, namer in rows],
+        [(key, namer.overdue_answers) for key, namer in rows],
     )
 
 

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import trio
+
 from nodeagent.telemetry.histogram import STEP_SECONDS
 from nodeagent.telemetry.stats import (
     BalancerReading,
@@ -37,6 +39,8 @@ SWEEP_SECONDS = STEP_SECONDS
 """How often the owner calls `Registry.sweep`: each call is one step of the window of percentiles."""
 IDLE_SECONDS = 600.0
 EARNED = 10
+AT_A_TIME = 50
+"""Names that a sweep looks after before others get a turn: 1 ms."""
 
 S = TypeVar("S", bound=Series[Any])
 R = TypeVar("R")
@@ -84,8 +88,10 @@ class _Names(Generic[S]):
         if hidden or self._other_used:
             yield self._sum((self._other, *hidden))
 
-    def sweep(self, now: float) -> None:
-        for name, entry in tuple(self._entries.items()):
+    async def sweep(self, now: float) -> None:
+        for number, (name, entry) in enumerate(tuple(self._entries.items())):
+            if number % AT_A_TIME == 0:
+                await trio.lowlevel.checkpoint()
             keep = self._keep_shown(entry, now) if entry.shown else self._keep_hidden(entry, now)
             if not keep:
                 del self._entries[name]
@@ -166,10 +172,13 @@ class Family(Generic[S, R]):
         for names in self._routers.values():
             yield from names.series()
 
-    def sweep(self, now: float) -> None:
-        """Forget what is idle at `now` (seconds), show what has earned it, and move the windows on."""
-        for names in self._routers.values():
-            names.sweep(now)
+    async def sweep(self, now: float) -> None:
+        """Forget what is idle at `now` (seconds), show what has earned it, and move the windows on.
+
+        Others get their turn in between. Cancelling is safe.
+        """
+        for names in tuple(self._routers.values()):
+            await names.sweep(now)
 
     def _names(self, router: str) -> _Names[S]:
         names = self._routers.get(router)
@@ -229,10 +238,10 @@ class Registry:
         """All routers that have been asked for, with their errors."""
         return dict(self._errors)
 
-    def sweep(self, now: float) -> None:
-        """To be called every `SWEEP_SECONDS` by the owner, with the trio clock."""
-        self.services.sweep(now)
-        self.clients.sweep(now)
+    async def sweep(self, now: float) -> None:
+        """To be called every `SWEEP_SECONDS` by the owner, with the trio clock. As `Family.sweep`."""
+        await self.services.sweep(now)
+        await self.clients.sweep(now)
 
 
 def _nothing() -> None: ...

@@ -212,14 +212,14 @@ class NamerStats:
     """One configured namer, as the owner of its watches last saw it.
 
     `staleness` is for how many seconds the source of an answer has been failing, of the answer for which that is
-    the longest; `stale_answers` counts those for which it is longer than `maxStaleSecs`.
+    the longest; `overdue_answers` counts those for which it is longer than `maxStaleSecs`.
     """
 
-    __slots__ = ("errors", "prefix", "stale_answers", "staleness", "updates")
+    __slots__ = ("errors", "overdue_answers", "prefix", "staleness", "updates")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.updates = 0
         self.errors = 0
         self.staleness = 0.0
-        self.stale_answers = 0
+        self.overdue_answers = 0

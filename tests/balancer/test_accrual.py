@@ -43,7 +43,7 @@ Step = tuple[float, ResponseClass | str, Health]
         pytest.param([(0, fail, A), (0, fail, D), (9.9, PICK, D), (10, PICK, P), (11, ok, A)], id="one probe revives"),
         pytest.param([(0, fail, A), (0, fail, D), (5, ok, D), (10, PICK, P)], id="stragglers do not revive"),
         pytest.param([(0, fail, A), (0, fail, D), (5, fail, D), (10, PICK, P)], id="nor put it off"),
-        pytest.param([(0, fail, A), (0, fail, D), (10, PICK, P), (20, PICK, P)], id="one probe at a time"),
+        pytest.param([(0, fail, A), (0, fail, D), (10, PICK, P), (20, PICK, P), (20, ok, A)], id="one probe at a time"),
         pytest.param(
             [(0, fail, A), (0, fail, D), (10, PICK, P), (11, fail, D), (20, PICK, D), (21, PICK, P)],
             id="a failed probe starts the next delay",
@@ -91,6 +91,23 @@ def test_a_request_older_than_the_probe_says_nothing_about_it(outcome: ResponseC
     assert accrual.record(ok, 10, 12) is Change.REVIVED
     assert accrual.record(outcome, 9, 13) is None
     assert accrual.health is A
+
+
+@pytest.mark.parametrize(("out", "next_probe"), [(0.9, 10.9), (1.0, 21.0), (60.0, 80.0)])
+def test_a_probe_that_somebody_waited_for_in_vain_has_failed(out: float, next_probe: float) -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(1), ConstantBackoff(10.0), Random(1))
+    accrual.record(fail, 0, 0)
+    accrual.begin_probe(10)
+    assert accrual.record(lost, 10, 10 + out) is Change.PROBE_LOST
+    assert accrual.health is D
+    assert accrual.retry_at == next_probe
+
+
+def test_a_probe_that_never_ends_does_not_shut_the_endpoint_out() -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(1), ConstantBackoff(10.0), Random(1))
+    accrual.record(fail, 0, 0)
+    assert [accrual.begin_probe(now) for now in (10, 39.9, 40, 69.9)] == [True, False, True, False]
+    assert accrual.record(ok, 10, 65) is Change.REVIVED, "though it was late"
 
 
 def test_what_began_before_a_refusal_says_nothing_about_it() -> None:
@@ -241,7 +258,7 @@ def test_whatever_happens_it_can_come_back(
             accrual.record(event, now - age, now)
         else:
             accrual.begin_probe(now)
-        assert (accrual.retry_at < inf) == (accrual.health is D)
+        assert (accrual.retry_at < inf) == (accrual.health is not A)
         assert (accrual.reason is None) == (accrual.health is A)
     if accrual.health is D:
         now = max(now, accrual.retry_at)

@@ -8,7 +8,7 @@ from typing import get_args
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from balancer.accrual import Health
+from balancer.accrual import OVERDUE, Health
 from balancer.backoff import EqualJitter
 from balancer.node import Node
 from balancer.params import AccrualParams, BalancerKind, BalancerParams, make_balancer
@@ -43,7 +43,9 @@ class AnyBalancer(RuleBasedStateMachine):
         self.out: list[tuple[Node, float]] = []
         self.all: set[Node] = set()
         self.probes: dict[Node, float] = {}
-        """Probes of which nothing is known yet, and when they began."""
+        """Endpoints whose probe has not told anything yet, and since when."""
+        self.latest: dict[Node, float] = {}
+        """When the latest probe of each endpoint began."""
         self.told = False
         """What the owner knows of ``usable``."""
         self.balancer.on_usable = self.hear
@@ -79,7 +81,7 @@ class AnyBalancer(RuleBasedStateMachine):
         if avoid:
             usable = alive | due
             assert chosen in best(alive - avoid or due - avoid or usable or set(nodes) - avoid or nodes)
-        elif self.balancer.probe_due(self.now):
+        elif self.balancer.pick_probe(self.now) is not None:
             assert chosen in due
         else:
             assert chosen in best(alive or nodes)
@@ -88,7 +90,6 @@ class AnyBalancer(RuleBasedStateMachine):
     @rule()
     def probe(self) -> None:
         chosen = self.balancer.pick_probe(self.now)
-        assert (chosen is not None) == self.balancer.probe_due(self.now)
         if chosen is None:
             return
         alive = [each for each in self.balancer.nodes if each.accrual.health is Health.ALIVE]
@@ -101,9 +102,10 @@ class AnyBalancer(RuleBasedStateMachine):
         self.balancer.begin(node, self.now)
         self.out.append((node, self.now))
         if self.balancer.statistics().probes > probes:
-            assert (health, node.accrual.health) == (Health.DEAD, Health.PROBING)
-            assert node not in self.probes, "never two probes at once"
-            self.probes[node] = self.now
+            assert node.accrual.health is Health.PROBING
+            assert health is Health.DEAD or self.now - self.latest[node] >= OVERDUE, "never two probes at once"
+            self.probes.setdefault(node, self.now)
+            self.latest[node] = self.now
 
     @precondition(lambda self: self.out)
     @rule(index=st.integers(0), outcome=st.sampled_from(ResponseClass))
@@ -141,7 +143,9 @@ class AnyBalancer(RuleBasedStateMachine):
             for each in self.balancer.nodes
             if each.accrual.retry_at <= now and (not serving.alive or each.endpoint.priority <= (serving.priority or 0))
         ]
-        assert self.balancer.probe_due(now) == bool(due)
+        assert (self.balancer.pick_probe(now) is not None) == bool(due)
+        out = [each for each in self.balancer.nodes if each in self.probes and each.accrual.retry_at > now]
+        assert self.balancer.probe_due(now) == (bool(due) and not out)
 
     @invariant()
     def statistics_add_up(self) -> None:

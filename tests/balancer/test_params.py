@@ -87,3 +87,19 @@ def test_the_default_budget_starts_with_a_hundred_retries() -> None:
 def test_a_value_out_of_range_is_refused_by_name(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("params", "health"),
+    [
+        pytest.param(AccrualParams(), "dead", id="by default"),
+        pytest.param(AccrualParams(fail_fast=False), "alive", id="turned off"),
+        pytest.param(AccrualParams(kind="none"), "alive", id="nothing is ever avoided"),
+    ],
+)
+def test_whether_one_refusal_is_enough(params: AccrualParams, health: str) -> None:
+    accrual = make_accrual(params, Random(1))
+
+    accrual.record(ResponseClass.REFUSED, 0.0, 0.1)
+
+    assert accrual.health.value == health

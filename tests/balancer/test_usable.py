@@ -75,10 +75,11 @@ def test_what_is_due_is_picked_for_the_probe() -> None:
     assert pool.pick(20.0) is second
     pool.begin(second, 20.0)
     assert pool.pick_probe(20.0) is first
+    assert not pool.probe_due(20.0), "who has a better choice tries one after the other"
     pool.begin(first, 20.0)
-    assert (pool.probe_due(99.0), pool.pick_probe(99.0)) == (False, None), "both are being tried"
-    pool.end(second, 20.0, 21.0, IGNORABLE)
-    assert pool.pick_probe(21.0) is second, "nothing was learnt"
+    assert (pool.probe_due(49.9), pool.pick_probe(49.9)) == (False, None), "both are being tried"
+    pool.end(second, 20.0, 20.5, IGNORABLE)
+    assert pool.pick_probe(20.5) is second, "nothing was learnt"
 
 
 def test_the_living_are_not_probed() -> None:
@@ -174,3 +175,25 @@ def test_statistics_tell_why_an_endpoint_is_out() -> None:
         (Health.ALIVE, None, 0),
     ]
     assert (statistics.ejections, statistics.refusals) == (1, 1)
+
+
+def test_an_endpoint_that_has_answered_is_back_though_the_request_goes_on() -> None:
+    pool = balancer(1, accrual=FRAGILE)
+    kill(pool, 0)
+    told = heard(pool)
+    (node,) = pool.nodes
+    pool.begin(node, 10.0)
+    pool.answered(node, 10.0, 10.5, SUCCESS)
+    assert told == [True]
+    pool.end(node, 10.0, 3600.0, SUCCESS)
+    assert (told, pool.statistics().revivals, node.pending) == ([True], 1, 0)
+
+
+def test_an_answer_teaches_nothing_new_of_who_is_alive() -> None:
+    pool = balancer(1, accrual=FRAGILE)
+    (node,) = pool.nodes
+    pool.begin(node, 0.0)
+    pool.answered(node, 0.0, 0.1, FAILURE)
+    assert pool.usable, "that it failed is counted when it ends"
+    pool.end(node, 0.0, 5.0, FAILURE)
+    assert not pool.usable

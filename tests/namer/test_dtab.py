@@ -105,3 +105,20 @@ def test_a_lookup_does_not_look_at_every_rule() -> None:
 
     assert found == [rules[77]]
     assert len(seen) < 10
+
+
+@given(dtabs(few_labels), dtabs(few_labels), paths(few_labels))
+def test_a_prepared_table_is_the_same_table(table: Dtab, before: Dtab, path: Path) -> None:
+    prepared = table.prepared(before)
+
+    assert prepared == table
+    assert prepared.lookup(path) == table.lookup(path)
+    assert (prepared + before).lookup(path) == (table + before).lookup(path)
+
+
+def test_a_prepared_table_is_made_of_what_it_has_in_common_with_the_one_before() -> None:
+    before = Dtab.parse("/a => /b ; /c => /d")
+
+    prepared = Dtab.parse("/x => /y ; /c => /d").prepared(before)
+
+    assert prepared.dentries[1] is before.dentries[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import random
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,9 +12,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from namer import dtabfile
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabcell import DtabState
+from namer.dtabcell import DtabState, parse_table
 from namer.dtabfile import dtab_file
 from namer.files import FileWatch
 from namer.namer import Failure
@@ -124,3 +126,20 @@ async def test_nothing_is_read_before_somebody_asks(tmp_path: pathlib.Path, auto
         nursery.cancel_scope.cancel()
 
     assert (cell.updated_at, cell.error) == (None, None)
+
+
+async def test_a_long_table_is_read_while_others_go_on(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def parse(text: str, behind: Dtab, before: DtabState) -> Dtab:
+        threads.append(threading.current_thread().name)
+        return parse_table(text, behind, before)
+
+    monkeypatch.setattr(dtabfile, "parse_table", parse)
+    path = tmp_path / "dtab"
+    path.write_text(GOOD)
+    async with following(path) as cell:
+        await until(lambda: cell.value == Dtab.parse(GOOD))
+
+    assert threads != []
+    assert threading.current_thread().name not in threads

@@ -36,7 +36,8 @@ def bound(dst: str, *, failover: bool = True) -> Outcome:
     for word, addr in STATES.items():
         namer.addrs[Path((word,))] = Cell(addr)
     namer.cell("sick").set(Failure("down"), 0.0)
-    rules = "".join(f"/{word} => /#/x/{word} ;" for word in (*STATES, "sick"))
+    namer.cell("late")
+    rules = "".join(f"/{word} => /#/x/{word} ;" for word in (*STATES, "sick", "late"))
     dtab = Dtab.parse(f"{rules} /teapot => /$/io.buoyant.http.status/418 ; /nobody => /$/nil ; /svc => {dst}")
     namers = Namers([(namer.prefix, namer)], BUILTIN)
     return bind(Path(("svc",)), dtab, namers, by_addresses if failover else None)
@@ -75,6 +76,11 @@ def traffic(outcome: Outcome) -> str:
         ),
         pytest.param("9 * /empty & 1 * /empty2", "0.9 empty + 0.1 empty2", "0.9 empty + 0.1 empty2", id="all unusable"),
         pytest.param("8 * /up & 1 * /nobody & 1 * /empty", "0.889 up", "0.8 up + 0.1 empty", id="Empty keeps its"),
+        pytest.param(
+            "1 * /empty & 0 * /up", "empty + 0 up", "empty + 0 up", id="a branch of weight 0 takes nothing over"
+        ),
+        pytest.param("1 * /empty & 0 * /up | /up2", "up2", "empty + 0 up", id="so the alternative does"),
+        pytest.param("1 * /late & 1 * /nobody", "pending", "empty", id="a share of nobody does not end the waiting"),
         pytest.param("1 * /new & 1 * /empty", "new", "0.5 new + 0.5 empty", id="a union waits"),
         pytest.param("(1 * /empty & 1 * /sick) | /up", "up", "empty", id="a whole union is passed over"),
         pytest.param("(/empty | /gone) | (1 * /empty & 1 * /up2)", "up2", "empty", id="nested"),

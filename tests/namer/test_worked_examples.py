@@ -2,9 +2,11 @@
 
 import pytest
 
+from namer.addr import Endpoint
 from namer.binding import Namers, bind
 from namer.dtab import Dtab
 from namer.grammar import NameSyntaxError
+from namer.health import Assess, by_addresses
 from namer.path import Path
 from tests.namer.binding_shorthand import BUILTIN, FS, described, full
 from tests.namer.fakes import FakeNamer
@@ -71,19 +73,23 @@ EXAMPLES = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("assess", [None, by_addresses], ids=["names", "health"])
 @pytest.mark.parametrize(
     ("tables", "name", "files", "outcome"),
     [pytest.param(*example, id=f"{number}") for number, *example in EXAMPLES],
 )
-def test_worked_example(tables: str, name: str, files: str, outcome: str) -> None:
+def test_worked_example(tables: str, name: str, files: str, outcome: str, assess: Assess | None) -> None:
+    """Where every endpoint is healthy, fallback by health is the same."""
     base, _, local = full(tables).partition(";;")
-    fs = FakeNamer(FS, *files.split())
+    fs = FakeNamer(FS)
+    for file in files.split():
+        fs.serve(file, Endpoint("127.0.0.1", 80))
     namers = Namers([(fs.prefix, fs)], BUILTIN)
     if outcome == "syntax error":
         with pytest.raises(NameSyntaxError):
             Dtab.parse(base)
         return
 
-    found = bind(Path.parse(full(name)), Dtab.parse(base) + Dtab.parse(local), namers)
+    found = bind(Path.parse(full(name)), Dtab.parse(base) + Dtab.parse(local), namers, assess)
 
     assert described(found) == full(outcome)

@@ -14,10 +14,12 @@ from namer.addr import Addr, AddrBound, AddrFailed, AddrPending
 from namer.binding import bind, shares
 from namer.cell import Cell
 from namer.dtab import Dtab
+from namer.dtabcell import DtabState
 from namer.namer import Pending
 from namer.nametree import Leaf
 from namer.path import Path
 from namer.watch import WatchKey
+from nodeagent.explain import explain
 from nodeagent.naming import Naming
 
 
@@ -136,3 +138,30 @@ async def test_a_namer_holds_its_answers_to_its_bound(
         nursery.cancel_scope.cancel()
 
     assert [type(cell.value) for cell in cells] == [AddrFailed, AddrBound]
+
+
+async def test_two_namers_with_one_prefix_are_asked_from_the_last_and_not_mixed_up(tmp_path: pathlib.Path) -> None:
+    for place, files in (("first", {"both": 81, "mine": 82}), ("last", {"both": 91})):
+        (tmp_path / place).mkdir()
+        for name, port in files.items():
+            (tmp_path / place / name).write_text(f"127.0.0.1 {port}\n")
+    made = naming(f"[{{kind: fs, rootDir: {tmp_path / 'first'}}}, {{kind: fs, rootDir: {tmp_path / 'last'}}}]")
+    table: Cell[DtabState] = Cell(Dtab.parse("/svc => /#/fs"))
+    found = {}
+    async with trio.open_nursery() as nursery:
+        await nursery.start(made.run)
+        for name in ("both", "mine"):
+            explained = await explain(made.namers, table, Path.parse(f"/svc/{name}"), timeout=5.0)
+            (bound,) = explained.bound
+            found[bound.id.show()] = [endpoint.port for endpoint in bound.endpoints()]
+        (tmp_path / "last/both").unlink()
+        moved: list[int] = []
+        with trio.fail_after(5):
+            while moved != [81]:
+                await trio.sleep(0.05)
+                explained = await explain(made.namers, table, Path.parse("/svc/both"), timeout=5.0)
+                moved = [endpoint.port for bound in explained.bound for endpoint in bound.endpoints()]
+        nursery.cancel_scope.cancel()
+
+    assert found == {"/#/fs/both": [91], "/#/fs/mine": [82]}
+    assert made.sources == ("/#/fs", "/#/fs (2)")

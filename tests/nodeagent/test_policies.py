@@ -153,3 +153,17 @@ def test_nobody_identifies() -> None:
 
     with pytest.raises(BadRequest):
         identify(RequestHead(b"GET", b"a", b"/", 11, b"", {}))
+
+
+def test_names_with_the_same_policy_share_its_values() -> None:
+    config = router(
+        "  client:\n    kind: io.l5d.static\n    configs: [{prefix: /#/io.l5d.fs/web, connectTimeoutMs: 50}]\n"
+    )
+    web, one, other = (
+        policies.client_policy(config.client, Path.parse(f"/#/io.l5d.fs/{name}")) for name in ["web", "a", "b"]
+    )
+    first, second = (policies.service_policy(config.service, Path.parse(name)) for name in ("/svc/a", "/svc/b"))
+
+    assert one is other
+    assert first is second
+    assert (web.connect_timeout, one.connect_timeout) == (0.05, 3.0)

@@ -95,6 +95,7 @@ def test_response_framing(method: bytes, status: int, special: dict[bytes, bytes
         pytest.param(b'A\r\n0123456789\r\n1;x="y"\r\nz\r\n00\r\n\r\n', b"0123456789z", [], id="extensions, hex, zeros"),
         pytest.param(b"1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n", b"a", [b"X-Sum: 1"], id="a trailer"),
         pytest.param(b"0\r\nContent-Length: 9\r\nHost: b\r\n\r\n", b"", [], id="trailers that would steer are dropped"),
+        pytest.param(b"0\r\nL5d-Dtab: /a => /b\r\nl5d-x: 1\r\n\r\n", b"", [], id="and so are the mesh's own"),
     ],
 )
 def test_chunks(coded: bytes, body: bytes, trailers: list[bytes]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import trio
@@ -19,7 +22,7 @@ from namer.namer import PENDING, Bound, Failure, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from nodeagent.proxy.balance import ClientPolicy
-from nodeagent.proxy.bind import Bindings, CacheLimits
+from nodeagent.proxy.bind import AT_A_TIME, Bindings, CacheLimits
 from nodeagent.proxy.classify import make_classifier
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
@@ -187,7 +190,7 @@ async def test_a_full_cache_lets_go_of_what_was_not_used() -> None:
     bindings = make(Discovery(), limits=CacheLimits(names=3))
     for name in ("a", "b", "c"):
         await bindings.service(Path(("svc", name)), None)
-    bindings.sweep(0.0)  # from here on, use counts anew
+    await bindings.sweep(0.0)  # from here on, use counts anew
     bindings.service_nowait(Path.parse("/svc/a"), None)
 
     for name in ("d", "e"):
@@ -212,14 +215,13 @@ async def test_what_nobody_uses_is_forgotten_and_its_source_let_go() -> None:
     bindings = make(discovery, limits=CacheLimits(idle_ttl=60))
     await bindings.service(WEB, None)
     (cell,) = discovery.names.values()
-    sweeps: Callable[[float], None] = bindings.sweep
     assert cell.subscribers == 1
 
     for now in (0.0, 59.0, 61.0):
-        sweeps(now)
+        await bindings.sweep(now)
     held = bool(bindings.clients)
     for now in (62.0, 123.0):
-        sweeps(now)
+        await bindings.sweep(now)
 
     assert (bindings.names, held, bindings.clients, cell.subscribers) == ({}, True, {}, 0)
 
@@ -242,3 +244,212 @@ async def test_closing_lets_go_of_everything() -> None:
 
     assert [cell.subscribers for cell in discovery.names.values()] == [0]
     assert [cell.subscribers for cell in discovery.addrs.values()] == [0]
+
+
+def many(count: int) -> list[Path]:
+    return [Path(("svc", f"n{number}")) for number in range(count)]
+
+
+def table_of(text: str) -> Cell[DtabState]:
+    own: DtabState = Dtab.parse(text)
+    return Cell(own)
+
+
+def first_labels(bindings: Bindings) -> set[str]:
+    """The first label behind the namer's prefix, of all that the names are bound to now."""
+    return {client.id[2] for binding in bindings.names.values() for client in binding.clients}
+
+
+async def test_a_change_of_the_table_binds_nothing_again_before_somebody_asks() -> None:
+    table = table_of("/svc => /#/d/old")
+    bindings = make(Discovery(), table=table)
+    one, _ = [await bindings.service(name, None) for name in many(2)]
+
+    table.set(Dtab.parse("/svc => /#/d/new"), trio.current_time())
+    made = bindings.client_counts.misses
+    asked = bindings.service_nowait(many(2)[0], None)
+
+    assert made == 2
+    assert asked is not one
+    assert first_labels(bindings) == {"new", "old"}
+
+
+async def test_names_that_nobody_asks_for_follow_with_the_next_sweep() -> None:
+    table = table_of("/svc => /#/d/old")
+    discovery = Discovery()
+    bindings = make(discovery, table=table)
+    for name in many(3):
+        await bindings.service(name, None)
+
+    table.set(Dtab.parse("/svc => /#/d/new"), trio.current_time())
+    await bindings.sweep(trio.current_time())
+
+    assert first_labels(bindings) == {"new"}
+    assert {path.show(): cell.subscribers for path, cell in discovery.names.items()} == {
+        **{f"/old/n{number}": 0 for number in range(3)},
+        **{f"/new/n{number}": 1 for number in range(3)},
+    }
+
+
+async def test_a_sweep_over_many_names_gives_others_their_turn() -> None:
+    table = table_of("/svc => /#/d/old")
+    bindings = make(Discovery(), table=table)
+    for name in many(4 * AT_A_TIME):
+        await bindings.service(name, None)
+    behind: list[int] = []
+
+    async def look() -> None:
+        while True:
+            behind.append(sum(binding.outdated for binding in bindings.names.values()))
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look)
+        table.set(Dtab.parse("/svc => /#/d/new"), trio.current_time())
+        await bindings.sweep(trio.current_time())
+        nursery.cancel_scope.cancel()
+
+    steps = [before - after for before, after in pairwise(behind)]
+    assert 0 < max(steps) <= 2 * AT_A_TIME, "two at most, for trio gives turns in any order"
+    assert sum(steps) > 2 * AT_A_TIME
+
+
+async def test_names_that_leave_during_a_sweep_are_left_alone() -> None:
+    table = table_of("/svc => /#/d")
+    bindings = make(Discovery(), table=table)
+    for name in many(2 * AT_A_TIME):
+        await bindings.service(name, None)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bindings.sweep, 0.0)
+        await trio.lowlevel.checkpoint()
+        bindings.close()
+
+    assert (bindings.names, bindings.clients) == ({}, {})
+
+
+async def test_a_request_under_way_learns_that_another_service_took_the_place_of_its_own() -> None:
+    table = table_of("/svc => /#/d")
+    bindings = make(Discovery(), table=table)
+    before = await bindings.service(WEB, None)
+    while_it_holds = before.successor()
+
+    table.set(Dtab.parse("/svc/web => /#/d/green"), trio.current_time())
+    renew = before.successor()
+
+    assert while_it_holds is None
+    assert renew is not None
+    assert await renew() is bindings.service_nowait(WEB, None)
+
+
+async def test_a_request_finishes_with_what_it_has_when_all_is_closed() -> None:
+    table = table_of("/svc => /#/d")
+    bindings = make(Discovery(), table=table)
+    service = await bindings.service(WEB, None)
+
+    bindings.close()
+    table.set(Dtab.parse("/svc/web => /#/d/green"), trio.current_time())
+
+    assert service.successor() is None
+
+
+async def test_names_that_leave_are_freed_at_once() -> None:
+    bindings = make(Discovery())
+    for name in many(5):
+        await bindings.service(name, None)
+    gc.collect()
+    gc.disable()
+    try:
+        held = [
+            weakref.ref(each) for each in (*bindings.clients.values(), *(b.service for b in bindings.names.values()))
+        ]
+        bindings.close()
+        left = [ref() for ref in held if ref() is not None]
+    finally:
+        gc.enable()
+
+    assert left == []
+
+
+async def test_a_name_that_somebody_waits_for_does_not_make_room_for_others(autojump_clock: MockClock) -> None:
+    discovery = Discovery()
+    bindings = make(discovery, limits=CacheLimits(names=2))
+    slow = many(5)
+    for name in slow:
+        discovery.say(f"/{name[1]}", PENDING)
+    answers: dict[Path, str] = {}
+
+    async def ask(name: Path) -> None:
+        answers[name] = (await bindings.service(name, None)).clients[0].id[-1]
+
+    async with trio.open_nursery() as nursery:
+        for name in slow:
+            nursery.start_soon(ask, name)
+        await trio.sleep(1)
+        for name in slow:
+            discovery.say(f"/{name[1]}", discovery.leaf(name[1:]))
+
+    assert answers == {name: name[1] for name in slow}
+
+
+async def test_a_name_that_moves_to_where_nothing_is_known_yet_is_waited_for(autojump_clock: MockClock) -> None:
+    discovery = Discovery()
+    discovery.addrs[Path.parse("/gone")] = gone = Cell[Addr](AddrPending())
+    late = discovery.say("/late", PENDING)
+    bindings = make(discovery, table=Cell[DtabState](Dtab.parse("/svc/web => /#/d/gone | /#/d/late")))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_later, 0.5, lambda: gone.set(AddrNeg(), 0.5))
+        nursery.start_soon(_later, 1.0, lambda: late.set(discovery.leaf(Path.parse("/web")), 1.0))
+        service = await bindings.service(WEB, None)
+
+    assert [client.id.show() for client in service.clients] == ["/#/d/web"]
+    assert trio.current_time() == 1.0
+
+
+async def test_who_holds_a_name_that_was_let_go_may_bind_it_anew() -> None:
+    bindings = make(Discovery(), limits=CacheLimits(names=1, clients=1))
+    held = await bindings.service(WEB, None)
+    await bindings.service(Path.parse("/svc/other"), None)
+
+    renew = held.successor()
+
+    assert renew is not None
+    again = await renew()
+    assert [len(client.balancer.nodes) for client in (*held.clients, *again.clients)] == [0, 1]
+
+
+async def _later(seconds: float, act: Callable[[], object]) -> None:
+    await trio.sleep(seconds)
+    act()
+
+
+async def test_the_same_name_of_two_namers_is_called_by_two_clients() -> None:
+    discovery = Discovery()
+    bindings = make(discovery, table=Cell[DtabState](Dtab.parse("/svc/web => /#/d/a | /#/d/b")))
+    both = Path.parse("/#/d/both")
+    empty: Cell[Addr] = Cell(AddrBound(()))
+    discovery.say("/a", Leaf(Bound(both, Path(()), empty)))
+    discovery.say("/b", Leaf(Bound(both, Path(()), Cell[Addr](ONE), twin=1)))
+
+    service = await bindings.service(WEB, None)
+
+    assert [len(client.balancer.nodes) for client in service.clients] == [1]
+    assert [client.id for client in bindings.clients.values()] == [both, both]
+
+
+async def test_many_wait_for_one_answer(autojump_clock: MockClock) -> None:
+    discovery = Discovery()
+    late = discovery.say("/web", PENDING)
+    bindings = make(discovery)
+    services = []
+
+    async def ask() -> None:
+        services.append(await bindings.service(WEB, None))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(ask)
+        nursery.start_soon(_later, 1.0, lambda: late.set(discovery.leaf(Path.parse("/web")), 1.0))
+
+    assert len(set(map(id, services))) == 1
+    assert trio.current_time() == 1.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
 
 from balancer.backoff import ConstantBackoff
-from balancer.params import AccrualParams
+from balancer.params import AccrualParams, RetryBudgetParams
 from nodeagent.proxy.balance import Client, ClientPolicy
-from tests.nodeagent.proxy.world import OK, Backend, World, free_port
+from tests.nodeagent.proxy.world import CLOSE, OK, Backend, World, free_port
 
 GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 2\r\n\r\nhi"
@@ -110,6 +112,113 @@ async def test_the_budget_for_retries_survives_the_change() -> None:
     assert after.budget is before.budget
 
 
+async def test_a_crowd_that_finds_the_first_choice_refusing_goes_on_whole() -> None:
+    world = World(dtab=FIRST.format(dead=free_port()), client=ClientPolicy(requeues=RetryBudgetParams(10, 0, 0)))
+    async with world.running(named(b"fallback")):
+        answers = await world.ask_at_once(50, GET)
+
+    assert {answer.body for answer in answers} == {b"fallback"}, "going on costs no backend anything: nobody pays"
+
+
+EJECTED = ClientPolicy(accrual=AccrualParams(failures=1, backoff=ConstantBackoff(0.1)))
+"""The first failure ejects, for a moment."""
+TWO = "/svc/web => /$/inet/127.0.0.1/{0} | /$/inet/127.0.0.1/{1}"
+
+
+async def silent(stream: trio.SocketStream, request: bytes) -> None:
+    await trio.sleep_forever()
+
+
+async def streaming(stream: trio.SocketStream, request: bytes) -> None:
+    await stream.send_all(b"HTTP/1.1 200 OK\r\n\r\nand so on")
+    await trio.sleep_forever()
+
+
+async def test_of_a_crowd_one_request_is_the_trial() -> None:
+    primary = Backend([CLOSE, silent])
+    world = World(dtab=TWO, client=EJECTED)
+    async with world.running(primary, named(b"fallback")):
+        await world.ask(GET)
+        await trio.sleep(0.1)
+        with trio.move_on_after(0.3):
+            await world.ask_at_once(50, GET)
+        tried = len(primary.seen)
+
+    assert tried == 1 + 1
+
+
+@pytest.mark.parametrize("limit", [0.2, None], ids=["requestAttemptTimeoutMs", "the agent's own"])
+async def test_a_trial_that_gets_no_answer_goes_on_and_costs_no_retry(
+    limit: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if limit is None:
+        monkeypatch.setattr("nodeagent.proxy.balance.TRIAL", 0.2)
+    primary = Backend([BROKEN, silent])
+    world = World(dtab=TWO, client=replace(EJECTED, attempt_timeout=limit), budget=RetryBudgetParams(10, 0, 0))
+    async with world.running(primary, named(b"fallback")):
+        await world.ask(GET)
+        await trio.sleep(0.1)
+        answer = await world.ask(GET)
+        failures = _client(world, primary).stats.failure
+
+    assert answer.body == b"fallback"
+    assert (len(primary.seen), failures) == (2, 2)
+
+
+async def test_what_cannot_be_repeated_is_not_the_trial_while_something_else_may_be() -> None:
+    primary = Backend([CLOSE, silent])
+    world = World(dtab=TWO, client=EJECTED)
+    async with world.running(primary, named(b"fallback")):
+        await world.ask(GET)
+        await trio.sleep(0.1)
+        answers = await world.ask_at_once(10, POST)
+
+    assert {answer.body for answer in answers} == {b"fallback"}
+    assert len(primary.seen) == 1
+
+
+async def test_a_service_that_only_ever_gets_posts_recovers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nodeagent.proxy.service.HOLD_BACK", 0.2)
+    world = World(dtab=TWO, client=EJECTED)
+    async with world.running(Backend([BROKEN, OK]), named(b"fallback")):
+        await world.ask(POST)
+        held_back = (await world.ask(POST)).body
+        await trio.sleep(0.1 + 0.2)
+        after = [(await world.ask(POST)).body for _ in range(3)]
+
+    assert held_back == b"fallback"
+    assert after == [b"ok"] * 3
+
+
+async def test_a_trial_whose_answer_streams_on_has_succeeded_with_its_head() -> None:
+    world = World(dtab=TWO, client=EJECTED)
+    async with world.running(Backend([BROKEN, streaming, OK]), named(b"fallback")):
+        await world.ask(GET)
+        await trio.sleep(0.1)
+        caller = await world.connect()
+        async with caller.stream:
+            await caller.send(GET)
+            await caller.stream.receive_some()
+            meanwhile = [(await world.ask(GET)).body for _ in range(3)]
+
+    assert meanwhile == [b"ok"] * 3
+
+
+async def test_a_tunnel_that_is_the_trial_has_succeeded_when_it_is_open() -> None:
+    world = World(dtab=TWO, client=EJECTED)
+    async with world.running(Backend([BROKEN, OK]), named(b"fallback")):
+        await world.ask(GET)
+        await trio.sleep(0.1)
+        caller = await world.connect()
+        async with caller.stream:
+            await caller.send(b"CONNECT web:443 HTTP/1.1\r\nHost: web:443\r\n\r\n")
+            opened = (await caller.answer("CONNECT")).status
+            meanwhile = [(await world.ask(GET)).body for _ in range(3)]
+
+    assert opened == 200
+    assert meanwhile == [b"ok"] * 3
+
+
 def _client(world: World, backend: Backend) -> Client:
-    (client,) = (c for id_, c in world.router.bindings.clients.items() if id_[-1] == str(backend.port))
+    (client,) = (c for c in world.router.bindings.clients.values() if c.id[-1] == str(backend.port))
     return client

@@ -184,6 +184,25 @@ async def test_the_share_of_an_empty_branch_fails() -> None:
     assert b"Empty" in failed[0].body
 
 
+async def test_a_repeat_takes_no_share_that_is_empty() -> None:
+    world = World(dtab=f"/svc/web => 1 * /$/inet/127.0.0.1/{free_port()} & 1 * /$/inet/127.0.0.1/{{0}} & 2 * $")
+    world.failover = False
+    async with world.running(Backend()):
+        statuses = [(await world.ask(GET)).status for _ in range(200)]
+
+    assert 80 < statuses.count(502) < 115, "the half that was asked for, and not what was refused before"
+
+
+async def test_branches_without_any_weight_are_not_said_to_be_empty() -> None:
+    async with World(dtab="/svc/web => 0 * /$/inet/127.0.0.1/{0} & 0 * /$/inet/127.0.0.1/1").running(
+        Backend()
+    ) as world:
+        answer = await world.ask(GET)
+
+    assert answer.status == 502
+    assert answer.body == b"bind /svc/web: none of its branches has any weight\n"
+
+
 async def test_what_was_tried_is_told() -> None:
     async with World().running(Backend([CLOSE])) as world:
         answer = await world.ask(GET)

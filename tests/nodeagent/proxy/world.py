@@ -250,6 +250,18 @@ class World:
                 pass
             return answer
 
+    async def ask_at_once(self, count: int, request: bytes) -> list[Answer]:
+        """Send a request so many times, on as many connections, and return the answers as they come."""
+        answers: list[Answer] = []
+
+        async def ask() -> None:
+            answers.append(await self.ask(request))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(count):
+                nursery.start_soon(ask)
+        return answers
+
 
 @dataclass
 class Answer:

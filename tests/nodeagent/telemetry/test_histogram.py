@@ -135,3 +135,23 @@ def test_small_counts_are_exact_and_zeros_can_be_filled_in() -> None:
 
     assert summary is not None
     assert (summary.count, summary.min, summary.p50, summary.p90, summary.p95) == (10, 0.0, 0.0, 3.0, 26.0)
+
+
+def test_one_that_never_saw_a_value_reads_and_rolls_like_any_other() -> None:
+    unused, cleared = Histogram(), observed(0.1)
+    cleared.clear()
+    for each in (unused, cleared):
+        each.roll()
+        each.absorb(Histogram())
+
+    assert unused.snapshot() == cleared.snapshot() == Histogram().window()
+    assert unused.cumulative(BOUNDS) == [0] * len(BOUNDS)
+    assert (unused.count, unused.window().summary()) == (0, None)
+
+
+def test_one_that_never_saw_a_value_absorbs_and_goes_on_apart() -> None:
+    total, part = Histogram(), observed(0.1)
+    total.absorb(part)
+    total.observe(0.2)
+
+    assert (total.count, part.count) == (2, 1)

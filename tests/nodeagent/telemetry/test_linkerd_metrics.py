@@ -85,9 +85,9 @@ def test_percentiles_are_milliseconds_within_five_percent(registry: Registry) ->
         assert metrics[f"request_latency_ms.{field}"] == pytest.approx(100.0, rel=0.05)
 
 
-def test_percentiles_forget_after_a_minute_and_counters_do_not(registry: Registry) -> None:
+async def test_percentiles_forget_after_a_minute_and_counters_do_not(registry: Registry) -> None:
     for step in range(STEPS):
-        registry.sweep(step * SWEEP_SECONDS)
+        await registry.sweep(step * SWEEP_SECONDS)
     metrics = flat(registry, "rt/out/service/svc/web")
 
     assert metrics["request_latency_ms.count"] == 0

@@ -43,7 +43,7 @@ def registry() -> Registry:
         service.duration.observe(seconds)
         client.duration.observe(seconds)
     namer = registry.namer("/#/io.l5d.fs")
-    namer.updates, namer.errors, namer.staleness, namer.stale_answers = 4, 1, 2.5, 3
+    namer.updates, namer.errors, namer.staleness, namer.overdue_answers = 4, 1, 2.5, 3
     registry.errors("out")["connection_refused"] += 2
     return registry
 
@@ -90,7 +90,7 @@ def scrape(registry: Registry) -> Samples:
         ("namer_updates_total", {"namer": "/#/io.l5d.fs"}, 4),
         ("namer_errors_total", {"namer": "/#/io.l5d.fs"}, 1),
         ("namer_staleness_seconds", {"namer": "/#/io.l5d.fs"}, 2.5),
-        ("namer_stale_answers", {"namer": "/#/io.l5d.fs"}, 3.0),
+        ("namer_overdue_answers", {"namer": "/#/io.l5d.fs"}, 3.0),
         ("errors_total", {"router": "out", "error": "connection_refused"}, 2),
     ],
 )

@@ -101,4 +101,4 @@ def test_absorbing_moves_all_that_was_counted_and_no_gauge() -> None:
 def test_a_namer_is_fresh_until_its_owner_says_how_stale() -> None:
     namer = NamerStats("/#/io.l5d.fs")
 
-    assert (namer.updates, namer.errors, namer.staleness, namer.stale_answers) == (0, 0, 0.0, 0)
+    assert (namer.updates, namer.errors, namer.staleness, namer.overdue_answers) == (0, 0, 0.0, 0)

@@ -1,0 +1,98 @@
+"""What a configuration says that is valid and hardly meant: names in a table that lead nowhere. Pure.
+
+None of it stops the agent, because a table may be written for more than one agent, and what is missing may come by a
+request's own rules. `nodeagent check` prints it, and the agent logs it when it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from conf import AgentConfig
+from conf.errors import KeyPath, did_you_mean, nearest, show_key_path
+from conf.interpreters import DefaultInterpreter
+from conf.router import HttpRouter
+from namer.dtab import ANY
+from namer.nametree import Alt, Leaf, NameTree, Union
+from namer.path import Path
+
+CONFIGURED = "#"
+BUILTIN = "$"
+MAX_HINTS = 20
+"""Of one router; a table of rubbish is not told line by line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One thing that is hardly meant, and the key where it stands."""
+
+    origin: str
+    line: int | None
+    key_path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.origin if self.line is None else f"{self.origin}:{self.line}"
+        return f"{place}: {self.key_path}: warning: {self.message}"
+
+
+def hints(config: AgentConfig, builtins: Collection[str]) -> Iterator[Hint]:
+    """All hints of a configuration; `builtins` are the labels that may follow `/$`."""
+    origins = config.origins
+    prefixes = [namer.prefix for namer in config.namers]
+    for index, router in enumerate(config.routers):
+        at: KeyPath = ("routers", index, "dtab")
+        for message in islice(_lost(router, prefixes, builtins), MAX_HINTS):
+            yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
+
+
+def _lost(router: HttpRouter, prefixes: list[Path], builtins: Collection[str]) -> Iterator[str]:
+    """Why names that stand in the table of a router lead nowhere."""
+    starts = {dentry.prefix.elements[0] for dentry in router.dtab.dentries if dentry.prefix.elements}
+    matches_all = ANY in starts or any(not dentry.prefix.elements for dentry in router.dtab.dentries)
+    whole = isinstance(router.interpreter, DefaultInterpreter) and not matches_all
+    names = dict.fromkeys(path for dentry in router.dtab.dentries for path in _paths(dentry.dst))
+    for path in names:
+        if path and path[0] not in starts:
+            message = _nowhere(path, prefixes, builtins, whole=whole)
+            if message is not None:
+                yield message
+
+
+def _nowhere(path: Path, prefixes: list[Path], builtins: Collection[str], *, whole: bool) -> str | None:
+    match path.labels:
+        case (first, *_) if first == CONFIGURED:
+            name = path[1:]
+            if any(name.startswith(prefix) or prefix.startswith(name) for prefix in prefixes):
+                return None
+            known = [f"/{CONFIGURED}{prefix.show()}" for prefix in prefixes]
+            guess = did_you_mean(nearest(path[:2].show(), known))
+            return f"{path.show()}: no namer has this prefix{guess or _listed(known)}"
+        case (first, label, *_) if first == BUILTIN:
+            known = [f"/{BUILTIN}/{each}" for each in sorted(builtins)]
+            guess = did_you_mean(nearest(path[:2].show(), known))
+            return None if label in builtins else f"{path.show()}: there is no namer {path[:2].show()}{guess}"
+        case (first, *_) if whole and first not in (CONFIGURED, BUILTIN):
+            return f"{path.show()}: no rule begins with /{first}, so it leads nowhere"
+        case _:
+            return None
+
+
+def _listed(known: list[str]) -> str:
+    return f"; there are {', '.join(known)}" if known else "; no namers are configured"
+
+
+def _paths(tree: NameTree[Path]) -> Iterator[Path]:
+    match tree:
+        case Leaf(path):
+            yield path
+        case Alt(trees):
+            for each in trees:
+                yield from _paths(each)
+        case Union(branches):
+            for branch in branches:
+                yield from _paths(branch.tree)
+        case _:
+            return

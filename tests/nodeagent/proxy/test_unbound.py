@@ -1,0 +1,36 @@
+"""Why a name is bound to nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from namer.binding import Outcome
+from namer.dtab import Dtab
+from namer.namer import Bound
+from namer.nametree import EMPTY, FAIL, NEG, NameTree
+from nodeagent.proxy.unbound import MAX_DTAB_CHARS, why_unbound
+
+BASE = Dtab.parse("/svc => /a")
+
+
+@pytest.mark.parametrize(
+    ("state", "local", "words"),
+    [
+        pytest.param(NEG, "", "the name binds to nothing, base dtab: /svc => /a", id="nothing"),
+        pytest.param(FAIL, "", "the name binds to Fail, base dtab: /svc => /a", id="fail"),
+        pytest.param(
+            EMPTY, "/x => /y", "the name binds to Empty, base dtab: /svc => /a, local dtab: /x => /y", id="local"
+        ),
+    ],
+)
+def test_why(state: NameTree[Bound], local: str, words: str) -> None:
+    assert why_unbound(Outcome(state, (), (), ()), BASE, Dtab.parse(local)) == words
+
+
+def test_a_long_table_is_shown_in_part() -> None:
+    table = Dtab.parse(";".join(f"/svc/n{number} => /a" for number in range(1000)))
+
+    words = why_unbound(Outcome(NEG, (), (), ()), table, Dtab.EMPTY)
+
+    shown = words.partition("base dtab: ")[2]
+    assert shown == table.show()[:MAX_DTAB_CHARS] + "..."

@@ -1,0 +1,68 @@
+"""What `check` warns of: names in a table that lead nowhere."""
+
+from __future__ import annotations
+
+import pytest
+
+import conf
+from nodeagent.hints import MAX_HINTS, hints
+
+BUILTINS = frozenset({"inet", "nil"})
+
+
+def told(dtab: str, namers: str = "[{kind: io.l5d.fs, rootDir: disco}]", more: str = "") -> list[str]:
+    text = f"namers: {namers}\nrouters:\n- protocol: http\n  servers: [{{port: 0}}]\n  dtab: {dtab}\n{more}"
+    return [str(hint) for hint in hints(conf.load(text, "a.yaml"), BUILTINS)]
+
+
+@pytest.mark.parametrize(
+    "dtab",
+    [
+        pytest.param("/svc => /#/io.l5d.fs/web", id="a namer"),
+        pytest.param("/svc => /#", id="all namers"),
+        pytest.param("/svc => /$/inet/h/80 | /$/nil", id="built in"),
+        pytest.param("/srv => /#/io.l5d.fs ; /svc => /srv/web", id="a rule"),
+        pytest.param("/a/b/c => /#/io.l5d.fs ; /svc => /a", id="a rule for longer names"),
+        pytest.param('"/* => /#/io.l5d.fs ; /svc => /srv"', id="a rule for all"),
+        pytest.param("/svc => ~ | ! | $", id="no names"),
+    ],
+)
+def test_nothing_to_say(dtab: str) -> None:
+    assert told(dtab) == []
+
+
+@pytest.mark.parametrize(
+    ("dtab", "message"),
+    [
+        pytest.param(
+            "/svc => /#/io.l5d.fz/web",
+            '/#/io.l5d.fz/web: no namer has this prefix; did you mean "/#/io.l5d.fs"?',
+            id="near",
+        ),
+        pytest.param(
+            "/svc => /#/consul", "/#/consul: no namer has this prefix; there are /#/io.l5d.fs", id="not configured"
+        ),
+        pytest.param(
+            "/svc => 9 * /$/inett/h/80 & 1 * /$/inet/h/80",
+            '/$/inett/h/80: there is no namer /$/inett; did you mean "/$/inet"?',
+            id="not built in",
+        ),
+        pytest.param("/svc => /srv/users", "/srv/users: no rule begins with /srv, so it leads nowhere", id="no rule"),
+    ],
+)
+def test_what_leads_nowhere(dtab: str, message: str) -> None:
+    assert told(dtab) == [f"a.yaml:5: routers[0].dtab: warning: {message}"]
+
+
+def test_rules_may_stand_elsewhere() -> None:
+    assert told("/svc => /srv/users", more="  interpreter: {kind: fs, dtabFile: x}\n") == []
+
+
+def test_without_namers() -> None:
+    assert told("/svc => /#/x", namers="[]") == [
+        "a.yaml:5: routers[0].dtab: warning: /#/x: no namer has this prefix; no namers are configured"
+    ]
+
+
+def test_rubbish_is_not_told_line_by_line() -> None:
+    assert len(told(" ; ".join(f"/svc/{n} => /nowhere-{n}" for n in range(100)))) == MAX_HINTS
