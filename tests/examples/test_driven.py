@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
+import socket
+import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.examples.driving import Driven, driven
-from tests.nodeagent.cli.processes import fetch
+from tests.examples.driving import Driven, backend, driven
+from tests.namer.consul.real import needs_consul, real_consul
+from tests.namer.dns.real import free_port, needs
+from tests.nodeagent.cli.processes import PATIENCE, fetch
 
 pytestmark = pytest.mark.e2e
 
@@ -95,6 +103,127 @@ def test_balancers(tmp_path: Path) -> None:
         assert it.who("orders", 8) == {"fast": 4, "slow": 4}
         for name in ("payments", "web-v1", "web-v2"):
             assert it.ask(name)[0] == 200
+
+
+@needs_consul
+def test_consul(tmp_path: Path) -> None:
+    with (
+        real_consul() as consul,
+        driven("consul.yaml", tmp_path, ["users-v1"], ["users-v2"], others={8500: consul.port}) as it,
+    ):
+        where = f"127.0.0.1:{consul.port}"
+        it.run("consul services register", CONSUL_HTTP_ADDR=where)
+        assert set(it.who("users", 20)) == {"users-v1", "users-v2"}
+        assert it.who("users;v=2", 5) == {"users-v2": 5}
+        assert it.who("users;zone=a", 5) == {"users-v1": 5}
+        assert it.ask("web-v1")[1].endswith("(/svc/web-v1 => /#/io.l5d.fs/web-v1)")
+        status, text = it.ask("users;v=9")
+        assert (status, text.endswith("no instance of users has v=9; 2 others have not")) == (503, True), text
+        it.run("consul maint -enable", CONSUL_HTTP_ADDR=where)
+        it.eventually("users", "users-v2")
+        it.run("consul maint -disable", CONSUL_HTTP_ADDR=where)
+        it.eventually("users;v=1", "users-v1")
+
+        consul.signal(signal.SIGKILL)
+        _soon(lambda: _staleness(it, "/#/io.l5d.consul") > 0)
+        assert set(it.who("users", 20)) <= {"users-v1", "users-v2"}
+        assert it.who("users;v=2", 5) == {"users-v2": 5}
+
+
+@needs_consul
+def test_consul_dtab(tmp_path: Path) -> None:
+    with (
+        real_consul() as consul,
+        driven("consul-dtab.yaml", tmp_path, ["web-v1"], ["web-v2"], others={8500: consul.port}) as it,
+    ):
+        where = f"127.0.0.1:{consul.port}"
+        first, second, broken = it.commands("consul kv put")
+        it.shell(first, CONSUL_HTTP_ADDR=where)
+        it.eventually("web", "web-v1")
+        it.shell(second, CONSUL_HTTP_ADDR=where)
+        it.eventually("web", "web-v2")
+
+        assert it.run("nodeagent dtab get") == "/svc/web => /srv/web-v2\n"
+        it.run("echo")
+        assert it.run("nodeagent dtab diff").startswith("- 1  /svc/web => /srv/web-v2\n+ 1  ")
+        it.run("nodeagent dtab set")
+        _soon(lambda: len(it.who("web", 100)) == 2)
+
+        it.shell(broken, CONSUL_HTTP_ADDR=where)
+        _soon(lambda: "namerd/dtabs/web:1:" in fetch(it.admin, "127.0.0.1", "/namer_state.json")[1])
+        assert set(it.who("web", 10)) <= {"web-v1", "web-v2"}
+
+
+@needs("dnsmasq")
+def test_dns_srv(tmp_path: Path) -> None:
+    best = free_port()
+    with driven("dns-srv.yaml", tmp_path, best, ["spare"], others={8053: free_port()}) as it:
+        (command,) = it.commands("dnsmasq")
+        with _dns(command):
+            with backend("best", port=best):
+                assert it.who("users", 10) == {"best": 10}
+            assert it.who("users", 10) == {"spare": 10}
+            assert it.who("elsewhere") == {"spare": 1}
+            with backend("best", port=best):
+                it.eventually("users", "best")
+        assert it.who("users", 10) == {"spare": 10}
+        _soon(lambda: _staleness(it, "dns") > 0)
+
+
+def test_failover(tmp_path: Path) -> None:
+    dead = free_port()
+    with driven("failover.yaml", tmp_path, dead, ["web-v2"], others={4141: 0}) as it:
+        assert it.who("web", 10) == {"web-v2": 10}
+        assert it.who("split", 20) == {"web-v2": 20}
+        linkerd = it.at("as-linkerd")
+        assert linkerd.ask("web")[0] == 502
+        assert linkerd.who("split", 20) == {"web-v2": 20}
+        metrics = fetch(it.admin, "127.0.0.1", "/metrics")[1]
+        assert 'retries_total{reason="connection_refused",router="as-linkerd",service="/svc/split"}' in metrics
+        with backend("web-v1", port=dead):
+            it.eventually("web", "web-v1")
+
+
+def test_transformers(tmp_path: Path) -> None:
+    with driven("transformers.yaml", tmp_path, ["one"], ["two"], others={4141: free_port()}) as it:
+        answers = [it.ask("users")[1] for _ in range(20)]
+        assert {answer.partition(" ")[0] for answer in answers} == {"one", "two"}
+        assert answers[0].endswith("(/svc/users => /%/io.l5d.localhost/#/io.l5d.fs/users)")
+
+        it.run("echo")
+        status, text = it.at("incoming").ask("elsewhere")
+        assert (status, "no endpoints" in text) == (503, True), text
+
+
+@contextmanager
+def _dns(command: str) -> Iterator[None]:
+    """A DNS server, from when it answers on."""
+    port = int(command.partition("--port=")[2].split()[0])
+    with subprocess.Popen(shlex.split(command.rstrip("& ")), stderr=subprocess.DEVNULL) as process:
+        try:
+            _soon(lambda: _listens(port))
+            yield
+        finally:
+            process.kill()
+
+
+def _listens(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def _soon(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _staleness(it: Driven, namer: str) -> float:
+    metrics = fetch(it.admin, "127.0.0.1", "/metrics")[1]
+    name = f'nodeagent_namer_staleness_seconds{{namer="{namer}"}} '
+    return sum(float(line.removeprefix(name)) for line in metrics.splitlines() if line.startswith(name))
 
 
 def _timed(it: Driven, host: str) -> tuple[int, float]:

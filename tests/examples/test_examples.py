@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 import conf
 from namer.endpointfile import parse_endpoints
 from nodeagent.cli.main import main
 from tests.examples.driving import EXAMPLES
+from tests.nodeagent.cli.processes import NODEAGENT
 
-NAMES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
+NAMES = sorted(path.name for path in EXAMPLES.glob("*.yaml") if path.name != "routes.yaml")
 FILES = sorted(path.name for path in (EXAMPLES / "disco").iterdir())
 
 
@@ -22,7 +25,20 @@ def test_it_is_valid(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(EXAMPLES / name)
 
     assert main(["check", path]) == 0
-    assert capsys.readouterr() == (f"{path}: valid (1 router, 1 listener)\n", "")
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{path}: valid (")
+    assert err == ""
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("config", "out", "code"), [("fallback.yaml", "5 routes, all as expected", 0), ("canary.yaml", "", 1)]
+)
+def test_its_requests_go_where_the_table_says(config: str, out: str, code: int) -> None:
+    command = [*NODEAGENT, "check", config, "--routes", "routes.yaml"]
+    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False, timeout=30)
+
+    assert (done.returncode, out in done.stdout) == (code, True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -39,7 +55,7 @@ def test_its_header_says_how_to_try_it(name: str) -> None:
     header = "\n".join(lines[: next(at for at, line in enumerate(lines) if not line.startswith("#"))])
 
     assert f"nodeagent run {name} &" in header
-    assert "python3 backend.py " in header
+    assert "python3 backend.py " in header or "kubectl proxy" in header
     assert "curl " in header
 
 
