@@ -118,5 +118,8 @@ class Follower(Generic[T]):
         elif value != self._told:
             self._cell.replace(value)
         if report.problem is not None:
-            self._cell.fail(report.problem, source.stale_since or trio.current_time(), report.retry_at)
+            failed_at = trio.current_time() if source.failed_at is None else source.failed_at
+            self._cell.fail(report.problem, failed_at, report.retry_at)
+            if self._cell.updated_at is not None:
+                self._cell.stale_since = source.stale_since
         self._told = value

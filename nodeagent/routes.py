@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from conf.routes import Asked, Connect, Get, Route
 from namer.dtab import Dtab
 from namer.path import Path
-from nodeagent.explain import Explanation
+from nodeagent.explanation import Explanation
 from nodeagent.http1.head import check_authority
 from nodeagent.proxy.dispatch import local_dtab
 from nodeagent.proxy.identify import tunnel_names
@@ -54,17 +54,18 @@ def names_of_request(
 
 
 def mismatches(route: Route, found: Explanation) -> Iterator[Mismatch]:
-    """Compare what is expected of a route with what its name comes to."""
+    """Compare what is expected of a route with what its name comes to; what is not known yet is never as expected."""
     if route.name is not None and route.name != found.name:
-        yield Mismatch("name", f"the name {route.name.show()}", found.name.show())
-    if route.outcome is not None and route.outcome != found.outcome:
-        yield Mismatch("outcome", f"the outcome {route.outcome}", _outcome(found))
-    if route.bound is not None and not _is_split_so(route.bound, shares_of(found)):
-        yield Mismatch(
-            "bound", f"bound to {_show_shares(route.bound)}", _show_shares(shares_of(found)) or _outcome(found)
-        )
-    if route.endpoints is not None and set(route.endpoints) != set(endpoints_of(found)):
-        yield Mismatch("endpoints", _show_set(route.endpoints), _show_set(endpoints_of(found)))
+        yield Mismatch("name", route.name.show(), found.name.show())
+    unknown = f"; not known yet: {', '.join(path.show() for path in found.unknown)}" if found.unknown else ""
+    if route.outcome is not None and (unknown or route.outcome != found.outcome):
+        yield Mismatch("outcome", route.outcome, _outcome(found) + unknown)
+    shares = shares_of(found)
+    if route.bound is not None and (unknown or not _is_split_so(route.bound, shares)):
+        yield Mismatch("bound", _show_shares(route.bound), (_show_shares(shares) or _outcome(found)) + unknown)
+    endpoints = endpoints_of(found)
+    if route.endpoints is not None and (unknown or set(route.endpoints) != set(endpoints)):
+        yield Mismatch("endpoints", _show_set(route.endpoints), _show_set(endpoints) + unknown)
 
 
 def shares_of(found: Explanation) -> dict[Path, float]:
@@ -80,13 +81,12 @@ def endpoints_of(found: Explanation) -> tuple[str, ...]:
     return tuple(sorted({endpoint.show() for leaf in found.bound for endpoint in leaf.endpoints()}))
 
 
-def rule_path(found: Explanation) -> str:
-    """The rewrites that were tried, in order, each with its rule and what it came to."""
-    steps = [f"{step.path} by {step.dentry} to {step.to}: {step.result}" for step in found.steps[:MAX_STEPS]]
-    left_out = len(found.steps) - len(steps)
-    if left_out:
-        steps.append(f"and {left_out} more")
-    return "; ".join(steps) or "no rule for it"
+def rules_of(found: Explanation) -> Iterator[str]:
+    """The rewrites that were tried, in order, each with its rule and what it came to; not without end."""
+    for step in found.steps[:MAX_STEPS]:
+        yield f"{step.path} by {step.dentry} to {step.to}: {step.result}"
+    if len(found.steps) > MAX_STEPS:
+        yield f"and {len(found.steps) - MAX_STEPS} more"
 
 
 def _split(headers: Mapping[str, str]) -> tuple[dict[bytes, bytes], bytes]:
@@ -117,4 +117,4 @@ def _show_shares(shares: Mapping[Path, float | None] | Mapping[Path, float]) -> 
 
 
 def _show_set(endpoints: tuple[str, ...]) -> str:
-    return f"the endpoints {', '.join(sorted(endpoints))}" if endpoints else "no endpoints"
+    return ", ".join(sorted(endpoints)) or "none"

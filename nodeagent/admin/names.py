@@ -19,9 +19,12 @@ from starlette.requests import ClientDisconnect, Request
 
 from balancer.balancer import BalancerStatistics
 from namer.addr import AddrBound
+from namer.cell import Cell
 from namer.delegation import AltNode, DelegateNode, LeafNode, Node, UnionNode, delegate
 from namer.dtab import Dtab
+from namer.dtabcell import DtabState
 from namer.grammar import NameSyntaxError
+from namer.namer import Failure, Pending
 from namer.path import Path
 from nodeagent.admin.answers import JsonAnswer
 from nodeagent.admin.view import RouterView
@@ -56,13 +59,13 @@ async def delegator(request: Request, routers: Sequence[RouterView]) -> JsonAnsw
     """Answer GET with a query, or POST with the same as a JSON object.
 
     Raises HTTPException: 400 for a path or dtab that does not parse, 404 for an unknown router, 413 and 415 for
-    a body that is too long or no JSON, 503 when discovery has not answered in time.
+    a body that is too long or no JSON, 503 when discovery has not answered in time, or the router has no table.
     """
     question = await _posted(request) if request.method == "POST" else _queried(request)
     bindings = _router(routers, question.namespace).router.bindings
     path = _parsed("path", lambda: Path.parse(question.path))
     given = question.dtab
-    dtab = bindings.dtab if given is None else _parsed("dtab", lambda: Dtab.parse(given))
+    dtab = await _own_dtab(bindings) if given is None else _parsed("dtab", lambda: Dtab.parse(given))
     delegation = await known_within(PATIENCE, lambda: delegate(path, dtab, bindings.namers))
     if delegation.pending:
         raise HTTPException(503, f"{path.show()}: discovery has not answered within {PATIENCE:g} s")
@@ -82,9 +85,28 @@ async def explanation(request: Request, routers: Sequence[RouterView]) -> JsonAn
     text = _path_text(request)
     names = _parsed("path", lambda: names_of(text, router.router.prefix))
     local = _parsed("dtab", lambda: Dtab.parse(asked.get("dtab", "")))
-    dtab, assess = bindings.dtab + local, bindings.assess
-    explained = await explain_any(bindings.namers, dtab, names, timeout=PATIENCE, assess=assess)
+    explained = await explain_any(
+        bindings.namers, table_of(bindings), names, local=local, timeout=PATIENCE, assess=bindings.assess
+    )
     return JsonAnswer(with_live_state(explained, _statistics_of(bindings)).to_json())
+
+
+def table_of(bindings: Bindings) -> Cell[DtabState]:
+    """The router's table, with its age and what went wrong with it."""
+    return bindings.table
+
+
+async def _own_dtab(bindings: Bindings) -> Dtab:
+    """Return the router's table. Raises HTTPException 503 when there is none."""
+    with trio.move_on_after(PATIENCE):
+        await bindings.wait_dtab()
+    match table_of(bindings).value:
+        case Dtab() as dtab:
+            return dtab
+        case Failure(reason):
+            raise HTTPException(503, reason)
+        case Pending():
+            raise HTTPException(503, f"the router's dtab was not there within {PATIENCE:g} s")
 
 
 def _statistics_of(bindings: Bindings) -> Callable[[Path], BalancerStatistics | None]:
@@ -92,7 +114,7 @@ def _statistics_of(bindings: Bindings) -> Callable[[Path], BalancerStatistics | 
 
     @functools.cache
     def statistics(id_: Path) -> BalancerStatistics | None:
-        client = bindings.clients.get(id_)
+        client = bindings.client_of(id_)
         return None if client is None else client.balancer.statistics()
 
     return statistics

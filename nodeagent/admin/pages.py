@@ -5,6 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
+from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.dtabcell import DtabState
+from namer.namer import Failure, Pending
+from nodeagent.admin.names import table_of
 from nodeagent.admin.view import AgentView, RouterView
 
 LINKS: Final = (
@@ -59,8 +64,19 @@ def index(agent: AgentView, version: str) -> str:
 
 def _router(router: RouterView) -> str:
     addresses = ", ".join(server.stats.address for server in router.servers)
-    dentries = ";\n".join(dentry.show() for dentry in router.router.bindings.dtab.dentries)
-    return f"<tr><td>{escape(router.label)}</td><td>{escape(addresses)}</td><td><pre>{escape(dentries)}</pre></td></tr>"
+    table = _table(table_of(router.router.bindings))
+    return f"<tr><td>{escape(router.label)}</td><td>{escape(addresses)}</td><td><pre>{escape(table)}</pre></td></tr>"
+
+
+def _table(cell: Cell[DtabState]) -> str:
+    match cell.value:
+        case Dtab(dentries):
+            shown = ";\n".join(dentry.show() for dentry in dentries)
+            return shown if cell.error is None else f"{shown}\n\nthe last good one; since then: {cell.error}"
+        case Failure(reason):
+            return f"none: {reason}"
+        case Pending():
+            return "not known yet"
 
 
 def _link(path: str, text: str) -> str:

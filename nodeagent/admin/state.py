@@ -12,7 +12,7 @@ from namer.namer import Failure, Pending
 from namer.nametree import Alt, Empty, Fail, Leaf, Neg, Union
 from namer.watch import WatchStatistics
 from nodeagent.admin.view import RouterView
-from nodeagent.explain import seconds_since, show_addr, show_node
+from nodeagent.explanation import Freshness, show_addr, show_node
 from nodeagent.proxy.balance import Client
 
 Json: TypeAlias = dict[str, Any]
@@ -20,15 +20,15 @@ Json: TypeAlias = dict[str, Any]
 
 def bound_names(routers: Iterable[RouterView]) -> list[str]:
     """The concrete names that are in use in any router, as linkerd 1.x lists them."""
-    return sorted({id_.show() for router in routers for id_ in router.router.bindings.clients})
+    return sorted({client.id.show() for router in routers for client in router.router.bindings.clients.values()})
 
 
 def client_state(routers: Sequence[RouterView], now: float) -> dict[str, Json]:
     """By concrete name: its addresses as discovery has them, and what each router makes of them."""
     state: dict[str, Json] = {}
     for router in routers:
-        for id_, client in router.router.bindings.clients.items():
-            shown = state.setdefault(id_.show(), {**_show_addresses(client.addr, now), "routers": {}})
+        for client in router.router.bindings.clients.values():
+            shown = state.setdefault(client.id.show(), {**_show_addresses(client.addr, now), "routers": {}})
             shown["routers"][router.label] = _show_balancing(client)
     return state
 
@@ -43,7 +43,10 @@ def logical_names(routers: Iterable[RouterView]) -> list[Json]:
 
 
 def namer_state(watches: Iterable[WatchStatistics], now: float) -> list[Json]:
-    """Every live source: where it comes from, what of, how fresh it is, who wants it, what went wrong."""
+    """Every live source: where it comes from, what of, who wants it, what it says, and how fresh that is (`Freshness`).
+
+    `overdue` when it is stale for longer than `maxStaleSecs`.
+    """
     return [
         {
             "source": watch.key.source,
@@ -53,12 +56,8 @@ def namer_state(watches: Iterable[WatchStatistics], now: float) -> list[Json]:
             "state": _show_state(watch.value),
             "endpoints": len(watch.value.endpoints) if isinstance(watch.value, AddrBound) else None,
             "version": watch.version,
-            "age": seconds_since(watch.updated_at, now),
-            "stale": seconds_since(watch.stale_since, now) or 0.0,
             "overdue": watch.overdue,
-            "error": watch.error,
-            "error_age": seconds_since(watch.failed_at, now),
-            "next_attempt": None if watch.retry_at is None else round(max(0.0, watch.retry_at - now), 3),
+            **Freshness.of(watch, now).to_json(),
         }
         for watch in watches
     ]
@@ -84,7 +83,7 @@ def _show_addresses(addr: Cell[Addr], now: float) -> Json:
         "addr": show_addr(value),
         "endpoints": [endpoint.show() for endpoint in endpoints],
         "version": addr.version,
-        "age": seconds_since(addr.updated_at, now),
+        "age": Freshness.of(addr, now).age,
         "error": value.reason if isinstance(value, AddrFailed) else addr.error,
     }
 

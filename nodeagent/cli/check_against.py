@@ -32,11 +32,15 @@ NAMES_IN_USE = msgspec.json.Decoder(tuple[NameInUse, ...])
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the traffic of a name goes: its outcome, the concrete names with their shares, the endpoints."""
+    """Where the traffic of a name goes: its outcome, the concrete names with their shares, the endpoints.
+
+    `unknown` is what discovery did not tell in time, so that all the rest may be otherwise in a moment.
+    """
 
     outcome: str
     bound: dict[str, float]
     endpoints: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
     @staticmethod
     def of(explanation: Explanation) -> Place:
@@ -45,11 +49,12 @@ class Place:
         for leaf in explanation.bound:
             bound[leaf.id] = bound.get(leaf.id, 0.0) + leaf.weight
         endpoints = {endpoint for leaf in explanation.bound for endpoint in leaf.endpoints}
-        return Place(explanation.outcome, bound, tuple(sorted(endpoints)))
+        return Place(explanation.outcome, bound, tuple(sorted(endpoints)), explanation.unknown)
 
     def to_json(self) -> dict[str, object]:
-        """As an object."""
-        return {"outcome": self.outcome, "bound": self.bound, "endpoints": self.endpoints}
+        """As an object; `unknown` stands there only when there is something."""
+        unknown = {"unknown": self.unknown} if self.unknown else {}
+        return {"outcome": self.outcome, "bound": self.bound, "endpoints": self.endpoints, **unknown}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,11 @@ class Comparison:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """What would change: router, outcome, bound, endpoints."""
+        """What would change: router, outcome, bound, endpoints; or unknown, when that cannot be told."""
         if self.then is None:
             return ("router",)
+        if self.now.unknown or self.then.unknown:
+            return ("unknown",)
         same = {
             "outcome": self.now.outcome == self.then.outcome,
             "bound": _same_shares(self.now.bound, self.then.bound),
@@ -100,7 +107,7 @@ def check_against(config: AgentConfig, url: str, *, as_json: bool) -> int:
     else:
         for each in changed:
             click.echo("\n".join(render(each)))
-        click.echo(f"{len(changed)} of {len(compared)} names would change" if changed else "no name would change")
+        click.echo(summary(compared))
     return 1 if changed else 0
 
 
@@ -111,6 +118,8 @@ def render(compared: Comparison) -> Iterator[str]:
     if then is None:
         yield "  router: the configuration has no such router"
         return
+    if "unknown" in compared.changes:
+        yield f"  not known yet: {', '.join(now.unknown) or 'nothing'} -> {', '.join(then.unknown) or 'nothing'}"
     if "outcome" in compared.changes:
         yield f"  outcome: {now.outcome} -> {then.outcome}"
     if "bound" in compared.changes:
@@ -118,6 +127,14 @@ def render(compared: Comparison) -> Iterator[str]:
     if "endpoints" in compared.changes:
         gone, new = set(now.endpoints) - set(then.endpoints), set(then.endpoints) - set(now.endpoints)
         yield "  endpoints: " + ", ".join([f"-{each}" for each in sorted(gone)] + [f"+{each}" for each in sorted(new)])
+
+
+def summary(compared: Sequence[Comparison]) -> str:
+    """How many names would change."""
+    unknown = sum("unknown" in each.changes for each in compared)
+    changed = sum(bool(each.changes) for each in compared) - unknown
+    shown = f"{changed} of {len(compared)} names would change" if changed else "no name would change"
+    return shown + (f"; {unknown} not known" if unknown else "")
 
 
 def _ask(client: AdminClient, name: NameInUse) -> Explanation:

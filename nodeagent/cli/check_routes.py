@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from conf.router import HttpRouter
     from conf.routes import Route, RouteTable
     from nodeagent.cli.offline import Resolver
-    from nodeagent.explain import Explanation
+    from nodeagent.explanation import Explanation
 
 
 def check_routes(config: AgentConfig, path: str) -> int:
@@ -34,7 +34,7 @@ def check_routes(config: AgentConfig, path: str) -> int:
         return _print(strangers)
     wrong = run_tasks(_run, config, table)
     if wrong:
-        _print(problem for problems in wrong for problem in problems)
+        _print(line for lines in wrong for line in lines)
         click.echo(f"{table.origin}: {len(wrong)} of {_routes(len(table.routes))} not as expected", err=True)
         return 1
     click.echo(f"{table.origin}: {_routes(len(table.routes))}, all as expected")
@@ -50,13 +50,13 @@ def _unknown_routers(table: RouteTable, routers: Iterable[str]) -> Iterable[Prob
             yield table.problem(index, "router", f"there is no router {quote(route.router)}{guess}")
 
 
-async def _run(config: AgentConfig, table: RouteTable) -> list[list[Problem]]:
-    """Tell of each route that is not as expected what is wrong, in the order of the table."""
+async def _run(config: AgentConfig, table: RouteTable) -> list[list[str]]:
+    """Tell of each route that is not as expected what is wrong, in lines, in the order of the table."""
     import trio
 
     from nodeagent.cli.offline import Resolver, discovery
 
-    found: dict[int, list[Problem]] = {}
+    found: dict[int, list[str]] = {}
     async with discovery(config) as naming:
         resolver = Resolver(naming)
         routers = {router.label: router for router in config.routers}
@@ -72,10 +72,13 @@ async def _run(config: AgentConfig, table: RouteTable) -> list[list[Problem]]:
     return [found[index] for index in sorted(found) if found[index]]
 
 
-async def _check(resolver: Resolver, router: HttpRouter, table: RouteTable, index: int) -> list[Problem]:
-    """Tell what is not as expected of one route."""
+async def _check(resolver: Resolver, router: HttpRouter, table: RouteTable, index: int) -> list[str]:
+    """Tell what is not as expected of one route: a line for each key, and below them the rules that led there."""
     from nodeagent.proxy.errors import BadRequest
-    from nodeagent.routes import mismatches, rule_path
+    from nodeagent.routes import mismatches, rules_of
+
+    def line(key: str, expected: str, found: str) -> str:
+        return str(table.problem(index, key, f"{route.request}: {key}: expected {expected}, found {found}"))
 
     route = table.routes[index]
     try:
@@ -83,15 +86,9 @@ async def _check(resolver: Resolver, router: HttpRouter, table: RouteTable, inde
     except BadRequest as refused:  # as the router would: there is no name
         if route.outcome == "error" and route.name is None:
             return []
-        return [table.problem(index, "request", f"{route.request}: expected a name; found: {refused.message}")]
-    return [
-        table.problem(
-            index,
-            each.key,
-            f"{route.request}: expected {each.expected}; found {each.found}; rules: {rule_path(found)}",
-        )
-        for each in mismatches(route, found)
-    ]
+        return [line("request", "a name", f"none: {refused.message}")]
+    wrong = [line(each.key, each.expected, each.found) for each in mismatches(route, found)]
+    return wrong and [*wrong, *(f"    {rule}" for rule in rules_of(found))]
 
 
 async def _explain(resolver: Resolver, router: HttpRouter, route: Route) -> Explanation:
@@ -105,9 +102,9 @@ async def _explain(resolver: Resolver, router: HttpRouter, route: Route) -> Expl
     return await resolver.explain(router, names, local if obeyed else Dtab.EMPTY)
 
 
-def _print(problems: Iterable[Problem]) -> int:
-    for problem in problems:
-        click.echo(problem, err=True)
+def _print(lines: Iterable[Problem | str]) -> int:
+    for line in lines:
+        click.echo(line, err=True)
     return 1
 
 

@@ -82,10 +82,10 @@ def base_dtab(config: Configuration, label: str | None) -> str | None:
     return None
 
 
-def work_out(config: AgentConfig, name: str, dtab: str, router: str | None) -> tuple[bytes, bytes]:
-    """Return the explanation and the delegation tree that an agent with `config` would give, in JSON.
+def work_out(config: AgentConfig, name: str, dtab: str, router: str | None) -> tuple[bytes, bytes | None]:
+    """Return the explanation that an agent with `config` would give, and the delegation tree, in JSON.
 
-    Raises UsageError when the name or the dtab does not parse.
+    There is no tree without the router's table. Raises UsageError when the name or the dtab does not parse.
     """
     from namer.dtab import Dtab
     from namer.grammar import NameSyntaxError
@@ -103,31 +103,33 @@ def work_out(config: AgentConfig, name: str, dtab: str, router: str | None) -> t
     except NameSyntaxError as error:
         raise click.UsageError(f"--dtab: {error}") from None
     answer, tree = run_tasks(_resolve, config, chosen, names, local)
-    return json.dumps(answer).encode(), json.dumps(tree).encode()
+    return json.dumps(answer).encode(), None if tree is None else json.dumps(tree).encode()
 
 
 async def _resolve(
     config: AgentConfig, router: HttpRouter, names: Sequence[Path], local: Dtab
-) -> tuple[dict[str, object], dict[str, object]]:
+) -> tuple[dict[str, object], dict[str, object] | None]:
     import trio
 
     from namer.delegation import delegate
-    from nodeagent.cli.offline import discovery, table_of
+    from namer.dtab import Dtab
+    from nodeagent.cli.offline import discovery
     from nodeagent.explain import explain_any, known_within
     from nodeagent.naming import assessment
 
-    seconds = router.binding_timeout_ms / 1000
+    seconds, tree = router.binding_timeout_ms / 1000, None
     async with discovery(config) as naming, trio.open_nursery() as nursery:
         if sys.stderr.isatty():
             nursery.start_soon(_ask_for_patience, seconds)
-        dtab = await table_of(naming, router) + local
-        assess = assessment(router)
-        namers = naming.namers_of(router)
-        explanation = await explain_any(namers, dtab, names, timeout=seconds, assess=assess)
-        # The tree has branches that no request would wait for; neither does whoever asks.
-        delegation = await known_within(TREE_SECONDS, lambda: delegate(explanation.name, dtab, namers))
+        namers, table = naming.namers_of(router), naming.dtab(router)
+        explanation = await explain_any(namers, table, names, local=local, timeout=seconds, assess=assessment(router))
+        if isinstance(table.value, Dtab):
+            dtab = table.value + local
+            # The tree has branches that no request would wait for; neither does whoever asks.
+            delegation = await known_within(TREE_SECONDS, lambda: delegate(explanation.name, dtab, namers))
+            tree = delegation.tree.to_json()
         nursery.cancel_scope.cancel()
-    return explanation.to_json(), delegation.tree.to_json()
+    return explanation.to_json(), tree
 
 
 async def _ask_for_patience(seconds: float) -> None:

@@ -21,7 +21,10 @@ class NodeState(msgspec.Struct, frozen=True):
 
 
 class BoundLeaf(msgspec.Struct, frozen=True, kw_only=True):
-    """A concrete name that traffic may go to, with its share of it; `addr` is bound, neg, pending or failed."""
+    """A concrete name that traffic may go to, with its share of it; `addr` is bound, neg, pending or failed.
+
+    `age` and what follows it are as in nodeagent.explanation.Freshness.
+    """
 
     id: str
     residual: str
@@ -30,9 +33,20 @@ class BoundLeaf(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[str, ...]
     version: int = 0
     age: float | None = None
+    stale: float = 0.0
     error: str | None = None
-    error_age: float | None = None
+    next_attempt: float | None = None
     state: tuple[NodeState, ...] = ()
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """A name that is not known yet (`pending`), or is not there by a source that something is wrong with (`neg`)."""
+
+    path: str
+    state: str
+    age: float | None = None
+    stale: float = 0.0
+    error: str | None = None
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -44,13 +58,25 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """What a name is bound to; `outcome` is bound, neg, empty, fail or error."""
+    """What a name is bound to; `outcome` is bound, neg, empty, fail or error. `left` are met and get no traffic.
+
+    `dtab_error` is why the router's table is only the last good one.
+    """
 
     name: str
     outcome: str
     bound: tuple[BoundLeaf, ...]
     error: str | None
     steps: tuple[Step, ...]
+    left: tuple[BoundLeaf, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    dtab_error: str | None = None
+    dtab_age: float | None = None
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What is not known yet, so that all the rest may be otherwise in a moment."""
+        return tuple(doubt.path for doubt in self.doubts if doubt.state == "pending")
 
 
 class Dentry(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from nodeagent.cli.explain_documents import (
     Alternatives,
     BoundLeaf,
     Delegate,
+    Doubt,
     Empty,
     Explanation,
     Fail,
@@ -66,15 +67,29 @@ def render(explanation: Explanation, delegation: Node | None) -> str:
     """The whole answer, as lines; without a delegation, the steps that were tried and where they led."""
     error = f": {explanation.error}" if explanation.error else ""
     heading = f"{explanation.name}: {OUTCOMES.get(explanation.outcome, explanation.outcome)}{error}"
-    rows = _steps(explanation) if delegation is None else _Tree(explanation.bound).rows(delegation)
-    return "\n".join((heading, *_aligned(list(rows))))
+    rows = _steps(explanation) if delegation is None else _Tree(explanation).rows(delegation)
+    return "\n".join((*_dtab(explanation), heading, *_unknown(explanation), *_aligned(list(rows))))
+
+
+def _dtab(explanation: Explanation) -> Iterator[str]:
+    if explanation.dtab_error is not None:
+        age = "" if explanation.dtab_age is None else f", {explanation.dtab_age:.0f} s old"
+        yield f"dtab: the last good one{age}; since then: {explanation.dtab_error}"
+
+
+def _unknown(explanation: Explanation) -> Iterator[str]:
+    for doubt in explanation.doubts:
+        if doubt.state == "pending":
+            yield f"not known yet: {doubt.path}{_as_of(doubt)}"
 
 
 class _Tree:
-    """Draws a delegation; `leaves` are the names that traffic goes to."""
+    """Draws a delegation, with what its explanation says of the names at its ends."""
 
-    def __init__(self, leaves: Sequence[BoundLeaf]) -> None:
-        self._leaves = {(leaf.id, leaf.residual): leaf for leaf in leaves}
+    def __init__(self, explanation: Explanation) -> None:
+        self._leaves = {(leaf.id, leaf.residual): leaf for leaf in explanation.bound}
+        self._left = {(leaf.id, leaf.residual): leaf for leaf in explanation.left}
+        self._denied = {doubt.path: doubt for doubt in explanation.doubts if doubt.state == "neg"}
 
     def rows(self, root: Node) -> Iterator[Row]:
         """All lines."""
@@ -100,8 +115,9 @@ class _Tree:
             case Alternatives():
                 takes = [self._takes(child) for child in node.alt]
                 decided = False
-                for child, ends in zip(node.alt, takes if any(takes) else map(_is_known, node.alt), strict=True):
-                    yield child, "not tried" if decided else self._role(child, ends=ends)
+                for child, ends in zip(node.alt, takes if any(takes) else map(self._ends, node.alt), strict=True):
+                    tried = not decided or self._was_left(child)
+                    yield child, self._role(child, ends=ends and not decided) if tried else "not tried"
                     decided = decided or ends
             case Union():
                 for branch in node.union:
@@ -114,18 +130,34 @@ class _Tree:
         """Whether some traffic goes to what is below a node."""
         return any(self._leaf(leaf) is not None for leaf in leaves_of(node))
 
+    def _was_left(self, node: Node) -> bool:
+        """Whether something below a node was tried and found unusable."""
+        return any((leaf.bound.id, leaf.bound.path) in self._left for leaf in leaves_of(node))
+
+    def _ends(self, node: Node) -> bool:
+        """Whether nothing behind a node was tried, though no traffic goes to it either."""
+        return state_of(node) != "neg" and not self._was_left(node)
+
     def _role(self, child: Node, *, ends: bool) -> str:
         state = state_of(child)
         return ALTERNATIVES[state] if ends or state == "neg" else "passed over"
 
     def _traffic(self, node: Leaf) -> Iterator[str]:
-        """Where the traffic of a leaf goes; nowhere, when the branches around it left it out."""
+        """Where the traffic of a leaf goes, or why it goes nowhere."""
         leaf = self._leaf(node)
         if leaf is None:
+            yield from self._without_traffic(node)
             return
         if leaf.id != node.path:
             yield f"as {leaf.id}" + (f", with {leaf.residual} left over" if leaf.residual != "/" else "")
         yield from _endpoints(leaf)
+
+    def _without_traffic(self, node: Leaf) -> Iterator[str]:
+        leaf = self._left.get((node.bound.id, node.bound.path))
+        if leaf is not None and leaf.endpoints:
+            yield from _endpoints(leaf)
+        elif leaf is not None and leaf.error and leaf.addr != "neg":
+            yield leaf.error
 
     def _leaf(self, node: Leaf) -> BoundLeaf | None:
         return self._leaves.get((node.bound.id, node.bound.path))
@@ -135,9 +167,10 @@ class _Tree:
         match node:
             case Leaf():
                 leaf = self._leaf(node)
-                return _unused(node) if leaf is None else _bound(leaf)
+                left = self._left.get((node.bound.id, node.bound.path))
+                return _bound(leaf) if leaf is not None else _unused(left, node.bound.addr.type)
             case Neg():
-                return "nothing by that name"
+                return _denied(self._denied.get(node.path))
             case Empty():
                 return "bound to nobody"
             case Fail():
@@ -151,17 +184,26 @@ class _Tree:
 def _steps(explanation: Explanation) -> Iterator[Row]:
     for step in explanation.steps:
         yield Row(step.path, step.dentry, step.to)
+    for doubt in explanation.doubts:
+        if doubt.state == "neg":
+            yield Row(doubt.path, verdict=_denied(doubt))
+    for leaf in explanation.left:
+        yield Row(leaf.id, verdict=f"passed over, {_unused(leaf, leaf.addr)}")
     for leaf in explanation.bound:
         yield Row(leaf.id, verdict=_bound(leaf))
         yield from (_remark("", line) for line in _endpoints(leaf))
 
 
-def _unused(node: Leaf) -> str:
-    return "no such host or service" if node.bound.addr.type == "neg" else "no usable endpoint"
-
-
-def _is_known(node: Node) -> bool:
-    return state_of(node) != "neg"
+def _unused(leaf: BoundLeaf | None, addr: str) -> str:
+    match addr:
+        case "bound" if leaf is not None and not leaf.endpoints:
+            return "no endpoints"
+        case "neg":
+            return f"no such host or service{_as_of(leaf)}"
+        case "failed":
+            return "its addresses cannot be found"
+        case _:
+            return "no usable endpoint"
 
 
 def _rule(node: Node) -> str:
@@ -181,18 +223,31 @@ def _endpoints(leaf: BoundLeaf) -> Iterator[str]:
     yield from (_endpoint(endpoint, known.get(endpoint)) for endpoint in leaf.endpoints)
     if not leaf.endpoints:
         yield _no_endpoints(leaf)
-    elif leaf.error:
-        yield f"{_freshness(leaf, 'the last good answer')}; since then{_ago(leaf.error_age)}: {leaf.error}"
-    elif leaf.age is not None:
-        yield _freshness(leaf, "the answer")
+    if leaf.addr == "bound" and (leaf.error or leaf.age is not None):
+        yield _freshness(leaf)
 
 
-def _freshness(leaf: BoundLeaf, what: str) -> str:
-    return what if leaf.age is None else f"{what}, version {leaf.version}, {leaf.age:.0f} s old"
+def _freshness(leaf: BoundLeaf) -> str:
+    """Whether the source fails, or something is wrong with the answer itself, or all is well."""
+    if leaf.stale:
+        after = "" if leaf.next_attempt is None else f"; next attempt in {leaf.next_attempt:.0f} s"
+        return f"the last good answer, version {leaf.version}; failing for {leaf.stale:.0f} s, now: {leaf.error}{after}"
+    answer = "the answer" if leaf.age is None else f"the answer, version {leaf.version}, {leaf.age:.0f} s old"
+    return f"{answer}; but {leaf.error}" if leaf.error else answer
 
 
-def _ago(seconds: float | None) -> str:
-    return "" if seconds is None else f", {seconds:.0f} s ago"
+def _denied(doubt: Doubt | None) -> str:
+    return f"nothing by that name{_as_of(doubt)}"
+
+
+def _as_of(answer: Doubt | BoundLeaf | None) -> str:
+    """Since when there is no better answer, and why."""
+    if answer is None or not answer.error:
+        return ""
+    if answer.age is None:
+        return f" (its source fails: {answer.error})"
+    problem = f"its source fails: {answer.error}" if answer.stale else answer.error
+    return f" (as of {answer.age:.0f} s ago; {problem})"
 
 
 def _endpoint(endpoint: str, state: NodeState | None) -> str:
@@ -200,7 +255,12 @@ def _endpoint(endpoint: str, state: NodeState | None) -> str:
         return endpoint
     health = f"{state.health} ({state.reason})" if state.reason else state.health
     shown = f"{endpoint}   {health}, {state.pending} in flight, load {state.load:.3g}, {state.ejections} ejections"
-    return shown + (f", priority {state.priority}" if state.priority else "")
+    return shown + (f", {_ordinal(state.priority + 1)} priority" if state.priority else "")
+
+
+def _ordinal(number: int) -> str:
+    teen = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def _no_endpoints(leaf: BoundLeaf) -> str:
@@ -211,7 +271,7 @@ def _no_endpoints(leaf: BoundLeaf) -> str:
         case "failed":
             return f"its addresses cannot be found{reason}"
         case "neg":
-            return "no such host or service; a request gets 502"
+            return f"no such host or service{_as_of(leaf)}; a request gets 502"
         case _:
             return "no endpoints; a request gets 503"
 

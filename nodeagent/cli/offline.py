@@ -11,9 +11,11 @@ import click
 if TYPE_CHECKING:
     from conf import AgentConfig
     from conf.router import HttpRouter
+    from namer.cell import Cell
     from namer.dtab import Dtab
+    from namer.dtabcell import DtabState
     from namer.path import Path
-    from nodeagent.explain import Explanation
+    from nodeagent.explanation import Explanation
     from nodeagent.naming import Naming
 
 AT_ONCE = 50
@@ -66,12 +68,15 @@ class Resolver:
 
         self._naming = naming
         self._limiter = trio.CapacityLimiter(AT_ONCE)
-        self._tables: dict[str, Dtab] = {}
+        self._tables: dict[str, Cell[DtabState]] = {}
 
     async def read_tables(self, routers: Sequence[HttpRouter]) -> None:
-        """Wait for the tables of the routers. Raises ClickException when one is not to be had."""
+        """Read the tables of the routers, for all names. Raises ClickException when one is not to be had."""
+        from namer.cell import Cell
+
         for router in routers:
-            self._tables[router.label] = await table_of(self._naming, router)
+            table: DtabState = await table_of(self._naming, router)
+            self._tables[router.label] = Cell.constant(table)
 
     async def explain(self, router: HttpRouter, names: Sequence[Path], local: Dtab) -> Explanation:
         """Explain the one of `names` that a request to the router takes, under the caller's `local` dentries."""
@@ -81,8 +86,9 @@ class Resolver:
         async with self._limiter:
             return await explain_any(
                 self._naming.namers_of(router),
-                self._tables[router.label] + local,
+                self._tables[router.label],
                 names,
+                local=local,
                 timeout=router.binding_timeout_ms / 1000,
                 assess=assessment(router),
             )

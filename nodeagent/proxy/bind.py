@@ -77,7 +77,8 @@ class Bindings:
         `make_service` composes what a bound name does with a request: from its leaves, the clients that were passed
         over, and the service that it follows. Without `failover`, names alone decide.
         """
-        self._dtab = dtab
+        self.table = dtab
+        """The router's table, and what is wrong with it."""
         dtab.subscribe(_nothing)  # a table is followed whether or not a name is bound
         self.namers = namers
         self.timeout = timeout
@@ -147,7 +148,7 @@ class Bindings:
     @property
     def dtab(self) -> Dtab:
         """The router's table as it is now; empty while it is not known."""
-        return self._dtab.value if isinstance(self._dtab.value, Dtab) else Dtab.EMPTY
+        return self.table.value if isinstance(self.table.value, Dtab) else Dtab.EMPTY
 
     @property
     def assess(self) -> Assess | None:
@@ -164,8 +165,8 @@ class Bindings:
 
     async def wait_dtab(self) -> None:
         """Wait until the router's table is known, or known to be missing. Cancelling is safe."""
-        while isinstance(self._dtab.value, Pending):
-            await self._dtab.wait_changed(self._dtab.version)
+        while isinstance(self.table.value, Pending):
+            await self.table.wait_changed(self.table.version)
 
     async def sweep(self, now: float) -> None:
         """Bind again what is out of date, let go of what nobody used for `idle_ttl`, close connections that idled long.
@@ -185,7 +186,7 @@ class Bindings:
 
     def close(self) -> None:
         """Let go of everything."""
-        self._dtab.unsubscribe(_nothing)
+        self.table.unsubscribe(_nothing)
         for key, binding in list(self.names.items()):
             self._forget(key)
             if binding.service is not None:
@@ -216,7 +217,7 @@ class Bindings:
     def _rebind(self, binding: Binding) -> None:
         binding.outdated = False
         outcome, clients = self._bind(binding)
-        cells = (self._dtab, *outcome.cells)
+        cells = (self.table, *outcome.cells)
         for cell in cells:  # the new ones first: a source that stays wanted must not stop in between
             cell.subscribe(binding.outdate)
         for cell in binding.cells:
@@ -231,7 +232,7 @@ class Bindings:
 
     def _bind(self, binding: Binding) -> tuple[Outcome, tuple[Client, ...]]:
         """Return what the name binds to under the table as it is now, and the clients that it holds from now on."""
-        table = self._dtab.value
+        table = self.table.value
         if not isinstance(table, Dtab):
             return Outcome(table, (), (), ()), ()
         met: dict[Client, None] = {}

@@ -17,11 +17,16 @@ from namer.binding import Namers
 from namer.builtin import builtin_namers
 from namer.cell import Cell
 from namer.dtab import Dtab
+from namer.dtabcell import DtabState, dtab_unusable
 from namer.grammar import NameSyntaxError
+from namer.health import Health
 from namer.hosts import Hosts
+from namer.namer import PENDING
+from namer.nametree import NEG
 from namer.path import Path
 from namer.watch import Watches
-from nodeagent.explain import MAX_CHARS, Explanation, explain, explain_any, names_of, with_live_state
+from nodeagent.explain import explain, explain_any, names_of, with_live_state
+from nodeagent.explanation import MAX_CHARS, Explanation
 from tests.namer.fakes import FakeNamer
 
 WEB = Endpoint("127.0.0.1", 8081)
@@ -41,12 +46,17 @@ def namers(namer: FakeNamer) -> Namers:
 
 
 async def explained(dtab: str, name: str, namer: FakeNamer | None = None) -> Explanation:
-    return await explain(namers(namer or a_namer()), Dtab.parse(dtab), Path.parse(name), timeout=2.0)
+    return await explain(namers(namer or a_namer()), a_table(dtab), Path.parse(name), timeout=2.0)
+
+
+def a_table(dtab: str) -> Cell[DtabState]:
+    table: DtabState = Dtab.parse(dtab)
+    return Cell.constant(table)
 
 
 def settled(bound: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The leaves without what tells how fresh they are."""
-    return [{key: leaf[key] for key in leaf if key not in ("version", "age", "error_age")} for leaf in bound]
+    return [{key: leaf[key] for key in leaf if key not in ("version", "age")} for leaf in bound]
 
 
 def leaf(id_: str, weight: float = 1.0, *endpoints: str, residual: str = "/") -> dict[str, Any]:
@@ -147,7 +157,8 @@ class TestWaiting:
     """Nobody watched the name before; virtual time passes only by waiting."""
 
     async def test_a_known_name_takes_no_time(self, autojump_clock: trio.testing.MockClock) -> None:
-        await explained("/svc => /#/io.l5d.fs", "/svc/web")
+        with trio.testing.assert_checkpoints():
+            await explained("/svc => /#/io.l5d.fs", "/svc/web")
         assert trio.current_time() == 0.0
 
     async def test_a_tree_that_comes_in_time_is_bound(self, autojump_clock: trio.testing.MockClock) -> None:
@@ -211,6 +222,69 @@ class TestWaiting:
         assert found.outcome == "bound"
         assert [each["addr"] for each in found.to_json()["bound"]] == ["bound", "pending"]
 
+    async def test_a_union_is_not_explained_by_its_fast_branch_alone(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        namer = a_namer()
+        tree = namer.cell("late")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_after, 1.5, lambda: tree.set(namer.lookup(Path.parse("/v6")).value, 1.5))
+            found = await explained("/svc => 9 * /#/io.l5d.fs/late & 1 * /#/io.l5d.fs/web", "/svc", namer)
+        assert [(name.id.show(), name.weight) for name in found.bound] == [
+            ("/#/io.l5d.fs/v6", 0.9),
+            ("/#/io.l5d.fs/web", 0.1),
+        ]
+        assert found.doubts == ()
+
+    async def test_a_branch_that_stays_unknown_is_told(self, autojump_clock: trio.testing.MockClock) -> None:
+        namer = a_namer()
+        namer.cell("late").fail("OSError: no route to host", 0.0, retry_at=3.0)
+        found = await explained("/svc => 9 * /#/io.l5d.fs/late & 1 * /#/io.l5d.fs/web", "/svc", namer)
+        assert (found.outcome, [name.id.show() for name in found.bound]) == ("bound", ["/#/io.l5d.fs/web"])
+        assert found.unknown == (Path.parse("/#/io.l5d.fs/late"),)
+        assert found.to_json()["doubts"] == [
+            {
+                "path": "/#/io.l5d.fs/late",
+                "state": "pending",
+                "age": None,
+                "stale": 0.0,
+                "error": "OSError: no route to host",
+                "error_age": 2.0,
+                "next_attempt": 1.0,
+            }
+        ]
+        assert trio.current_time() == 2.0
+
+    async def test_a_health_that_is_not_known_yet_is_waited_for(self, autojump_clock: trio.testing.MockClock) -> None:
+        health = Cell(Health.UNKNOWN)
+
+        async def explained() -> Explanation:
+            dtab = a_table("/svc => /#/io.l5d.fs/web")
+            return await explain(
+                namers(a_namer()), dtab, PREFIX, timeout=2.0, assess=lambda bound: (health.value, health)
+            )
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_after, 1.0, lambda: health.set(Health.UNUSABLE, 1.0))
+            known = await explained()
+        assert (known.unknown, trio.current_time()) == ((), 1.0)
+        health.set(Health.UNKNOWN, 1.0)
+        assert (await explained()).unknown == (PREFIX,)
+
+    async def test_a_name_that_a_failing_source_denied_is_in_doubt(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        namer = a_namer()
+        denied = namer.cell("gone")
+        denied.set(NEG, 0.0)
+        denied.fail("OSError: refused", 1.0)
+        await trio.sleep(5.0)
+        found = await explained("/svc => /#/io.l5d.fs/gone | /#/io.l5d.fs/none", "/svc", namer)
+        [doubt] = found.doubts
+        assert (doubt.path.show(), doubt.state) == ("/#/io.l5d.fs/gone", "neg")
+        assert (doubt.freshness.age, doubt.freshness.stale) == (5.0, 4.0)
+        assert (found.outcome, found.unknown) == ("neg", ())
+
     async def test_the_last_known_addresses_are_shown_with_what_went_wrong_since(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
@@ -218,8 +292,8 @@ class TestWaiting:
         namer.addrs[Path.parse("/web")].fail("OSError: gone", 5.0)
         await trio.sleep(6.5)
         found = await explained("/svc => /#/io.l5d.fs", "/svc/web", namer)
-        freshness = {"version": 1, "age": 6.5, "error": "OSError: gone", "error_age": 1.5}
-        assert found.to_json()["bound"] == [{**WEB_LEAF, **freshness}]
+        trouble = {"stale": 1.5, "error": "OSError: gone", "error_age": 1.5, "next_attempt": None}
+        assert found.to_json()["bound"] == [{**WEB_LEAF, "version": 1, "age": 6.5, **trouble}]
 
     async def test_the_sources_run_while_it_waits_and_are_let_go_however_it_ends(
         self, autojump_clock: trio.testing.MockClock
@@ -239,6 +313,54 @@ class TestWaiting:
 async def _after(seconds: float, act: Any) -> None:
     await trio.sleep(seconds)
     act()
+
+
+async def test_the_names_that_were_passed_over_are_told() -> None:
+    found = (await explained("/svc => /#/io.l5d.fs/empty | /#/io.l5d.fs/web", "/svc")).to_json()
+    assert settled(found["bound"]) == [WEB_LEAF]
+    assert settled(found["left"]) == [leaf("/#/io.l5d.fs/empty", 0.0)]
+
+
+class TestTables:
+    """The router's table may come from outside, too."""
+
+    def a_cell(self) -> Cell[DtabState]:
+        unknown: DtabState = PENDING
+        return Cell(unknown)
+
+    async def explained(self, table: Cell[DtabState], local: str = "") -> Explanation:
+        name = Path.parse("/svc/web")
+        return await explain(namers(a_namer()), table, name, local=Dtab.parse(local), timeout=2.0)
+
+    async def test_it_is_waited_for(self, autojump_clock: trio.testing.MockClock) -> None:
+        table = self.a_cell()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_after, 1.0, lambda: table.set(Dtab.parse("/svc => /#/io.l5d.fs"), 1.0))
+            found = await self.explained(table)
+        assert (found.outcome, found.dtab) == ("bound", None)
+
+    async def test_one_that_does_not_come_is_an_error(self, autojump_clock: trio.testing.MockClock) -> None:
+        found = await self.explained(self.a_cell())
+        assert (found.outcome, found.error) == ("error", "/svc/web: the router's dtab was not there within 2 s")
+
+    async def test_one_that_was_never_good_is_the_error_that_requests_get(self) -> None:
+        table = self.a_cell()
+        dtab_unusable(table, "/etc/dtab: No such file or directory", 0.0)
+        found = await self.explained(table, local="/svc => /#/io.l5d.fs")
+        assert (found.outcome, found.error) == ("error", "/etc/dtab: No such file or directory")
+        assert "dtab_error" not in found.to_json()
+
+    async def test_the_last_good_one_is_used_and_said_to_be_that(self, autojump_clock: trio.testing.MockClock) -> None:
+        table = self.a_cell()
+        table.set(Dtab.parse("/svc => /#/io.l5d.fs"), 0.0)
+        await trio.sleep(12.0)
+        dtab_unusable(table, "/etc/dtab:1:8: expected a path", 10.0)
+        found = (await self.explained(table)).to_json()
+        assert (found["outcome"], found["dtab_error"], found["dtab_age"]) == (
+            "bound",
+            "/etc/dtab:1:8: expected a path",
+            12.0,
+        )
 
 
 class TestLiveState:
@@ -319,6 +441,25 @@ def test_a_text_stands_for_a_name(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("/svc/users;v=2", r"found ';': ask http://users;v=2/, or /svc/users\x3bv\x3d2"),
+        ("/svc/users;v=2/x", r"found ';': ask /svc/users\x3bv\x3d2/x"),
+        (r"/x/a\x20b;v=ü", r"found ';': ask /x/a\x20b\x3bv\x3d\xc3\xbc"),
+    ],
+)
+def test_a_path_with_a_semicolon_is_told_how_to_ask(text: str, instead: str) -> None:
+    with pytest.raises(NameSyntaxError) as raised:
+        names_of(text, PREFIX)
+    assert str(raised.value).endswith(instead)
+    assert raised.value.column == text.index(";") + 1
+
+
+def test_what_it_is_told_to_ask_is_the_same_name() -> None:
+    assert names_of("http://users;v=2/", PREFIX) == names_of(r"/svc/users\x3bv\x3d2", PREFIX)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "expected"),
@@ -361,6 +502,6 @@ async def test_an_https_url_is_explained_as_its_connect_is_routed(dtab: str, nam
     namers = Namers([], builtin_namers(Hosts(watches)))
     names = names_of("https://users/", PREFIX)
 
-    explanation = await explain_any(namers, Dtab.parse(dtab), names, timeout=0.05)
+    explanation = await explain_any(namers, a_table(dtab), names, timeout=0.05)
 
     assert explanation.name.show() == name

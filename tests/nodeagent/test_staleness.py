@@ -80,7 +80,7 @@ def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Story]:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("story", ["flag"], indirect=True)
-def test_stale_answers_are_flagged_and_used(story: Story) -> None:
+def test_overdue_answers_are_flagged_and_used(story: Story) -> None:
     assert story.status() == 200
     story.spoil()
 
@@ -90,7 +90,7 @@ def test_stale_answers_are_flagged_and_used(story: Story) -> None:
     assert (story.status(), state["state"], state["endpoints"]) == (200, "bound", 1)
     assert isinstance(state["stale"], float)
     assert state["stale"] > 1
-    assert story.metric("namer_stale_answers") == 1
+    assert story.metric("namer_overdue_answers") == 1
     assert story.metric("namer_staleness_seconds") > 1
     leaf = story.explained()
     assert (leaf["addr"], "larger than" in str(leaf["error"]), leaf["version"]) == ("bound", True, 1)
@@ -98,7 +98,7 @@ def test_stale_answers_are_flagged_and_used(story: Story) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("story", ["refuse"], indirect=True)
-def test_stale_answers_are_refused_until_the_source_answers_again(story: Story) -> None:
+def test_overdue_answers_are_refused_until_the_source_answers_again(story: Story) -> None:
     assert story.status() == 200
     story.spoil()
 
@@ -110,4 +110,4 @@ def test_stale_answers_are_refused_until_the_source_answers_again(story: Story) 
 
     story.mend()
     until(lambda: story.status() == 200)
-    assert (story.address()["overdue"], story.metric("namer_stale_answers")) == (False, 0)
+    assert (story.address()["overdue"], story.metric("namer_overdue_answers")) == (False, 0)

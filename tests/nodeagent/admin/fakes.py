@@ -91,7 +91,7 @@ class FakeAgent:
         builtin = builtin_namers(Hosts(self.naming.watches))
         self._namers = Namers([(self.namer.prefix, self.namer)], builtin)
         self.routers = tuple(
-            self.router(router.label, router.dtab, router.servers[0].port) for router in self.config.routers
+            self.router(router.label, a_table(router.dtab), router.servers[0].port) for router in self.config.routers
         )
         self.unready: str | None = None
         self.stopped = trio.Event()
@@ -106,8 +106,7 @@ class FakeAgent:
         """Bind a name in the first router, as a request for it would."""
         self.routers[0].router.bindings.binding(Path.parse(name), None)
 
-    def router(self, label: str, dtab: Dtab, port: int = 4140) -> FakeRouter:
-        table: DtabState = dtab
+    def router(self, label: str, table: Cell[DtabState], port: int = 4140) -> FakeRouter:
         composer = Composer(
             label,
             client_policy=lambda id_: ClientPolicy(),
@@ -119,7 +118,7 @@ class FakeAgent:
             rng=random.Random(7),
         )
         bindings = Bindings(
-            dtab=Cell.constant(table),
+            dtab=table,
             namers=self._namers,
             limits=CacheLimits(),
             timeout=1.0,
@@ -127,6 +126,12 @@ class FakeAgent:
             make_service=composer.service,
         )
         return FakeRouter(label, FakeRoute(bindings), [FakeListener(self.stats.server(label, "127.0.0.1", port))])
+
+
+def a_table(dtab: Dtab) -> Cell[DtabState]:
+    """A table that never changes."""
+    table: DtabState = dtab
+    return Cell.constant(table)
 
 
 @asynccontextmanager

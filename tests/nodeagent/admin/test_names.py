@@ -10,7 +10,10 @@ import pytest
 import trio
 
 from balancer.response_class import ResponseClass
-from namer.namer import Failure
+from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.dtabcell import DtabState, dtab_unusable
+from namer.namer import PENDING, Failure
 from namer.path import Path
 from nodeagent.admin import names
 from nodeagent.admin.app import admin_app
@@ -217,7 +220,7 @@ async def test_an_explanation_has_the_live_state_of_endpoints_that_were_called()
         [before] = (await client.get("/explain.json?path=/svc/web")).json()["bound"]
         assert "state" not in before
         agent.use("/svc/web")
-        balancer = agent.routers[0].router.bindings.clients[Path.parse("/#/io.l5d.fs/web")].balancer
+        balancer = agent.routers[0].router.bindings.clients[Path.parse("/#/io.l5d.fs/web"), 0].balancer
         node = balancer.nodes[1]
         for _ in range(5):
             balancer.begin(node, 0.0)
@@ -228,6 +231,46 @@ async def test_an_explanation_has_the_live_state_of_endpoints_that_were_called()
         ("127.0.0.1:8081", "alive", 0),
         ("127.0.0.1:8082", "dead", 1),
     ]
+
+
+class TestTables:
+    """The router's table may fail, as for requests."""
+
+    def an_agent(self) -> FakeAgent:
+        agent = FakeAgent()
+        unknown: DtabState = PENDING
+        self.table: Cell[DtabState] = Cell(unknown)
+        agent.routers = (agent.router("outgoing", self.table),)
+        return agent
+
+    async def test_one_that_was_never_good(self) -> None:
+        async with asking(self.an_agent()) as client:
+            dtab_unusable(self.table, "/etc/dtab: No such file or directory", 0.0)
+            explained = (await client.get("/explain.json?path=/svc/web")).json()
+            delegated = await client.get("/delegator.json?path=/svc/web")
+            tried = await client.get("/delegator.json?path=/svc/web&dtab=/svc=>/$/nil")
+        assert (explained["outcome"], explained["error"]) == ("error", "/etc/dtab: No such file or directory")
+        assert (delegated.status_code, delegated.json()) == (503, {"error": "/etc/dtab: No such file or directory"})
+        assert (tried.status_code, tried.json()["type"]) == (200, "delegate")
+
+    async def test_one_that_was_good_before(self) -> None:
+        async with asking(self.an_agent()) as client:
+            self.table.set(Dtab.parse("/svc => /#/io.l5d.fs"), 0.0)
+            dtab_unusable(self.table, "/etc/dtab:1:8: expected a path", 0.0)
+            explained = (await client.get("/explain.json?path=/svc/web")).json()
+            delegated = await client.get("/delegator.json?path=/svc/web")
+        assert (explained["outcome"], explained["dtab_error"]) == ("bound", "/etc/dtab:1:8: expected a path")
+        assert delegated.json()["type"] == "delegate"
+
+    async def test_one_that_does_not_come(self, autojump_clock: trio.testing.MockClock) -> None:
+        async with asking(self.an_agent()) as client:
+            delegated = await client.get("/delegator.json?path=/svc/web")
+            explained = await client.get("/explain.json?path=/svc/web")
+        assert (delegated.status_code, delegated.json()) == (
+            503,
+            {"error": "the router's dtab was not there within 2 s"},
+        )
+        assert explained.json()["error"] == "/svc/web: the router's dtab was not there within 2 s"
 
 
 async def test_a_tree_that_is_too_large_to_show_is_refused() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.cli.check_against import Comparison, NameInUse, Place, render
+from nodeagent.cli.check_against import Comparison, NameInUse, Place, render, summary
 from tests.nodeagent.cli.conftest import Cli
 from tests.nodeagent.cli.processes import fetch, ports, started
 
@@ -54,11 +54,33 @@ NOW = Place("bound", {"/#/fs/users": 1.0}, ("127.0.0.1:1", "127.0.0.1:2"))
             ["outgoing: /svc/users", "  router: the configuration has no such router"],
             id="no router",
         ),
+        pytest.param(
+            USERS,
+            Place("neg", {}, (), ("/#/consul/users",)),
+            ("unknown",),
+            ["outgoing: /svc/users", "  not known yet: nothing -> /#/consul/users"],
+            id="not known",
+        ),
     ],
 )
 def test_changes(name: NameInUse, then: Place | None, changes: tuple[str, ...], lines: list[str]) -> None:
     compared = Comparison(name, NOW, then)
     assert (compared.changes, list(render(compared))) == (changes, lines)
+
+
+def test_what_is_not_known_is_no_change() -> None:
+    same, other = Comparison(USERS, NOW, NOW), Comparison(USERS, NOW, None)
+    unknown = Comparison(USERS, NOW, Place("neg", {}, (), ("/#/consul/users",)))
+
+    assert summary([same]) == "no name would change"
+    assert summary([same, unknown]) == "no name would change; 1 not known"
+    assert summary([same, other, unknown]) == "1 of 3 names would change; 1 not known"
+    assert unknown.to_json()["then"] == {
+        "outcome": "neg",
+        "bound": {},
+        "endpoints": (),
+        "unknown": ("/#/consul/users",),
+    }
 
 
 CONFIG = """

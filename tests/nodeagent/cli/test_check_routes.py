@@ -30,7 +30,7 @@ routers:
   servers: [{{port: 0, ip: 0.0.0.0}}]
 """
 
-FOUND = "the endpoints 127.0.0.1:8081, 127.0.0.1:8082"
+FOUND = "127.0.0.1:8081, 127.0.0.1:8082"
 RULES = "/svc/users by /svc => /#/io.l5d.fs to /#/io.l5d.fs/users: bound"
 NOTHING = "expects nothing; say what is expected: name, outcome, bound or endpoints"
 
@@ -80,11 +80,11 @@ def test_all_as_expected(check: Check) -> None:
     ) == (0, ["routes.yaml: 7 routes, all as expected"], [])
 
 
-def test_each_mismatch_is_a_line_with_its_place_and_the_rules_that_led_there(check: Check) -> None:
+def test_each_mismatch_is_a_line_with_its_place_and_below_are_the_rules_that_led_there(check: Check) -> None:
     assert check(
         """\
         - request: users
-          name: /svc/users
+          name: /svc/other
           endpoints: [127.0.0.1:8083]
         - {request: nobody, outcome: neg}
         - request: GET /
@@ -94,8 +94,10 @@ def test_each_mismatch_is_a_line_with_its_place_and_the_rules_that_led_there(che
         1,
         [],
         [
-            f"routes.yaml:3:14: users: expected the endpoints 127.0.0.1:8083; found {FOUND}; rules: {RULES}",
-            "routes.yaml:5:12: GET /: expected a name; found: identify: the request has no Host",
+            "routes.yaml:2:9: users: name: expected /svc/other, found /svc/users",
+            f"routes.yaml:3:14: users: endpoints: expected 127.0.0.1:8083, found {FOUND}",
+            f"    {RULES}",
+            "routes.yaml:5:12: GET /: request: expected a name, found none: identify: the request has no Host",
             "routes.yaml: 2 of 3 routes not as expected",
         ],
     )

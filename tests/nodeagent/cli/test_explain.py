@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -11,8 +14,8 @@ import pytest
 
 from nodeagent.cli.explain import base_dtab
 from nodeagent.cli.explain_documents import Configuration, Interpreter, RouterNames, TextValue
-from tests.nodeagent.cli.conftest import Cli
-from tests.nodeagent.cli.processes import backend, fetch, ports, started
+from tests.nodeagent.cli.conftest import Cli, Finished
+from tests.nodeagent.cli.processes import PATIENCE, backend, fetch, ports, started
 
 CONFIG = """
 admin: {{port: 0}}
@@ -206,21 +209,47 @@ def test_a_running_agent_tells_what_it_knows_of_its_endpoints(cli: Cli, tmp_path
 
 @pytest.mark.e2e
 @pytest.mark.parametrize(
-    ("table", "code", "out", "err"),
+    ("table", "code", "says"),
     [
-        pytest.param("/svc => /$/inet/127.0.0.1/8081", 0, "/svc/web: bound\n", "", id="good"),
-        pytest.param("/svc =>", 1, "", "nodeagent: {table}:1:8: expected a path", id="bad"),
-        pytest.param(None, 1, "", "nodeagent: {table}: No such file or directory\n", id="missing"),
+        pytest.param("/svc => /$/inet/127.0.0.1/8081", 0, "/svc/web: bound\n", id="good"),
+        pytest.param("/svc =>", 1, "/svc/web: error: {table}:1:8: expected a path", id="bad"),
+        pytest.param(None, 1, "/svc/web: error: {table}: No such file or directory\n", id="missing"),
     ],
 )
-def test_the_table_may_be_in_a_file(tmp_path: Path, table: str | None, code: int, out: str, err: str) -> None:
+def test_the_table_may_be_in_a_file(tmp_path: Path, table: str | None, code: int, says: str) -> None:
     path = tmp_path / "dtab"
     if table is not None:
         path.write_text(table)
     with started("explain", "--config", "-", "/svc/web", stdin=WITH_DTAB_FILE.format(table=path)) as process:
         done = process.end()
 
-    assert done[0] == code
-    assert done[1].startswith(out)
-    assert done[2].startswith(err.format(table=path))
-    assert done[2].count("\n") == (1 if err else 0)
+    assert (done[0], done[2]) == (code, "")
+    assert done[1].startswith(says.format(table=path))
+
+
+@pytest.mark.e2e
+def test_a_running_agent_tells_that_its_table_is_only_the_last_good_one(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "dtab"
+    path.write_text("/svc => /$/inet/127.0.0.1/8081")
+    config = "admin: {port: 0}" + WITH_DTAB_FILE.format(table=path)
+    with started("run", "-", stdin=config) as agent:
+        admin = ("--admin", f"http://127.0.0.1:{ports(agent, 2)['admin']}")
+        assert cli("explain", *admin, "/svc/web").out.startswith("/svc/web: bound")
+        path.write_text("/svc =>")
+        done = until(lambda: cli("explain", *admin, "/svc/web"), lambda done: done.out.startswith("dtab: "))
+        agent.signal(signal.SIGTERM)
+        agent.end()
+
+    first, second = done.out.splitlines()[:2]
+    assert (done.code, second) == (0, "/svc/web: bound")
+    assert re.fullmatch(
+        rf"dtab: the last good one, \d+ s old; since then: {re.escape(str(path))}:1:8: expected a path.*", first
+    )
+
+
+def until(act: Callable[[], Finished], holds: Callable[[Finished], bool]) -> Finished:
+    deadline = time.monotonic() + PATIENCE
+    while not holds(done := act()):
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.05)
+    return done

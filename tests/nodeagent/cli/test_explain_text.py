@@ -12,6 +12,7 @@ from nodeagent.cli.explain_documents import (
     Branch,
     Delegate,
     Dentry,
+    Doubt,
     Empty,
     Explanation,
     Fail,
@@ -37,15 +38,35 @@ def bound(
     weight: float = 1.0,
     addr: str = "bound",
     error: str | None = None,
+    age: float | None = None,
+    stale: float = 0.0,
+    next_attempt: float | None = None,
     state: tuple[NodeState, ...] = (),
 ) -> BoundLeaf:
-    return BoundLeaf(id=id, residual=residual, weight=weight, addr=addr, endpoints=endpoints, error=error, state=state)
+    return BoundLeaf(
+        id=id,
+        residual=residual,
+        weight=weight,
+        addr=addr,
+        endpoints=endpoints,
+        version=2,
+        age=age,
+        stale=stale,
+        error=error,
+        next_attempt=next_attempt,
+        state=state,
+    )
 
 
 def explanation(
-    *leaves: BoundLeaf, outcome: str = "bound", error: str | None = None, steps: tuple[Step, ...] = ()
+    *leaves: BoundLeaf,
+    outcome: str = "bound",
+    error: str | None = None,
+    steps: tuple[Step, ...] = (),
+    left: tuple[BoundLeaf, ...] = (),
+    doubts: tuple[Doubt, ...] = (),
 ) -> Explanation:
-    return Explanation("/svc/web", outcome, leaves, error, steps)
+    return Explanation("/svc/web", outcome, leaves, error, steps, left, doubts)
 
 
 def leaf(path: str = WEB, id: str | None = None, residual: str = "/", addr: str = "bound") -> Leaf:  # noqa: A002
@@ -97,6 +118,42 @@ def root(*alternatives: Node) -> Alternatives:
                   127.0.0.1:81
             """,
             id="what cannot take traffic is passed over",
+        ),
+        pytest.param(
+            explanation(
+                bound(WEB, "127.0.0.1:81"),
+                left=(
+                    bound("/#/fs/dead", "127.0.0.1:82", state=(NodeState("127.0.0.1:82", "dead", 0, 0, 0, "refused"),)),
+                    bound("/#/dns/old", addr="failed", error="stale: last confirmed 131 s ago"),
+                    bound("/#/fs/none"),
+                ),
+            ),
+            root(leaf("/#/fs/dead"), leaf("/#/dns/old", addr="failed"), leaf("/#/fs/none"), leaf()),
+            """
+            /svc/web: bound
+            /svc/web
+            ├─ /#/fs/dead   /svc => /#/fs   passed over, no usable endpoint
+            │     127.0.0.1:82   dead (refused), 0 in flight, load 0, 0 ejections
+            ├─ /#/dns/old   /svc => /#/fs   passed over, its addresses cannot be found
+            │     stale: last confirmed 131 s ago
+            ├─ /#/fs/none   /svc => /#/fs   passed over, no endpoints
+            └─ /#/fs/web    /svc => /#/fs   taken, bound
+                  127.0.0.1:81
+            """,
+            id="why it was passed over is told",
+        ),
+        pytest.param(
+            explanation(bound(WEB, "127.0.0.1:81"), left=(bound("/#/fs/spare"),)),
+            root(leaf(), leaf("/#/fs/spare"), leaf("/#/fs/last")),
+            """
+            /svc/web: bound
+            /svc/web
+            ├─ /#/fs/web     /svc => /#/fs   taken, bound
+            │     127.0.0.1:81
+            ├─ /#/fs/spare   /svc => /#/fs   passed over, no endpoints
+            └─ /#/fs/last    /svc => /#/fs   not tried
+            """,
+            id="when nothing is usable the first is taken, and the others were tried",
         ),
         pytest.param(
             explanation(bound("/#/fs/a", "127.0.0.1:81")),
@@ -168,15 +225,15 @@ def root(*alternatives: Node) -> Alternatives:
                     WEB,
                     "127.0.0.1:81",
                     error="line 2: no port",
-                    state=(NodeState("127.0.0.1:81", "dead", 0.25, 3, 2),),
+                    state=(NodeState("127.0.0.1:81", "dead", 0.25, 3, 2, priority=1),),
                 )
             ),
             leaf(),
             """
             /svc/web: bound
             /#/fs/web      bound
-               127.0.0.1:81   dead, 3 in flight, load 0.25, 2 ejections
-               the last good answer; since then: line 2: no port
+               127.0.0.1:81   dead, 3 in flight, load 0.25, 2 ejections, 2nd priority
+               the answer; but line 2: no port
             """,
             id="a running agent knows more",
         ),
@@ -190,6 +247,52 @@ def root(*alternatives: Node) -> Alternatives:
                127.0.0.1:81
             """,
             id="without a tree, the steps",
+        ),
+        pytest.param(
+            explanation(
+                outcome="neg",
+                left=(bound("/#/dns/gone", addr="neg", age=3.2, stale=1, error="no"),),
+                doubts=(
+                    Doubt("/#/consul/a", "neg", 12.4, 10.0, "refused"),
+                    Doubt("/#/consul/b", "neg", None, 0.0, "refused"),
+                    Doubt("/#/consul/c", "neg", 2.0, 0.0, "3 endpoints of other versions"),
+                ),
+            ),
+            root(
+                Neg(path="/#/consul/a"),
+                Neg(path="/#/consul/b"),
+                Neg(path="/#/consul/c"),
+                leaf("/#/dns/gone", addr="neg"),
+            ),
+            """
+            /svc/web: neg: nothing is known by this name; a request gets 502
+            /svc/web
+            ├─ /#/consul/a                   left, nothing by that name (as of 12 s ago; its source fails: refused)
+            ├─ /#/consul/b                   left, nothing by that name (its source fails: refused)
+            ├─ /#/consul/c                   left, nothing by that name (as of 2 s ago; 3 endpoints of other versions)
+            └─ /#/dns/gone   /svc => /#/fs   passed over, no such host or service (as of 3 s ago; its source fails: no)
+            """,
+            id="a name that a failing source denied",
+        ),
+        pytest.param(
+            explanation(
+                bound(WEB, "127.0.0.1:81"),
+                steps=(Step("/svc/web", "/svc => /#/fs", WEB),),
+                doubts=(
+                    Doubt("/#/consul/a", "pending", None, 0.0, "refused"),
+                    Doubt("/#/consul/b", "neg", 5.0, 5.0, "refused"),
+                ),
+            ),
+            None,
+            """
+            /svc/web: bound
+            not known yet: /#/consul/a (its source fails: refused)
+            /svc/web      /svc => /#/fs   /#/fs/web
+            /#/consul/b                   nothing by that name (as of 5 s ago; its source fails: refused)
+            /#/fs/web                     bound
+               127.0.0.1:81
+            """,
+            id="what is not known comes first",
         ),
         pytest.param(
             explanation(outcome="neg"),
@@ -217,6 +320,47 @@ def test_rendering(told: Explanation, tree: Node | None, text: str) -> None:
 )
 def test_a_bound_name_may_have_no_addresses(of: BoundLeaf, says: str) -> None:
     assert render(explanation(of), leaf()).splitlines()[-1].strip() == says
+
+
+@pytest.mark.parametrize(
+    ("of", "says"),
+    [
+        pytest.param(bound(WEB, "a:1", age=1.4), "the answer, version 2, 1 s old", id="fresh"),
+        pytest.param(
+            bound(WEB, "a:1", age=1.4, error="line 2: no port"),
+            "the answer, version 2, 1 s old; but line 2: no port",
+            id="a flaw of the answer",
+        ),
+        pytest.param(
+            bound(WEB, "a:1", age=60, stale=47.2, error="refused", next_attempt=1.3),
+            "the last good answer, version 2; failing for 47 s, now: refused; next attempt in 1 s",
+            id="its source fails",
+        ),
+        pytest.param(
+            bound(WEB, age=60, stale=47.2, error="refused"),
+            "the last good answer, version 2; failing for 47 s, now: refused",
+            id="without endpoints, and it is not known when it is asked again",
+        ),
+    ],
+)
+def test_how_fresh_the_addresses_are(of: BoundLeaf, says: str) -> None:
+    assert render(explanation(of), leaf()).splitlines()[-1].strip() == says
+
+
+def test_a_table_that_is_only_the_last_good_one_is_told_first() -> None:
+    told = Explanation("/svc/web", "neg", (), None, (), dtab_error="dtab:1:8: expected a path", dtab_age=12.3)
+
+    assert render(told, None).splitlines() == [
+        "dtab: the last good one, 12 s old; since then: dtab:1:8: expected a path",
+        "/svc/web: neg: nothing is known by this name; a request gets 502",
+    ]
+
+
+@pytest.mark.parametrize(("rank", "shown"), [(1, "2nd"), (2, "3rd"), (3, "4th"), (10, "11th"), (20, "21st")])
+def test_a_rank_is_not_taken_for_the_number_of_the_record(rank: int, shown: str) -> None:
+    state = NodeState("a:1", "alive", 0, 0, 0, priority=rank)
+
+    assert render(explanation(bound(WEB, "a:1", state=(state,))), leaf()).endswith(f", {shown} priority")
 
 
 def test_a_long_name_does_not_widen_the_column_for_all() -> None:
