@@ -56,8 +56,9 @@ class Targets:
         return addr
 
     def close(self) -> None:
-        """Follow nothing any more."""
+        """Follow nothing any more, and let go of whoever wanted to hear of it: it mostly holds this."""
         self.follow(())
+        self._changed = _ignore
 
     def addr(self) -> Addr:
         """The addresses of all targets, by what is known of their hosts now."""
@@ -107,3 +108,6 @@ def _why(host: str, addr: Addr) -> str | None:
             return reason
         case _:
             return None
+
+
+def _ignore() -> None: ...

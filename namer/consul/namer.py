@@ -210,9 +210,8 @@ class _LiveAddr:
         self._publish()
 
     def close(self) -> None:
-        """Stop following hosts, and let go of them: in a circle the cells would outlive everybody's interest."""
+        """Stop following hosts."""
         self._targets.close()
-        del self._targets
 
     def _publish(self) -> None:
         report = self._service.value

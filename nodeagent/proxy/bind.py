@@ -273,7 +273,7 @@ class Bindings:
         if old is not None and old.made_of == (leaves, recovering):
             return old, None
         service = self._make_service(binding.path, leaves, recovering, old)
-        service.successor = functools.partial(self._successor, binding, service)
+        service.successor = functools.partial(self._successor, binding)
         return service, None
 
     def _look_after(self, key: Key, binding: Binding, now: float) -> None:
@@ -295,7 +295,7 @@ class Bindings:
         if binding.service is not None:
             path, local = (key, None) if isinstance(key, Path) else key
             again = functools.partial(self.service, path, local)
-            binding.service.successor = lambda: again  # who still holds it finishes with it, or binds it anew
+            binding.service.successor = lambda _: again  # who still holds it finishes with it, or binds it anew
             binding.service.release()
 
     def _evict_name(self) -> None:

@@ -109,8 +109,11 @@ class Service:
         self._single = self.branches[0] if whole else None
         self.ready = not any(client.pending for client in self.clients)
         """False while discovery has not yet told the addresses of some branch."""
-        self.successor: Callable[[], Renew | None] = no_successor
-        """Tells what gives the service that took the place of this one, None while none did."""
+        self.successor: Callable[[Service], Renew | None] = no_successor
+        """Tells what gives the service that took the place of the one it is given, None while none did.
+
+        It is given this one, rather than to know it: a service that was replaced must not hold itself.
+        """
         self._rng = rng
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
@@ -148,7 +151,7 @@ class Service:
         delays: Iterator[float] | None = None
         failed: tuple[Branch, ...] = ()
         while True:
-            if failed and (renew := self.successor()) is not None:
+            if failed and (renew := self.successor(self)) is not None:
                 return await (await renew())._attempts_after(attempt, request, base)
             attempt += 1
             branch = self._single or self._choose(request, failed)
@@ -185,7 +188,9 @@ class Service:
         What was never sent is free when it goes on to another branch, which knows nothing of it, and else paid by the
         concrete name. A trial is free: it was not the caller's idea. The rest is paid by the logical name.
         """
-        goes_on = self.successor() is not None or any(other not in failed and other.weight for other in self.branches)
+        goes_on = self.successor(self) is not None or any(
+            other not in failed and other.weight for other in self.branches
+        )
         elsewhere = goes_on or any(other.client.has_others(request.avoid) for other in self.branches)
         if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere):
             return False
@@ -236,7 +241,7 @@ class Service:
     async def _connect_after(self, attempt: int, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
         failed: tuple[Branch, ...] = ()
         while True:
-            if failed and (renew := self.successor()) is not None:
+            if failed and (renew := self.successor(self)) is not None:
                 return await (await renew())._connect_after(attempt, request)
             attempt += 1
             branch = self._single or self._choose(request, failed)
@@ -255,7 +260,7 @@ class Service:
         self.ready = True
 
 
-def no_successor() -> Renew | None:
+def no_successor(service: Service) -> Renew | None:  # noqa: ARG001
     """The answer of a service that nothing takes the place of."""
     return None
 

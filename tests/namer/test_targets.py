@@ -1,11 +1,17 @@
 """Targets: entries with host names, followed until they are addresses."""
 
+import gc
+import random
+import weakref
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.hosts import Hosts
 from namer.targets import Target, Targets, combine
+from namer.watch import Watches
 from tests.namer.fakes import FakeResolver, running
 
 
@@ -54,3 +60,25 @@ async def test_it_is_known_whether_all_hosts_are_known(autojump_clock: MockClock
         await trio.sleep(2)
         assert not followed.pending, "that a host does not exist is known too"
         followed.close()
+
+
+async def test_who_was_told_of_changes_is_freed_when_it_closes() -> None:
+    class Owner:
+        def __init__(self, hosts: Hosts) -> None:
+            self.targets = Targets(hosts, self.changed)
+
+        def changed(self) -> None: ...
+
+    owner = Owner(Hosts(Watches(random.Random(1))))
+    owner.targets.follow([Target("10.0.0.1", 80)])
+    owner.targets.close()
+    held = weakref.ref(owner)
+    gc.collect()
+    gc.disable()
+    try:
+        del owner
+        left = held()
+    finally:
+        gc.enable()
+
+    assert left is None

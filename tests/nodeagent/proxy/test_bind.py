@@ -332,10 +332,10 @@ async def test_a_request_under_way_learns_that_another_service_took_the_place_of
     table = table_of("/svc => /#/d")
     bindings = make(Discovery(), table=table)
     before = await bindings.service(WEB, None)
-    while_it_holds = before.successor()
+    while_it_holds = before.successor(before)
 
     table.set(Dtab.parse("/svc/web => /#/d/green"), trio.current_time())
-    renew = before.successor()
+    renew = before.successor(before)
 
     assert while_it_holds is None
     assert renew is not None
@@ -350,7 +350,7 @@ async def test_a_request_finishes_with_what_it_has_when_all_is_closed() -> None:
     bindings.close()
     table.set(Dtab.parse("/svc/web => /#/d/green"), trio.current_time())
 
-    assert service.successor() is None
+    assert service.successor(service) is None
 
 
 async def test_names_that_leave_are_freed_at_once() -> None:
@@ -411,7 +411,7 @@ async def test_who_holds_a_name_that_was_let_go_may_bind_it_anew() -> None:
     held = await bindings.service(WEB, None)
     await bindings.service(Path.parse("/svc/other"), None)
 
-    renew = held.successor()
+    renew = held.successor(held)
 
     assert renew is not None
     again = await renew()
@@ -453,3 +453,19 @@ async def test_many_wait_for_one_answer(autojump_clock: MockClock) -> None:
 
     assert len(set(map(id, services))) == 1
     assert trio.current_time() == 1.0
+
+
+async def test_a_service_that_was_replaced_is_freed_at_once() -> None:
+    table = table_of("/svc => /#/d")
+    bindings = make(Discovery(), table=table)
+    replaced = weakref.ref(await bindings.service(WEB, None))
+    gc.collect()
+    gc.disable()
+    try:
+        table.set(Dtab.parse("/svc/web => /#/d/green"), trio.current_time())
+        await bindings.service(WEB, None)
+        left = replaced()
+    finally:
+        gc.enable()
+
+    assert left is None
