@@ -132,6 +132,13 @@ def test_it_knows_why_it_is_dead() -> None:
     assert accrual.ejections == 1, "a refusal is none"
 
 
+def test_a_refusal_that_is_the_last_failure_the_policy_waits_for_is_an_ejection() -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(2), ConstantBackoff(10.0), Random(1), ConstantBackoff(1.0))
+    accrual.record(fail, 0, 0)
+    accrual.record(refused, 1, 1)
+    assert (accrual.reason, accrual.retry_at, accrual.ejections) == (Reason.FAILURES, 11, 1)
+
+
 def test_the_delay_grows_with_each_failed_probe_and_starts_anew_after_a_revival() -> None:
     accrual = FailureAccrual(ConsecutiveFailures(5), EqualJitter(5, 300), Random(1))
 

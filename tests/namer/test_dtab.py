@@ -26,6 +26,14 @@ def test_a_wildcard_stands_for_exactly_one_label() -> None:
     assert lookup(table, "/svc/web/x/v1") == "~"
 
 
+def test_a_subset_is_a_label_of_its_own() -> None:
+    subset, under_a = r"/svc/users\x3bv\x3d2", Path(("a", "users;v=2")).show()
+
+    assert lookup("/svc/users => /a", subset) == "~"
+    assert lookup("/svc => /a", subset) == under_a
+    assert lookup(f"/svc => /a ; {subset} => /b", subset) == f"/b | {under_a}"
+
+
 def test_the_empty_prefix_matches_everything() -> None:
     assert lookup("/ => /a", "/") == "/a"
     assert lookup("/ => /a", "/svc") == "/a/svc"

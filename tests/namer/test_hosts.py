@@ -33,6 +33,7 @@ def bound(*hosts: str, port: int = 80) -> Addr:
         ("-" * 64, AddrNeg()),
         (".".join(["a" * 60] * 5), AddrNeg()),
         ("\udcff", AddrNeg()),
+        ("bücher.example", AddrNeg()),
         ("[127.0.0.1]", AddrNeg()),
         ("[]", AddrNeg()),
     ],
@@ -43,6 +44,16 @@ async def test_some_hosts_are_known_without_asking(host: str, addr: Addr) -> Non
 
         assert cell.value == addr
         assert live.watches.statistics() == (), "no task, nothing to keep"
+
+
+async def test_an_international_name_is_asked_for_in_its_ascii_form(autojump_clock: MockClock) -> None:
+    resolver = FakeResolver(**{"xn--bcher-kva.example": ("10.0.0.1",)})
+    async with running(resolver) as live:
+        cell = live.hosts.addr("xn--bcher-kva.example", 80)
+        cell.subscribe(ignore)
+        await trio.sleep(1)
+
+        assert cell.value == bound("10.0.0.1")
 
 
 async def test_a_host_is_asked_for_by_its_ttl_while_somebody_needs_it(autojump_clock: MockClock) -> None:

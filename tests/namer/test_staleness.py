@@ -224,3 +224,34 @@ async def test_a_file_that_cannot_be_read_ages_while_its_hosts_are_followed(
 
     assert addr.value == AddrBound((Endpoint("10.0.0.2", 80),))
     assert (addr.updated_at, addr.stale_since is not None and 11 < addr.stale_since < 13) == (confirmed_at, True)
+
+
+async def test_the_metric_is_of_who_is_stale_longest_and_the_log_of_the_first_and_the_last(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    watches = await started(nursery, StaleLimit(30))
+
+    def follow(name: str, gone_at: float, back_at: float) -> None:
+        async def feed(cell: Cell[Addr]) -> None:
+            cell.set(KNOWN, trio.current_time())
+            await trio.sleep_until(gone_at)
+            fail_addr(cell, "refused", trio.current_time())
+            await trio.sleep_until(back_at)
+            cell.set(KNOWN, trio.current_time())
+
+        pending: Addr = AddrPending()
+        watches.cell(WatchKey(SOURCE, "address", name), pending, feed).subscribe(ignore)
+
+    follow("/a", 10, 200)
+    follow("/b", 60, 300)
+    seen = []
+    with capture_logs() as logs:
+        for at in (99, 250, 350):
+            await trio.sleep_until(at)
+            seen.append((watches.totals()[SOURCE].staleness, watches.totals()[SOURCE].overdue))
+
+    assert seen == [(89, 2), (190, 1), (0, 0)]
+    assert [log["event"] for log in logs] == [
+        "answers are stale beyond maxStaleSecs",
+        "answers are no longer stale beyond maxStaleSecs",
+    ]

@@ -66,6 +66,21 @@ async def test_a_feed_starts_with_the_first_subscriber_and_ends_when_idle(
     assert (cell.value, cell.updated_at) == (0, None), "what nobody keeps live is forgotten"
 
 
+async def test_it_goes_on_for_half_a_minute_unless_told_otherwise(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    watches, source = Watches(random.Random(7)), Source()
+    await nursery.start(watches.run)
+    cell = watches.cell(KEY, 0, source.feed)
+    cell.subscribe(ignore)
+    await trio.sleep(1)
+    cell.unsubscribe(ignore)
+    await trio.sleep(60)
+    nursery.cancel_scope.cancel()
+
+    assert source.life == [(0, "start"), (31, "end")]
+
+
 async def test_who_comes_back_in_time_finds_it_live(watches: Watches, autojump_clock: MockClock) -> None:
     source = Source()
     cell = watches.cell(KEY, 0, source.feed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+import pkgutil
 import random
 
+import pytest
 import trio
 from structlog.testing import capture_logs
 
@@ -165,3 +167,32 @@ async def test_two_namers_with_one_prefix_are_asked_from_the_last_and_not_mixed_
 
     assert found == {"/#/fs/both": [91], "/#/fs/mine": [82]}
     assert made.sources == ("/#/fs", "/#/fs (2)")
+
+
+@pytest.mark.parametrize(
+    ("constant", "says"),
+    [
+        ("balancer.accrual.OVERDUE", "from being made after {:g} s"),
+        ("nodeagent.proxy.balance.TRIAL", "within `requestAttemptTimeoutMs`, or {:g} s where there is none"),
+        ("nodeagent.proxy.service.HOLD_BACK", "only when no other came for {:g} s"),
+        ("namer.fs.RETRY", "read again after {:g} s when it could not be read"),
+        ("namer.endpointfile.MAX_ENDPOINTS", "more than {:,} endpoints"),
+        ("namer.dns.resolver.MAX_WAIT", "one question to all servers ends after {:g} s"),
+        ("namer.dns.resolver.MAX_AT_ONCE", "At most {} are under way for names that have addresses"),
+        ("namer.dns.reading.TTL_WITHOUT_SOA", "for names of their own) for {} s"),
+        ("namer.dns.answers.MAX_RECORDS", "more than {} records"),
+        ("namer.consul.api.MAX_DELAY", "then ever later, at most {:g} s"),
+        ("namer.consul.api.HELD_TIMEOUT", "is noticed after {:.0f} s"),
+        ("namer.consul.api.MAX_PLAIN", "if more than {} new names are asked for"),
+        ("namer.consul.guard.HOLD", "after {:g} s of the same it is believed"),
+        ("namer.consul.service.RECHECK", "asked every {:g} s, and after"),
+        ("namer.k8s.reflector.SILENCE", "a watch that is silent for {:g} s"),
+        ("namer.k8s.api.ANSWER_SECONDS", "an error after {:g} s; a name that was never known"),
+        ("nodeagent.cli.dtab.SECONDS", "A store has {:g} s to answer"),
+        ("nodeagent.routes.SHARE_TOLERANCE", "to within {}"),
+    ],
+)
+def test_the_page_on_naming_has_the_numbers_of_the_code(constant: str, says: str) -> None:
+    page = " ".join((pathlib.Path(__file__).parents[2] / "docs/naming.md").read_text(encoding="utf-8").split())
+
+    assert says.format(pkgutil.resolve_name(constant)) in page

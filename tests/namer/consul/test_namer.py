@@ -99,6 +99,20 @@ async def test_names_of_one_service_share_one_question(autojump_clock: MockClock
         assert source.fake.sessions_open == 0
 
 
+async def test_the_question_ends_a_minute_after_nobody_needs_the_service(autojump_clock: MockClock) -> None:
+    async with running() as live:
+        source = Source(live)
+        source.serve("10.0.0.1")
+        client = source.client()
+        await trio.sleep(1)
+        client.close()
+        await trio.sleep(29)
+        assert source.fake.sessions_open == 1
+        await trio.sleep(35)
+
+        assert source.fake.sessions_open == 0
+
+
 @pytest.mark.parametrize("path", ["/dc1/web", "/.local/web"])
 async def test_the_datacenter_is_asked_for_unless_it_is_the_own(path: str, autojump_clock: MockClock) -> None:
     async with running() as live:

@@ -197,6 +197,13 @@ async def test_what_another_server_may_do_better(replies: Replies, reason: str) 
     assert reason in str(await asked(replies))
 
 
+@pytest.mark.parametrize(("links", "found"), [(15, GOOD), (16, "made no sense: The CNAME chain is too long.")])
+async def test_a_chain_has_so_many_links_at_most(links: int, found: Reply | str) -> None:
+    chain = [f"{number or 'web.example'}. 60 IN CNAME {number + 1}." for number in range(links)]
+
+    assert await asked(lambda query: [response(query, *chain, f"{links}. 60 IN A 10.0.0.1")]) == found
+
+
 async def test_a_port_where_nobody_listens_is_told_at_once() -> None:
     async with wire_server(lambda query: ()) as server:
         where = server.where

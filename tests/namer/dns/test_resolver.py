@@ -241,6 +241,19 @@ async def test_resolv_conf_is_obeyed_now_and_when_it_changes(tmp_path: pathlib.P
     ]
 
 
+async def test_the_environment_says_nothing(
+    tmp_path: pathlib.Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCALDOMAIN", "a.org")
+    monkeypatch.setenv("RES_OPTIONS", "ndots:5 attempts:1")
+    world = World(tmp_path, Overrides())
+    write(world.resolv_conf, "nameserver 10.0.0.53\n")
+    world.down[FIRST] = SERVFAIL
+    await world.resolver.addresses("web")
+
+    assert world.questions == [("web.", "A")] * 2
+
+
 SEARCH = replace(ONE, search=("shop", "default"), attempts=1)
 
 

@@ -160,6 +160,19 @@ async def test_one_watch_serves_all_names_of_a_service(autojump_clock: MockClock
         assert world.server.watches == 0
 
 
+async def test_the_watch_ends_a_minute_after_nobody_needs_the_service(autojump_clock: MockClock) -> None:
+    async with cluster(autojump_clock) as world:
+        put_slice(world.server, "10.0.0.1")
+        found = Name(world.namer(), "/shop/http/users")
+        await trio.sleep(1)
+        found.close()
+        await trio.sleep(29)
+        assert world.server.watches == 1
+        await trio.sleep(35)
+
+        assert world.server.watches == 0
+
+
 async def test_what_is_known_survives_the_api_server_and_says_so(autojump_clock: MockClock) -> None:
     async with cluster(autojump_clock) as world:
         put_slice(world.server, "10.0.0.1")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import trio
 
 from namer.dtabstore import StoredDtab
 from namer.filestore import FileDtabStore
@@ -181,6 +182,20 @@ def test_who_comes_second_is_told(
     assert (done.code, done.out) == (1, "")
     assert done.err.endswith("; look at it with `nodeagent dtab diff`, and try again\n")
     assert (store / "web.dtab").read_text() == "/svc => /theirs"
+
+
+def test_a_store_that_does_not_answer_is_not_waited_for_for_ever(
+    cli: Cli, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(self: FileDtabStore, namespace: str) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(FileDtabStore, "get", hang)
+    monkeypatch.setattr("nodeagent.cli.dtab.SECONDS", 0.05)
+    done = cli("dtab", "get", "--config", config)
+
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("nodeagent: no answer within 0.05 s")
 
 
 def test_a_dtab_in_the_configuration_is_read_only(cli: Cli, config: str, new: str) -> None:

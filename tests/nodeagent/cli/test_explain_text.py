@@ -356,6 +356,17 @@ def test_a_table_that_is_only_the_last_good_one_is_told_first() -> None:
     ]
 
 
+def test_why_a_name_that_was_passed_over_has_no_endpoints_stands_below_it() -> None:
+    why = "none of the 2 instances of users may serve: 2 critical"
+    told = render(
+        explanation(bound(), left=(bound("/#/consul/users", error=why),)), root(leaf("/#/consul/users"), leaf())
+    )
+
+    passed_over, reason = told.splitlines()[2:4]
+    assert passed_over.endswith("passed over, no endpoints")
+    assert reason == f"│     {why}"
+
+
 @pytest.mark.parametrize(("rank", "shown"), [(1, "2nd"), (2, "3rd"), (3, "4th"), (10, "11th"), (20, "21st")])
 def test_a_rank_is_not_taken_for_the_number_of_the_record(rank: int, shown: str) -> None:
     state = NodeState("a:1", "alive", 0, 0, 0, priority=rank)

@@ -10,7 +10,7 @@ import trio
 from balancer.backoff import ConstantBackoff
 from balancer.params import AccrualParams, RetryBudgetParams
 from nodeagent.proxy.balance import Client, ClientPolicy
-from tests.nodeagent.proxy.world import CLOSE, OK, Backend, World, free_port
+from tests.nodeagent.proxy.world import CLOSE, OK, Backend, World, free_port, queue_is_full
 
 GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 2\r\n\r\nhi"
@@ -118,6 +118,28 @@ async def test_a_crowd_that_finds_the_first_choice_refusing_goes_on_whole() -> N
         answers = await world.ask_at_once(50, GET)
 
     assert {answer.body for answer in answers} == {b"fallback"}, "going on costs no backend anything: nobody pays"
+
+
+@pytest.mark.parametrize(("dead", "status"), [(5, 200), (6, 502)])
+async def test_what_was_never_sent_goes_to_six_endpoints_at_most(dead: int, status: int) -> None:
+    port = free_port()
+    refusing = " | ".join(f"/$/inet/127.0.0.{number}/{port}" for number in range(1, dead + 1))
+    world = World(dtab=f"/svc/web => {refusing} | /$/inet/127.0.0.1/{{0}}", budget=RetryBudgetParams(10, 0, 0))
+    async with world.running(named(b"fallback")):
+        answer = await world.ask(POST)
+
+    assert (answer.status, len(world.backends[0].seen)) == (status, int(status == 200))
+
+
+async def test_a_connection_that_does_not_come_about_is_as_good_as_a_refusal() -> None:
+    with queue_is_full() as port:
+        world = World(dtab=FIRST.format(dead=port), client=ClientPolicy(connect_timeout=0.05))
+        async with world.running(named(b"fallback")):
+            answers = [(await world.ask(POST)).body for _ in range(5)]
+            (client,) = (c for c in world.router.bindings.clients.values() if c.id[-1] == str(port))
+
+    assert answers == [b"fallback"] * 5
+    assert sum(client.stats.connect_failures.values()) == 1, "it is not waited for again before the back-off is over"
 
 
 EJECTED = ClientPolicy(accrual=AccrualParams(failures=1, backoff=ConstantBackoff(0.1)))

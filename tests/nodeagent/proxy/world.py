@@ -10,8 +10,8 @@ import math
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 import trio
@@ -55,6 +55,20 @@ def listen() -> socket.socket:
     sock.bind(("127.0.0.1", 0))
     sock.listen(128)
     return sock
+
+
+@contextmanager
+def queue_is_full() -> Iterator[int]:
+    """A port where connecting is neither refused nor ends, for the time of the block."""
+    with socket.socket() as full, ExitStack() as fillers:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = int(full.getsockname()[1])
+        for _ in range(4):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))  # the queue of who waits to be accepted is full now
+        yield port
 
 
 def free_port() -> int:
