@@ -2,7 +2,6 @@
 
 import random
 import struct
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -49,22 +48,17 @@ def test_what_anybody_sends_is_not_too_much(message: bytes, most: int) -> None:
 
 
 @pytest.mark.parametrize("message", HOSTILE.values(), ids=HOSTILE)
-def test_what_is_too_much_is_found_out_soon(message: Callable[[bytes], bytes]) -> None:
-    data = message(QUERY)
-    started = time.thread_time()
+def test_what_is_too_much_is_refused(message: Callable[[bytes], bytes]) -> None:
     with pytest.raises(TooMuchWorkError, match="too much work"):
-        without_additional(data)
-    assert time.thread_time() - started < 0.1  # 10 ms when nobody else is there
+        without_additional(message(QUERY))
 
 
 @pytest.mark.parametrize("message", WORST.values(), ids=WORST)
-def test_what_is_not_too_much_is_read_in_good_time(message: Callable[[bytes], bytes]) -> None:
+def test_what_is_not_too_much_can_be_read(message: Callable[[bytes], bytes]) -> None:
     needed, work = without_additional(message(QUERY))
-    started = time.thread_time()
-    dns.message.from_wire(needed)
 
     assert work > MAX_WORK / 2, "it is one of the worst"
-    assert time.thread_time() - started < 0.9  # 0.3 s when nobody else is there
+    assert dns.message.from_wire(needed).answer
 
 
 def test_what_comes_along_unasked_is_not_read() -> None:
