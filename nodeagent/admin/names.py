@@ -114,7 +114,7 @@ def _statistics_of(bindings: Bindings) -> Callable[[Path], BalancerStatistics | 
 
     @functools.cache
     def statistics(id_: Path) -> BalancerStatistics | None:
-        client = bindings.client_of(id_)
+        client = bindings.clients.named(id_)
         return None if client is None else client.balancer.statistics()
 
     return statistics

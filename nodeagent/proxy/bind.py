@@ -9,9 +9,9 @@ costs a request one look-up in `Bindings`.
 How healthy a concrete name is counts as such an answer, unless `failover` is off: a branch without a usable endpoint is
 passed over. Its `Client` is kept, and the service tries it as its balancer asks for, so that it is taken again.
 
-Two caches, both bounded and neither ever the reason of an error: bindings by name, clients by concrete id. When one is
-full, the entry that was not used for the longest time leaves (second chance, so that use costs only a flag); requests
-that still hold it finish with it. Entries that nobody used for `idle_ttl` leave too.
+Two caches, both bounded and neither ever the reason of an error: bindings by name, clients by concrete name
+(clients.py). When the first is full, the entry that was not used for the longest time leaves (second chance, so that
+use costs only a flag); requests that still hold it finish with it. Entries that nobody used for `idle_ttl` leave too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import trio
 
@@ -28,16 +28,14 @@ from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.dtabcell import DtabState
 from namer.health import Assess, Health, by_addresses
-from namer.namer import Bound, BoundKey, Failure, Pending
+from namer.namer import Bound, Failure, Pending
 from namer.path import Path
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.binding import Binding, Key
+from nodeagent.proxy.clients import AT_A_TIME, CacheCounts, Clients
 from nodeagent.proxy.errors import BindTimeout, NoEndpoints, NoSuchName, ProxyError
 from nodeagent.proxy.service import Leaves, Renew, Service, no_successor
 from nodeagent.proxy.unbound import why_unbound
-
-AT_A_TIME: Final = 50
-"""Names, or clients, that a sweep looks after before others get a turn: 2 ms when all of them are out of date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +45,6 @@ class CacheLimits:
     names: int = 1000
     clients: int = 1000
     idle_ttl: float = 600.0
-
-
-@dataclass(slots=True)
-class CacheCounts:
-    """What a cache did so far."""
-
-    misses: int = 0
-    evicts: int = 0
-    expires: int = 0
 
 
 class Bindings:
@@ -83,13 +72,11 @@ class Bindings:
         self.namers = namers
         self.timeout = timeout
         self._limits = limits
-        self._make_client = make_client
         self._make_service = make_service
         self._failover = failover
         self.names: dict[Key, Binding] = {}
-        self.clients: dict[BoundKey, Client] = {}
+        self.clients = Clients(limits.clients, limits.idle_ttl, make_client)
         self.name_counts = CacheCounts()
-        self.client_counts = CacheCounts()
 
     def service_nowait(self, path: Path, local: Dtab | None) -> Service | None:
         """Return the service that `path` is bound to, None when `service` has to be awaited for that."""
@@ -155,10 +142,6 @@ class Bindings:
         """How healthy concrete names are, for whoever explains; None when names alone decide."""
         return self._known_health if self._failover else None
 
-    def client_of(self, id: Path) -> Client | None:  # noqa: A002
-        """Return what calls a concrete name, None when no bound name leads there."""
-        return next((client for client in self.clients.values() if client.id == id), None)
-
     def _known_health(self, bound: Bound) -> tuple[Health, Cell[Any]]:
         client = self.clients.get(bound.key)
         return by_addresses(bound) if client is None else (client.health.value, client.health)
@@ -178,11 +161,7 @@ class Bindings:
                 await trio.lowlevel.checkpoint()
             if self.names.get(key) is binding:
                 self._look_after(key, binding, now)
-        for number, (place, client) in enumerate(tuple(self.clients.items())):
-            if number % AT_A_TIME == 0:
-                await trio.lowlevel.checkpoint()
-            if self.clients.get(place) is client:
-                self._look_after_client(place, client, now)
+        await self.clients.sweep(now)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -191,10 +170,7 @@ class Bindings:
             self._forget(key)
             if binding.service is not None:
                 binding.service.successor = no_successor
-        while self.clients:
-            self.clients.popitem()[1].close()
-
-    # Bindings
+        self.clients.close()
 
     def _add(self, key: Key, path: Path, local: Dtab | None) -> Binding:
         self.name_counts.misses += 1
@@ -238,7 +214,7 @@ class Bindings:
         met: dict[Client, None] = {}
 
         def meet(bound: Bound) -> Client:
-            client = self._client(bound)
+            client = self.clients.of(bound)
             if client not in met:
                 met[client] = None
                 client.users += 1  # at once: it must not be let go to make room for the next
@@ -327,33 +303,6 @@ class Bindings:
 
     def _too_late(self, binding: Binding) -> ProxyError:
         return BindTimeout(f"bind {binding.path.show()}: discovery gave no answer within {self.timeout:g} s")
-
-    # Clients
-
-    def _client(self, bound: Bound) -> Client:
-        client = self.clients.get(bound.key)
-        if client is None:
-            self.client_counts.misses += 1
-            if len(self.clients) >= self._limits.clients:
-                self._evict_client()
-            client = self.clients[bound.key] = self._make_client(bound)
-        return client
-
-    def _look_after_client(self, key: BoundKey, client: Client, now: float) -> None:
-        client.expire(now)
-        if client.users:
-            client.idle_since = now
-        elif now - client.idle_since >= self._limits.idle_ttl:
-            self.clients.pop(key).close()
-            self.client_counts.expires += 1
-
-    def _evict_client(self) -> None:
-        """Drop the longest unused client; when all are in use there is one more than the limit for a while."""
-        for key, client in self.clients.items():
-            if not client.users:
-                self.client_counts.evicts += 1
-                self.clients.pop(key).close()
-                return
 
 
 def _nothing() -> None: ...

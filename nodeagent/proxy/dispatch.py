@@ -16,7 +16,7 @@ from namer.path import Path
 from nodeagent.proxy import deadline
 from nodeagent.proxy.bind import Bindings
 from nodeagent.proxy.errors import BadRequest, InternalError, LoopDetected, ProxyError, to_response
-from nodeagent.proxy.identify import is_just_host, tunnel_names, whole_service
+from nodeagent.proxy.identify import is_just_host, tunnel_names
 from nodeagent.proxy.messages import VIA, Request, RequestHead, Response
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Registry
@@ -66,8 +66,6 @@ class Router:
             context = self._context(request, max_call_depth)
             # identify: before bind, because the name is what is bound.
             name = self.identify(request.head)
-            if b";" in request.head.authority and any(";" in label for label in name):
-                request.head.authority = whole_service(request.head.authority)
             # bind: waits for discovery only when the name is new.
             service = self.bindings.service_nowait(name, request.dtab)
             if service is None:

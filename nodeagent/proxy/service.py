@@ -27,7 +27,7 @@ from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.errors import DeadlineExceeded, NoSuchName, ProxyError, TrialTimeout
 from nodeagent.proxy.messages import Request, Response, block_of
-from nodeagent.proxy.rehost import Rehosted, Send
+from nodeagent.proxy.rehost import Rehosted, Send, without_subset
 from nodeagent.proxy.retry import MAX_ATTEMPTS, can_replay, is_repeatable, may_repeat, rewind
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServiceStats
@@ -67,8 +67,11 @@ class Branch:
     def __init__(self, name: Path, share: Share, client: Client, send: Send) -> None:
         self.client = client
         self.weight = share.weight
-        authority = share.bound.authority
-        self.send = send if authority is None else Rehosted(send, authority.encode("latin-1")).send
+        self.send = send
+        if share.bound.authority is not None:
+            self.send = Rehosted(self.send, share.bound.authority.encode("latin-1")).send
+        if any(";" in label for label in name):
+            self.send = without_subset(self.send)
         lines = [f"l5d-dst-service: {name.show()}", f"l5d-dst-client: {share.bound.id.show()}"]
         if len(share.bound.residual):
             lines.append(f"l5d-dst-residual: {share.bound.residual.show()}")

@@ -22,8 +22,9 @@ from namer.namer import PENDING, Bound, Failure, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from nodeagent.proxy.balance import ClientPolicy
-from nodeagent.proxy.bind import AT_A_TIME, Bindings, CacheLimits
+from nodeagent.proxy.bind import Bindings, CacheLimits
 from nodeagent.proxy.classify import make_classifier
+from nodeagent.proxy.clients import AT_A_TIME
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.errors import BindTimeout, NoEndpoints, NoSuchName
@@ -83,7 +84,7 @@ async def test_a_name_is_bound_once() -> None:
     first = await bindings.service(WEB, None)
 
     assert bindings.service_nowait(WEB, None) is first
-    assert (bindings.name_counts.misses, bindings.client_counts.misses) == (1, 1)
+    assert (bindings.name_counts.misses, bindings.clients.counts.misses) == (1, 1)
 
 
 async def test_two_names_for_one_thing_share_its_client() -> None:
@@ -223,7 +224,7 @@ async def test_what_nobody_uses_is_forgotten_and_its_source_let_go() -> None:
     for now in (62.0, 123.0):
         await bindings.sweep(now)
 
-    assert (bindings.names, held, bindings.clients, cell.subscribers) == ({}, True, {}, 0)
+    assert (bindings.names, held, dict(bindings.clients), cell.subscribers) == ({}, True, {}, 0)
 
 
 async def test_a_host_that_does_not_exist_is_told() -> None:
@@ -266,7 +267,7 @@ async def test_a_change_of_the_table_binds_nothing_again_before_somebody_asks() 
     one, _ = [await bindings.service(name, None) for name in many(2)]
 
     table.set(Dtab.parse("/svc => /#/d/new"), trio.current_time())
-    made = bindings.client_counts.misses
+    made = bindings.clients.counts.misses
     asked = bindings.service_nowait(many(2)[0], None)
 
     assert made == 2
@@ -325,7 +326,7 @@ async def test_names_that_leave_during_a_sweep_are_left_alone() -> None:
         await trio.lowlevel.checkpoint()
         bindings.close()
 
-    assert (bindings.names, bindings.clients) == ({}, {})
+    assert (bindings.names, dict(bindings.clients)) == ({}, {})
 
 
 async def test_a_request_under_way_learns_that_another_service_took_the_place_of_its_own() -> None:
