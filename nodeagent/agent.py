@@ -24,7 +24,7 @@ from namer.watch import SourceTotals
 from nodeagent import policies
 from nodeagent.edges import make_edge
 from nodeagent.listen import Listening, OwnPorts, address, listen, take_inherited
-from nodeagent.naming import Naming
+from nodeagent.naming.naming import Naming
 from nodeagent.proxy.bind import Bindings
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer

@@ -140,7 +140,7 @@ def open_store(config: str, label: str | None) -> tuple[DtabStore, str]:
     """The store that a configuration names, and the namespace that its router uses."""
     settings = read_config(config)
 
-    from nodeagent.stores import dtab_store
+    from nodeagent.naming.stores import dtab_store
     from nodeagent.telemetry import log
 
     log.configure("critical")  # what goes wrong is the command's own answer

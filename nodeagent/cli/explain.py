@@ -115,7 +115,7 @@ async def _resolve(
     from namer.dtab import Dtab
     from nodeagent.cli.offline import discovery
     from nodeagent.explain import explain_any, known_within
-    from nodeagent.naming import assessment
+    from nodeagent.naming.naming import assessment
 
     seconds, tree = router.binding_timeout_ms / 1000, None
     async with discovery(config) as naming, trio.open_nursery() as nursery:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from namer.dtabcell import DtabState
     from namer.path import Path
     from nodeagent.explanation import Explanation
-    from nodeagent.naming import Naming
+    from nodeagent.naming.naming import Naming
 
 AT_ONCE = 50
 """Names that are worked out at a time."""
@@ -29,7 +29,7 @@ async def discovery(config: AgentConfig) -> AsyncIterator[Naming]:
 
     import trio
 
-    from nodeagent.naming import Naming
+    from nodeagent.naming.naming import Naming
 
     naming = Naming(config.namers, Random(), config.dns)
     async with trio.open_nursery() as nursery:
@@ -81,7 +81,7 @@ class Resolver:
     async def explain(self, router: HttpRouter, names: Sequence[Path], local: Dtab) -> Explanation:
         """Explain the one of `names` that a request to the router takes, under the caller's `local` dentries."""
         from nodeagent.explain import explain_any
-        from nodeagent.naming import assessment
+        from nodeagent.naming.naming import assessment
 
         async with self._limiter:
             return await explain_any(

@@ -46,11 +46,11 @@ def dtab_store(router: HttpRouter, origin: str) -> tuple[DtabStore, str]:
             path = pathlib.Path(written)
             return FileDtabStore(path.parent, path.suffix), path.name.removesuffix(path.suffix)
         case ConsulInterpreter() as interpreter:
-            from nodeagent.consul import consul_store  # whoever has no Consul does not pay for the HTTP library
+            from nodeagent.naming.consul import consul_store  # whoever has no Consul does not pay for the HTTP library
             from tls.contexts import Contexts
 
             return consul_store(interpreter, Contexts(), random.Random()), interpreter.namespace
         case ConfigMapInterpreter() as interpreter:
-            from nodeagent.kubernetes import config_map_store
+            from nodeagent.naming.kubernetes import config_map_store
 
             return config_map_store(interpreter, worker_threads(1)), interpreter.filename

@@ -8,7 +8,7 @@ import pytest
 
 from conf.router import HttpRouter
 from namer.dtabstore import StoredDtab, StoreError
-from nodeagent.stores import dtab_store
+from nodeagent.naming.stores import dtab_store
 from tests.conf.texts import router
 
 

@@ -22,7 +22,7 @@ from namer.nametree import Leaf
 from namer.path import Path
 from namer.watch import WatchKey
 from nodeagent.explain import explain
-from nodeagent.naming import Naming
+from nodeagent.naming.naming import Naming
 
 
 def naming(namers: str) -> Naming:
@@ -61,7 +61,7 @@ async def test_a_rewriting_namer_is_asked_with_the_others() -> None:
     outcome = bind(Path.parse("/#/x/1/b"), Dtab.parse("/y/1 => /$/inet/127.0.0.1/1"), made.namers)
 
     assert [share.bound.id.show() for share in shares(outcome.state)] == ["/$/inet/127.0.0.1/1"]  # type: ignore[arg-type]
-    assert [prefix.show() for prefix in made.prefixes] == ["/#/x"]
+    assert made.sources == ("/#/x",)
 
 
 async def test_a_root_directory_that_is_missing_is_told_at_the_start(tmp_path: pathlib.Path) -> None:
@@ -193,6 +193,6 @@ async def test_two_namers_with_one_prefix_are_asked_from_the_last_and_not_mixed_
     ],
 )
 def test_the_page_on_naming_has_the_numbers_of_the_code(constant: str, says: str) -> None:
-    page = " ".join((pathlib.Path(__file__).parents[2] / "docs/naming.md").read_text(encoding="utf-8").split())
+    page = " ".join((pathlib.Path(__file__).parents[3] / "docs/naming.md").read_text(encoding="utf-8").split())
 
     assert says.format(pkgutil.resolve_name(constant)) in page

@@ -34,7 +34,8 @@ class DnsParts:
         if config.dns_hosts or config.refresh_interval_seconds is not None:
             resolver = Resolver(overrides(self._config, config), lifetimes(self._config, config))
             hosts = self._hosts(twin_source(f"{SOURCE}{prefix}", number), resolver)
-        return srv.DnsSrvNamer(prefix, Twin(self._watches, number), resolver, hosts, self._rng)
+        cells = Twin(self._watches, number) if number else self._watches
+        return srv.DnsSrvNamer(prefix, cells, resolver, hosts, self._rng)
 
     def _hosts(self, source: str, resolver: Resolver) -> Hosts:
         self._watches.limit(source, StaleLimit(self._config.max_stale_secs, refuse=True))

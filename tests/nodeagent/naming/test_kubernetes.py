@@ -19,7 +19,7 @@ from namer.namer import Bound, Failure
 from namer.nametree import Leaf
 from namer.path import Path
 from namer.watch import Watches
-from nodeagent.kubernetes import access, daemonset, kubernetes_namer
+from nodeagent.naming.kubernetes import access, daemonset, kubernetes_namer
 from tests.namer.fakes import offload_inline
 from tests.namer.k8s.world import cluster, ignore, put_slice
 

@@ -41,7 +41,7 @@ from namer.transform.addresses import localhost, port, specific_host
 from namer.transform.names import Const, Numbered, Replace
 from namer.transform.transformer import Transformer, transformed, transformed_namers
 from namer.watch import Twin, Watches, twin_source
-from nodeagent.dns import DnsParts
+from nodeagent.naming.dns import DnsParts
 from tls.contexts import Contexts
 
 log = structlog.get_logger(__name__)
@@ -66,18 +66,16 @@ class Naming:
         self.files = FileWatch()
         self._dns = DnsParts(dns, self.watches, rng)
         self._hosts = self._dns.hosts
-        self.prefixes = tuple(CONFIGURED + config.prefix for config in namers)
-        numbers = twins(self.prefixes)
-        self.sources = tuple(
-            twin_source(each.show(), number) for each, number in zip(self.prefixes, numbers, strict=True)
-        )
+        prefixes = [CONFIGURED + config.prefix for config in namers]
+        numbers = twins(prefixes)
+        self.sources = tuple(twin_source(each.show(), number) for each, number in zip(prefixes, numbers, strict=True))
         """What the watches call the namers: their prefixes, told apart where two have the same."""
         self.builtins = builtin_namers(self._hosts)
         """The namers under `/$/`, by label."""
         self._roots: list[tuple[Path, pathlib.Path]] = []
         self._configured = [
             (prefix, transformed(self._make(prefix, config, number), self._transformers(config.transformers)))
-            for prefix, config, number in zip(self.prefixes, namers, numbers, strict=True)
+            for prefix, config, number in zip(prefixes, namers, numbers, strict=True)
         ]
         self.namers = Namers(self._configured, self.builtins)
         for source, config in zip(self.sources, namers, strict=True):
@@ -90,11 +88,11 @@ class Naming:
             case FsInterpreter(dtab_file=path):
                 return dtab_file(path, config.dtab, self.watches, self.files)
             case ConsulInterpreter() as interpreter:
-                from nodeagent.consul import interpreter_dtab
+                from nodeagent.naming.consul import interpreter_dtab
 
                 return interpreter_dtab(interpreter, config.dtab, self.watches, self._contexts, self._rng)
             case ConfigMapInterpreter() as interpreter:
-                from nodeagent import kubernetes
+                from nodeagent.naming import kubernetes
 
                 offload = self.files.offload
                 return kubernetes.interpreter_dtab(interpreter, config.dtab, self.watches, offload, self._rng)
@@ -126,20 +124,22 @@ class Naming:
         return transformed(namer, [Numbered(number)]) if number else namer
 
     def _of_kind(self, prefix: Path, config: AnyNamer, number: int) -> Namer:
-        cells = Twin(self.watches, number)
+        cells = Twin(self.watches, number) if number else self.watches
         match config:
             case FsNamer(root_dir=root_dir):
                 root = pathlib.Path(root_dir)
                 self._roots.append((prefix, root))
                 return fs.FsNamer(prefix, root, cells, self.files, self._hosts)
             case ConsulNamer():
-                from nodeagent.consul import consul_namer  # whoever has no Consul does not pay for the HTTP library
+                from nodeagent.naming.consul import (
+                    consul_namer,  # whoever has no Consul does not pay for the HTTP library
+                )
 
                 return consul_namer(prefix, config, cells, self._hosts, self._contexts, self._rng)
             case DnsSrvNamer():
                 return self._dns.srv_namer(prefix, config, number)
             case KubernetesNamer():
-                from nodeagent.kubernetes import kubernetes_namer
+                from nodeagent.naming.kubernetes import kubernetes_namer
 
                 return kubernetes_namer(prefix, config, cells, self.files.offload, self._rng)
             case RewriteNamer():
@@ -157,11 +157,11 @@ class Naming:
             case PortTransformer(port=number):
                 return port(config.id_prefix, number)
             case DaemonsetTransformer():
-                from nodeagent import kubernetes
+                from nodeagent.naming import kubernetes
 
                 return kubernetes.daemonset(config, self.watches, self.files.offload, self._rng)
             case LocalnodeTransformer():
-                from nodeagent import kubernetes
+                from nodeagent.naming import kubernetes
 
                 return kubernetes.localnode(config)
             case ReplaceTransformer(path=path):

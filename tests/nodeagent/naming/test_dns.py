@@ -17,7 +17,7 @@ from namer.dns.answers import Lifetimes
 from namer.dns.settings import Overrides, Server
 from namer.path import Path
 from namer.watch import Watches
-from nodeagent.dns import DnsParts, lifetimes, overrides
+from nodeagent.naming.dns import DnsParts, lifetimes, overrides
 from tests.namer.dns.real import needs, real_server
 from tests.nodeagent.cli.processes import backend, fetch, ports, started
 

@@ -17,8 +17,8 @@ from namer.hosts import Hosts
 from namer.namer import Failure
 from namer.path import Path
 from namer.watch import Watches
-from nodeagent.consul import consul_namer, consul_store
-from nodeagent.naming import Naming
+from nodeagent.naming.consul import consul_namer, consul_store
+from nodeagent.naming.naming import Naming
 from tls.contexts import Contexts
 
 PREFIX = Path.parse("/#/c")
