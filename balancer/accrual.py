@@ -2,10 +2,11 @@
 
     ALIVE   --the policy has seen enough failures--> DEAD, for the first delay of the backoff
             --REFUSED--> DEAD, for the first delay of the backoff of refusals, which is short
+            --it asks to be left alone--> DEAD, for as long as it asks
     DEAD    --a request begins when one is due-----> PROBING, until that one request ends
             --SUCCESS, when it is for a refusal----> ALIVE
     PROBING --SUCCESS--> ALIVE, the backoff starts anew
-            --FAILURE, REFUSED--> DEAD, for the next delay
+            --FAILURE, REFUSED, REJECTED--> DEAD, for the next delay
             --IGNORABLE--> DEAD, and the next probe is due at once; after PATIENCE seconds as FAILURE
             --no end within OVERDUE seconds--> another request may be a probe too
 
@@ -15,6 +16,8 @@ the verdict and changes nothing.
 An endpoint that failed is judged by a policy, because it may fail some requests and serve others. One that cannot
 be connected to serves none, so the first refusal is enough; and it takes little to find out that it is back, so
 it is asked soon. When a refusal is also the failure that the policy was waiting for, the policy's verdict counts.
+
+REJECTED (429) is neither a success nor a failure of an endpoint that is alive: it works, and has enough to do.
 
 Source: finagle's ``FailureAccrualFactory`` and ``FailureAccrualPolicy``, and ``FailFastFactory`` for refusals. The
 row of IGNORABLE is a lesson from there: without it a cancelled probe would shut the endpoint out for ever. But one
@@ -55,6 +58,8 @@ class Reason(enum.Enum):
     """The policy saw enough of them."""
     REFUSED = "refused"
     """It could not be connected to."""
+    ASKED = "asked"
+    """It asked to be left alone for a while (``Retry-After``)."""
 
 
 class Change(enum.Enum):
@@ -64,6 +69,8 @@ class Change(enum.Enum):
     """It was alive and is dead, by the verdict of the policy."""
     REFUSED = "refused"
     """It was alive and is dead, because it could not be connected to."""
+    ASKED = "asked"
+    """It is dead for as long as it asked to be left alone."""
     REVIVED = "revived"
     """It is alive again."""
     PROBE_LOST = "probe lost"
@@ -73,7 +80,7 @@ class Change(enum.Enum):
 # Plain globals: in CPython 3.11 a member looked up on its enum class costs several times as much.
 _ALIVE, _DEAD, _PROBING = Health.ALIVE, Health.DEAD, Health.PROBING
 _SUCCESS, _IGNORABLE = ResponseClass.SUCCESS, ResponseClass.IGNORABLE
-_REFUSED = ResponseClass.REFUSED
+_REFUSED, _REJECTED = ResponseClass.REFUSED, ResponseClass.REJECTED
 
 
 class AccrualPolicy(Protocol):
@@ -99,6 +106,7 @@ class FailureAccrual:
         "_policy",
         "_refusal_backoff",
         "_rng",
+        "dead_since",
         "ejections",
         "health",
         "reason",
@@ -120,6 +128,8 @@ class FailureAccrual:
         """Why it is DEAD or PROBING; None while ALIVE."""
         self.retry_at = inf
         """When the next probe is due; infinity while ALIVE."""
+        self.dead_since = inf
+        """When it was last ALIVE; infinity while it is."""
         self.ejections = 0
         """How often the policy found it DEAD; neither a failed probe nor a refusal is an ejection."""
 
@@ -143,7 +153,7 @@ class FailureAccrual:
             if outcome is _SUCCESS:
                 self._policy.success(now)
                 return None
-            if outcome is _IGNORABLE or started < self._changed_at:
+            if outcome is _IGNORABLE or outcome is _REJECTED or started < self._changed_at:
                 return None
             return self._failed(outcome, now)
         if started < self._changed_at:
@@ -152,6 +162,16 @@ class FailureAccrual:
             revives = outcome is _SUCCESS and self.reason is Reason.REFUSED
             return self._revive(started) if revives else None
         return self._probed(outcome, started, now)
+
+    def leave_alone(self, until: float, now: float) -> Change | None:
+        """Heed an endpoint that asks for no requests before *until*, and return what that changed."""
+        if self.health is not _ALIVE:
+            self.retry_at = max(self.retry_at, until)
+            return None
+        self._delays = (self._refusal_backoff or self._backoff).delays(self._rng)
+        self._die(Reason.ASKED, now)
+        self.retry_at = until
+        return Change.ASKED
 
     def _failed(self, outcome: ResponseClass, now: float) -> Change | None:
         """Judge a failure of an endpoint that was alive."""
@@ -178,6 +198,8 @@ class FailureAccrual:
         return Change.PROBE_LOST
 
     def _die(self, reason: Reason | None, now: float) -> None:
+        if self.health is _ALIVE:
+            self.dead_since = now
         self.health = _DEAD
         self.reason = reason
         self.retry_at = now + next(self._delays)
@@ -187,6 +209,7 @@ class FailureAccrual:
         self.health = _ALIVE
         self.reason = None
         self.retry_at = inf
+        self.dead_since = inf
         self._changed_at = started
         self._policy.revived()
         return Change.REVIVED

@@ -13,7 +13,7 @@ from random import Random
 
 from balancer.ema import Ema
 from balancer.node import Node
-from balancer.p2c import PowerOfTwoChoices
+from balancer.p2c import PowerOfChoices
 
 
 class Aperture:
@@ -22,7 +22,7 @@ class Aperture:
     __slots__ = ("_high_load", "_in_flight", "_low_load", "_minimum", "_nodes", "_p2c", "_smoothed", "width")
 
     def __init__(self, rng: Random, smooth_window: float, low_load: float, high_load: float, minimum: int) -> None:
-        self._p2c = PowerOfTwoChoices(rng)
+        self._p2c = PowerOfChoices(rng)
         self._smoothed = Ema(smooth_window)
         self._low_load = low_load
         self._high_load = high_load

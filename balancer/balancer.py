@@ -1,10 +1,13 @@
 """The balancer of one set of endpoints: joins picking, load and health.
 
-A request is ``pick``, ``begin``, ``end``. Which node is picked:
+A request is ``pick``, ``begin``, ``end``; one whose answer streams on is ``pick``, ``begin``, ``answered``,
+``release``. Which node is picked:
 
 1. A dead node whose probe is due, for that one request; but a retry, which avoids nodes, is no probe.
-2. A node that is alive, chosen by the picker; dead and probing ones are not even shown to it.
-3. When none is alive, any, chosen by the picker: traffic still flows and can find out that things are better.
+2. A node that is alive, chosen by the picker; dead and probing ones are not even shown to it, unless too many would be
+   out (ejection.py). One that is new may leave the request to another (warmup.py).
+3. When none is alive, what ``AllDead`` says: any (traffic still flows and can find out that things are better), the one
+   that was alive last, or none.
 
 A node in *avoid* comes last among the usable ones. A node that is not usable never goes before one that is.
 
@@ -12,6 +15,10 @@ The picker is shown one priority only: the best that has a node alive, or the be
 priority are left alone, those of a better one are probed, so that the traffic comes back. A retry goes on to
 the next priority when it is to avoid all that are alive in the better ones. (RFC 2782, "Priority": a client
 contacts the hosts of the best priority it can reach.)
+
+A request that its caller gave up teaches nothing as a rule (finagle). But one that was out for much longer than
+requests to these endpoints take has met an endpoint that does not answer: that is a failure. What requests take
+includes those that were given up: when all endpoints are too slow for their callers none is to blame.
 
 Health changes are rare and requests are not, so each change of health or membership rebuilds the picker's
 nodes in O(n), and a pick looks at no health and no priority at all.
@@ -21,18 +28,33 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
+from typing import Literal
 
 from balancer.accrual import Change, FailureAccrual, Health, Reason
+from balancer.ejection import kept
 from balancer.load import Metric
 from balancer.node import Node
-from balancer.p2c import PowerOfTwoChoices
+from balancer.p2c import PowerOfChoices
 from balancer.picker import Picker
 from balancer.response_class import ResponseClass
+from balancer.warmup import Warmup
 from balancer.weights import WeightClasses
 from namer.addr import Endpoint
 
 _ALIVE, _PROBING = Health.ALIVE, Health.PROBING
-_SUCCESS, _IGNORABLE = ResponseClass.SUCCESS, ResponseClass.IGNORABLE
+_SUCCESS, _FAILURE, _IGNORABLE = ResponseClass.SUCCESS, ResponseClass.FAILURE, ResponseClass.IGNORABLE
+
+AllDead = Literal["tryAll", "lastGood", "failFast"]
+"""Who gets the traffic when no endpoint is alive."""
+
+OUT_OF_PATIENCE = 0.5
+"""Seconds after which giving up may be the endpoint's fault; people and programs change their minds sooner."""
+
+UNUSUAL = 3.0
+"""How many times longer than requests take here is out of the ordinary."""
+
+SMOOTHING = 0.05
+"""Weight of one request in what requests take here: the last twenty count most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +65,9 @@ class NodeStatistics:
     pending: int
     load: float
     health: Health
+    """ALIVE also for one that is kept."""
     reason: Reason | None
-    """Why it is not alive."""
+    """Why it is not alive; or, when it is, why it would not be if it were not kept."""
     ejections: int
 
 
@@ -58,10 +81,14 @@ class BalancerStatistics:
     probing: int
     priority: int | None
     """The priority of the endpoints that get the traffic; None when there is no endpoint."""
+    all_dead: bool
+    """There are endpoints, and none of them is really alive."""
 
     ejections: int
     refusals: int
     """Times that an endpoint was dead at once because it could not be connected to; no ejections."""
+    asked: int
+    """Times that an endpoint was dead because it asked to be left alone."""
     revivals: int
     probes: int
     max_effort_exhausted: int
@@ -72,29 +99,37 @@ class BalancerStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a balancer is made of: a picker is made for each weight, a metric and an accrual for each node."""
+    """What a balancer is made of: a picker is made for each weight, a metric and an accrual for each node.
+
+    *max_effort* is how often a pick that met a node to avoid is repeated before all nodes are looked through.
+    *slow_start* is in seconds, *max_ejected* the part of the endpoints that failure accrual may take out.
+    """
 
     picker: Callable[[], Picker]
     metric: Callable[[], Metric]
     accrual: Callable[[], FailureAccrual]
+    max_effort: int = 5
+    slow_start: float = 0.0
+    max_ejected: float = 1.0
+    all_dead: AllDead = "tryAll"
 
 
 class Balancer:
     """Chooses an endpoint for each request and learns from how it went.
 
-    All methods are synchronous and take *now* in seconds, which must not run backwards. *max_effort* is how
-    often a pick that met a node to avoid is repeated before all nodes are looked through.
+    All methods are synchronous and take *now* in seconds, which must not run backwards.
     """
 
     __slots__ = (
         "_adds",
+        "_asked",
         "_by_address",
         "_classes",
         "_ejections",
         "_exhausted",
+        "_kept",
         "_latest",
         "_look_closer_at",
-        "_max_effort",
         "_next_probe",
         "_parts",
         "_picker",
@@ -105,16 +140,18 @@ class Balancer:
         "_removes",
         "_revivals",
         "_rng",
+        "_shown",
         "_trial_at",
+        "_usual",
+        "_warmup",
         "nodes",
         "on_usable",
         "usable",
     )
 
-    def __init__(self, parts: Parts, rng: Random, *, max_effort: int = 5) -> None:
+    def __init__(self, parts: Parts, rng: Random) -> None:
         self._parts = parts
         self._rng = rng
-        self._max_effort = max_effort
         self._classes = WeightClasses(parts.picker, rng)
         self._picker: Picker = self._classes
         self._by_address: dict[tuple[str, int], Node] = {}
@@ -130,13 +167,20 @@ class Balancer:
         """When its probe is due."""
         self._priority = 0
         """The one that the picker is shown."""
+        self._shown: Sequence[Node] = ()
+        """What the picker chooses among."""
+        self._kept: Sequence[Node] = ()
+        """The dead ones among them, while others are alive."""
+        self._warmup = Warmup(parts.slow_start)
         self._trial_at = inf
         """As ``_probe_at``, but not while another probe is out."""
         self._look_closer_at = -inf
-        """From when a pick is not just the picker's: the next probe, or always while no node is alive."""
+        """From when a pick is not just the picker's: the next probe, or always while no node is alive or one is new."""
+        self._usual = 0.0
+        """Seconds that requests take here; 0 while nothing is known."""
         self._latest = 0.0
         self._adds = self._removes = 0
-        self._ejections = self._refusals = self._revivals = self._probes = self._exhausted = 0
+        self._ejections = self._refusals = self._asked = self._revivals = self._probes = self._exhausted = 0
 
     def update(self, endpoints: Iterable[Endpoint], now: float) -> list[Node]:
         """Balance over *endpoints* from now on and return the nodes that are gone.
@@ -152,7 +196,7 @@ class Balancer:
             twin = self._by_address.get(address)
             if twin is not None and twin.endpoint.priority < endpoint.priority:
                 continue
-            node = twin or old.get(address) or self._add(endpoint)
+            node = twin or old.get(address) or self._add(endpoint, now, first=not old)
             node.endpoint = endpoint
             self._by_address[address] = node
         self.nodes = list(self._by_address.values())
@@ -160,11 +204,12 @@ class Balancer:
         self._removes += len(removed)
         for node in removed:
             node.follower = None
-        self._rebuild()
+            self._warmup.forget(node)
+        self._rebuild(now)
         return removed
 
     def pick(self, now: float, avoid: Collection[Node] = ()) -> Node | None:
-        """Return the node for the next request; None only when there is no endpoint.
+        """Return the node for the next request; None when there is no endpoint, or no living one and that is wanted.
 
         *avoid* holds the nodes this request already failed on. ``begin`` belongs to the same step: until then
         the next pick knows nothing of this one, and could hand out the same probe again.
@@ -182,53 +227,64 @@ class Balancer:
         return self._next_probe if now >= self._probe_at else None
 
     def begin(self, node: Node, now: float) -> None:
-        """Count a request in flight on *node*; it is the probe when one is due. ``end`` must follow."""
+        """Count a request in flight on *node*; it is the probe when one is due. ``end`` or ``release`` must follow."""
         node.pending += 1
+        node.metric.begun(now)
         if node.follower is not None:
             node.follower.begun(node, now)
         if now >= node.accrual.retry_at and node.accrual.begin_probe(now):  # the comparison spares most the call
             self._probes += 1
-            self._rebuild()
+            self._rebuild(now)
 
-    def end(self, node: Node, started: float, now: float, outcome: ResponseClass, latency: float | None = None) -> None:
-        """Count the end of a request that ``begin`` counted at *started*, and learn from its *outcome*.
+    def end(self, node: Node, started: float, now: float, outcome: ResponseClass) -> None:
+        """Count the end of a request that ``begin`` counted at *started*, and learn from its *outcome*."""
+        self.release(node, now)
+        self.answered(node, started, now, outcome)
 
-        *latency*, in seconds, is for a request that was out for longer than the endpoint took to answer it.
-        """
+    def answered(self, node: Node, started: float, now: float, outcome: ResponseClass) -> None:
+        """Learn, once, from the answer to a request that may go on, such as a stream: ``release`` follows then."""
+        self._latest = now
+        if outcome is _SUCCESS:
+            node.metric.succeeded(started, now)
+            usual = self._usual
+            self._usual = usual + (now - started - usual) * SMOOTHING if usual else now - started
+        elif outcome is _IGNORABLE:
+            outcome = self._given_up(node, started, now)
+        else:
+            node.metric.failed(started, now)
+        change = node.accrual.record(outcome, started, now)
+        if change is not None:
+            self._changed(node, change, now)
+
+    def release(self, node: Node, now: float) -> None:
+        """Count the end of a request of which ``answered`` has heard."""
         assert node.pending > 0, f"{node!r}: more requests ended than began"
         node.pending -= 1
         if node.follower is not None:
             node.follower.ended(node, now)
-        self._latest = now
-        if latency is None:
-            latency = now - started
-        if outcome is _SUCCESS:
-            node.metric.sample(latency, now)
-        elif outcome is not _IGNORABLE:
-            node.metric.sample_failure(latency, now)
-        change = node.accrual.record(outcome, started, now)
-        if change is not None:
-            self._changed(change)
 
-    def answered(self, node: Node, started: float, now: float, outcome: ResponseClass) -> None:
-        """Learn of an answer to a request that goes on, such as a stream: a probe need not wait for its ``end``."""
-        if node.accrual.health is _ALIVE:
-            return
-        change = node.accrual.record(outcome, started, now)
-        if change is not None:
-            self._changed(change)
+    def leave_alone(self, node: Node, seconds: float, now: float) -> None:
+        """Send *node* nothing for so many *seconds*, as it asked, while others can do without it."""
+        change = node.accrual.leave_alone(now + seconds, now)
+        if change is None:
+            self._rebuild(now)
+        else:
+            self._changed(node, change, now)
 
     def statistics(self) -> BalancerStatistics:
         """Return what stands now."""
-        health = [node.accrual.health for node in self.nodes]
+        nodes = tuple(self._node_statistics(node) for node in self.nodes)
+        health = [node.health for node in nodes]
         return BalancerStatistics(
-            nodes=tuple(self._node_statistics(node) for node in self.nodes),
+            nodes=nodes,
             alive=health.count(Health.ALIVE),
             dead=health.count(Health.DEAD),
             probing=health.count(Health.PROBING),
             priority=self._priority if self.nodes else None,
+            all_dead=bool(self.nodes) and not self.usable,
             ejections=self._ejections,
             refusals=self._refusals,
+            asked=self._asked,
             revivals=self._revivals,
             probes=self._probes,
             max_effort_exhausted=self._exhausted,
@@ -238,80 +294,144 @@ class Balancer:
 
     def _node_statistics(self, node: Node) -> NodeStatistics:
         load = node.metric.load(node.pending, self._latest)
-        return NodeStatistics(
-            node.endpoint, node.pending, load, node.accrual.health, node.accrual.reason, node.accrual.ejections
-        )
+        health = _ALIVE if node in self._kept else node.accrual.health
+        return NodeStatistics(node.endpoint, node.pending, load, health, node.accrual.reason, node.accrual.ejections)
 
-    def _changed(self, change: Change) -> None:
+    def _given_up(self, node: Node, started: float, now: float) -> ResponseClass:
+        """Return what a request says that nobody waited for."""
+        elapsed, usual = now - started, self._usual
+        if not usual or elapsed < max(OUT_OF_PATIENCE, UNUSUAL * usual):
+            node.metric.given_up(started, now)
+            return _IGNORABLE
+        self._usual = usual + (elapsed - usual) * SMOOTHING
+        node.metric.failed(started, now)
+        return _FAILURE
+
+    def _changed(self, node: Node, change: Change, now: float) -> None:
         self._ejections += change is Change.EJECTED
         self._refusals += change is Change.REFUSED
-        self._revivals += change is Change.REVIVED
-        self._rebuild()
+        self._asked += change is Change.ASKED
+        if change is Change.REVIVED:
+            self._revivals += 1
+            self._warmup.begin(node, now)
+        self._rebuild(now)
 
-    def _add(self, endpoint: Endpoint) -> Node:
+    def _add(self, endpoint: Endpoint, now: float, *, first: bool) -> Node:
         self._adds += 1
-        return Node(endpoint, self._parts.metric(), self._parts.accrual(), self._rng.random())
+        node = Node(endpoint, self._parts.metric(), self._parts.accrual(), self._rng.random())
+        if not first:
+            self._warmup.begin(node, now)
+        return node
 
-    def _rebuild(self) -> None:
-        """Show the picker the nodes that are alive, or all when none is, and tell when ``usable`` has changed."""
+    def _rebuild(self, now: float) -> None:
+        """Show the picker the nodes that may get traffic, and tell when ``usable`` has changed."""
         alive = [node for node in self.nodes if node.accrual.health is _ALIVE]
-        self._show(alive or self.nodes)
+        self._kept = self._spared(alive)
+        self._show([*alive, *self._kept] if alive else self._when_all_dead(), now)
         better = [node for node in self.nodes if node.endpoint.priority <= self._priority] if alive else self.nodes
         self._next_probe = min(better, key=_retry_at, default=None)
         self._probe_at = _retry_at(self._next_probe) if self._next_probe else inf
         out = (node.accrual.retry_at for node in self.nodes if node.accrual.health is _PROBING)
         self._trial_at = max(self._probe_at, max(out, default=-inf))
-        self._look_closer_at = self._probe_at if alive else -inf
+        self._look_closer_at = self._probe_at if alive and now >= self._warmup.ends_at else -inf
         usable = bool(alive)
         if usable is not self.usable:
             self.usable = usable
             if self.on_usable is not None:
                 self.on_usable()
 
-    def _show(self, candidates: Sequence[Node]) -> None:
+    def _spared(self, alive: Sequence[Node]) -> Sequence[Node]:
+        """Return the dead ones that get traffic all the same: as many of one priority have to share it."""
+        if not alive:
+            return () if self._parts.all_dead == "failFast" else kept(self.nodes, self._parts.max_ejected)
+        if len(alive) == len(self.nodes):
+            return ()
+        best = min(node.endpoint.priority for node in alive)
+        return kept([node for node in self.nodes if node.endpoint.priority == best], self._parts.max_ejected)
+
+    def _when_all_dead(self) -> Sequence[Node]:
+        """Return who gets the traffic when no node is alive."""
+        match self._parts.all_dead:
+            case "tryAll":
+                return self.nodes
+            case "lastGood":
+                return [max(self.nodes, key=lambda node: node.accrual.dead_since)] if self.nodes else []
+            case "failFast":
+                return []
+
+    def _show(self, candidates: Sequence[Node], now: float) -> None:
         """Let the picker choose among those of *candidates* that have the best priority."""
         for node in self.nodes:
             node.follower = None
         if candidates:
             self._priority = min(node.endpoint.priority for node in candidates)
-            self._classes.rebuild([node for node in candidates if node.endpoint.priority == self._priority])
+            self._shown = [node for node in candidates if node.endpoint.priority == self._priority]
+            self._classes.rebuild(self._shown)
             self._picker = self._classes.only() or self._classes
         else:  # those that are gone are let go
+            self._shown = ()
             self._picker = self._classes = WeightClasses(self._parts.picker, self._rng)
+        self._warmup.compare(self._shown, now)
 
     def _pick_closely(self, now: float, avoid: Collection[Node]) -> Node | None:
-        """Pick when some nodes are to be avoided, a probe is due, or none is alive."""
-        if not self.nodes:
-            return None
-        if avoid:
-            node = self._pick_other(now, avoid)
-        else:
-            node = self.pick_probe(now) or self._picker.pick(now)
-        if not node.accrual.available(now):
+        """Pick when some nodes are to be avoided, a probe is due, none is alive or one is new."""
+        node = self._pick_other(now, avoid) if avoid else self.pick_probe(now) or self._pick_warm(now)
+        if node is not None and not self._may_go(node, now):
             self._exhausted += 1
         return node
 
-    def _pick_other(self, now: float, avoid: Collection[Node]) -> Node:
-        """Pick a usable node that is not in *avoid*; if there is none, what comes next."""
-        for _ in range(self._max_effort):
+    def _pick_warm(self, now: float) -> Node | None:
+        """Pick a node, and another one where a new one leaves the request to others."""
+        if not self._shown:
+            return None
+        if now >= self._warmup.ends_at:
+            self._look_closer_at = self._probe_at if self.usable else -inf
+            return self._picker.pick(now)
+        self._warmup.requests += 1
+        declined: list[Node] = []
+        for _ in range(self._parts.max_effort):
             node = self._picker.pick(now)
-            if node not in avoid and node.accrual.available(now):
+            if node in declined:
+                continue
+            if self._warmup.accepts(node, now):
                 return node
-        order = [(_order(node, now, avoid), node.endpoint.priority) for node in self.nodes]
-        first = min(order)
-        picker = PowerOfTwoChoices(self._rng)
-        picker.rebuild([node for node, place in zip(self.nodes, order, strict=True) if place == first])
+            declined.append(node)
+        return self._any_of([each for each in self._shown if each not in declined] or self._shown, now)
+
+    def _pick_other(self, now: float, avoid: Collection[Node]) -> Node | None:
+        """Pick a usable node that is not in *avoid*; if there is none, what comes next."""
+        for _ in range(self._parts.max_effort if self.usable else 0):
+            node = self._picker.pick(now)
+            if node not in avoid and node.accrual.health is _ALIVE:
+                return node
+        order = [(self._order(node, now, avoid), node.endpoint.priority) for node in self.nodes]
+        first = min(order, default=(_DEAD_ONES, 0))
+        if first[0] >= _DEAD_ONES and not self._shown:
+            return None
+        return self._any_of([node for node, place in zip(self.nodes, order, strict=True) if place == first], now)
+
+    def _any_of(self, nodes: Sequence[Node], now: float) -> Node:
+        picker = PowerOfChoices(self._rng)
+        picker.rebuild(nodes)
         return picker.pick(now)
+
+    def _may_go(self, node: Node, now: float) -> bool:
+        return node.accrual.available(now) or node in self._kept
+
+    def _order(self, node: Node, now: float, avoid: Collection[Node]) -> int:
+        """Return the place of *node* among those that a retry may go to; the smallest goes first."""
+        if not self._may_go(node, now):
+            return _DEAD_ONES + (node in avoid)
+        if node in avoid:
+            return 3
+        if node.accrual.health is _ALIVE:
+            return 0
+        return 1 if node.accrual.available(now) else 2
+
+
+_DEAD_ONES = 4
+"""From this place on nodes are not usable."""
 
 
 def _retry_at(node: Node) -> float:
     return node.accrual.retry_at
-
-
-def _order(node: Node, now: float, avoid: Collection[Node]) -> int:
-    """Return the place of *node* among those that a retry may go to; the smallest goes first."""
-    if node.accrual.available(now):
-        if node in avoid:
-            return 2
-        return 0 if node.accrual.health is _ALIVE else 1
-    return 4 if node in avoid else 3

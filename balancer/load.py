@@ -1,7 +1,7 @@
 """How busy an endpoint is, as one number: what pickers compare.
 
-A load metric belongs to one endpoint. It is told how its requests ended and is read at every pick, so reading
-must be cheap and must change nothing.
+A load metric belongs to one endpoint. It is told when requests begin and how they end, and is read at every pick, so
+reading must be cheap and must change nothing. A request is known by the time at which it began.
 """
 
 from typing import Protocol
@@ -13,11 +13,17 @@ class Metric(Protocol):
     def load(self, pending: int, now: float) -> float:
         """Return the load with *pending* requests in flight. Changes nothing."""
 
-    def sample(self, elapsed: float, now: float) -> None:
-        """Learn from a request that succeeded after *elapsed* seconds."""
+    def begun(self, now: float) -> None:
+        """Hear that a request begins. One of ``succeeded``, ``failed`` and ``given_up`` follows, once."""
 
-    def sample_failure(self, elapsed: float, now: float) -> None:
-        """Learn from a request that failed after *elapsed* seconds."""
+    def succeeded(self, started: float, now: float) -> None:
+        """Learn from a request, begun at *started*, that was served."""
+
+    def failed(self, started: float, now: float) -> None:
+        """Learn from a request that failed, or that the endpoint would rather not have had."""
+
+    def given_up(self, started: float, now: float) -> None:
+        """Learn from a request whose answer nobody waited for: that it would have taken longer."""
 
 
 class LeastLoaded:
@@ -29,8 +35,14 @@ class LeastLoaded:
         """Return *pending*."""
         return pending
 
-    def sample(self, elapsed: float, now: float) -> None:
+    def begun(self, now: float) -> None:
         """Learn nothing: only what is in flight counts."""
 
-    def sample_failure(self, elapsed: float, now: float) -> None:
+    def succeeded(self, started: float, now: float) -> None:
+        """Learn nothing: only what is in flight counts."""
+
+    def failed(self, started: float, now: float) -> None:
+        """Learn nothing: only what is in flight counts."""
+
+    def given_up(self, started: float, now: float) -> None:
         """Learn nothing: only what is in flight counts."""

@@ -21,12 +21,12 @@ from balancer.accrual import (
 )
 from balancer.aperture import Aperture
 from balancer.backoff import Backoff, EqualJitter
-from balancer.balancer import Balancer, Parts
+from balancer.balancer import AllDead, Balancer, Parts
 from balancer.budget import RetryBudget
 from balancer.ewma import PeakEwma
 from balancer.heap import HeapLeastLoaded
 from balancer.load import LeastLoaded, Metric
-from balancer.p2c import PowerOfTwoChoices
+from balancer.p2c import PowerOfChoices
 from balancer.picker import Picker
 from balancer.round_robin import RoundRobin
 
@@ -48,6 +48,13 @@ class BalancerParams:
     kind: BalancerKind = "ewma"
     """Peak EWMA: it alone sees that an endpoint is slow. linkerd 1.x's default was p2c."""
     max_effort: int = 5
+    choices: int = 3
+    """ewma, p2c: how many endpoints are drawn to choose from. linkerd 1.x draws two."""
+    slow_start: float = 10.0
+    """Over how long a new endpoint comes to its whole share; 0 is at once."""
+    max_ejected: float = 0.5
+    """The part of the endpoints, 0 to 1, that failure accrual may take out at a time."""
+    all_dead: AllDead = "tryAll"
     decay: float = 10.0
     """ewma: time constant of the average."""
     smooth_window: float = 5.0
@@ -60,6 +67,9 @@ class BalancerParams:
         _check_above(0, max_effort=self.max_effort, decay=self.decay, smooth_window=self.smooth_window)
         _check_above(0, low_load=self.low_load, min_aperture=self.min_aperture)
         _check_above(self.low_load, high_load=self.high_load)
+        _check_above(1, choices=self.choices)
+        _check_within(0, inf, slow_start=self.slow_start)
+        _check_within(0, 1, max_ejected=self.max_ejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ class RetryBudgetParams:
 
 def make_balancer(params: BalancerParams, accrual: AccrualParams, rng: Random) -> Balancer:
     """Return a balancer without endpoints; all its chance comes from *rng*."""
-    return Balancer(_parts(params, accrual, rng), rng, max_effort=params.max_effort)
+    return Balancer(_parts(params, accrual, rng), rng)
 
 
 @lru_cache(MAX_SHARED)
@@ -108,6 +118,10 @@ def _parts(params: BalancerParams, accrual: AccrualParams, rng: Random) -> Parts
         picker=_picker_factory(params, rng),
         metric=_metric_factory(params),
         accrual=lambda: make_accrual(accrual, rng),
+        max_effort=params.max_effort,
+        slow_start=params.slow_start,
+        max_ejected=params.max_ejected,
+        all_dead=params.all_dead,
     )
 
 
@@ -125,7 +139,7 @@ def make_retry_budget(params: RetryBudgetParams) -> RetryBudget:
 def _picker_factory(params: BalancerParams, rng: Random) -> Callable[[], Picker]:
     match params.kind:
         case "ewma" | "p2c":
-            return lambda: PowerOfTwoChoices(rng)
+            return lambda: PowerOfChoices(rng, params.choices)
         case "aperture":
             return lambda: Aperture(rng, params.smooth_window, params.low_load, params.high_load, params.min_aperture)
         case "heap":

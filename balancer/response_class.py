@@ -15,5 +15,7 @@ class ResponseClass(enum.Enum):
     """A failure too, but one that may be tried again."""
     REFUSED = "refused"
     """A failure too: no connection came about. No classifier says so, there is no response to look at."""
+    REJECTED = "rejected"
+    """The endpoint wants fewer requests (429): no failure, but nothing that should look fast. As REFUSED."""
     IGNORABLE = "ignorable"
     """Nothing was learnt, for example because the caller went away first."""

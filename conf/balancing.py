@@ -16,6 +16,7 @@ _MaxEffort = Annotated[
     Meta(le=1000),
     about("How often to pick again when a dead endpoint was picked.", why="then traffic flows to it all the same"),
 ]
+_Choices = Annotated[int, Meta(ge=2, le=100)]
 _Load = Annotated[float, Meta(ge=0.001, le=1_000_000.0)]
 
 
@@ -32,12 +33,21 @@ class LoadBalancer(Kinded, frozen=True):
 
 
 class Ewma(LoadBalancer, frozen=True, tag="ewma"):
-    """Power of two choices by peak EWMA: of two endpoints the one whose latency times load is lower.
+    """The best of a few choices by peak EWMA: the endpoint whose latency times load is lower.
 
     The default: it is the only kind that sees that an endpoint has become slow.
     """
 
     max_effort: _MaxEffort = 5
+    choices: Annotated[
+        _Choices,
+        about(
+            "How many endpoints are drawn to choose the best of.",
+            why="where endpoints differ, two draws miss the fast ones too often; with all of them, agents that know "
+            "the same would run together to the one that looks best",
+            like="linkerd 1.x and Envoy: 2",
+        ),
+    ] = 3
     decay_time_ms: Annotated[Millis, about("How long a slow answer is remembered.")] = 10_000
 
 
@@ -45,6 +55,10 @@ class P2c(LoadBalancer, frozen=True, tag="p2c"):
     """Power of two choices by load: of two endpoints the one with fewer requests under way."""
 
     max_effort: _MaxEffort = 5
+    choices: Annotated[
+        _Choices,
+        about("How many endpoints are drawn to choose the best of.", why="two make loads nearly even already"),
+    ] = 2
 
 
 class ApertureBalancer(LoadBalancer, frozen=True, tag="aperture"):
@@ -84,6 +98,17 @@ class FailureAccrual(Kinded, frozen=True):
             unset="equal jitter from 5 s, doubling to 300 s",
         ),
     ] = None
+    max_ejection_percent: Annotated[
+        int,
+        Meta(ge=0, le=100),
+        about(
+            "How many of the endpoints may be out at a time because they fail. Beyond that, and for the last one of "
+            "several, failures have no effect until another one is back. 100 is no limit. Endpoints that cannot be "
+            "connected to are out in any case.",
+            why="what is left must carry the load, and when so many fail the trouble is mostly not theirs alone",
+            like="Envoy: 10, of two it can be both; linkerd 1.x: 100",
+        ),
+    ] = 50
 
 
 class ConsecutiveFailures(FailureAccrual, frozen=True, tag="io.l5d.consecutiveFailures"):

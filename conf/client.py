@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, get_args
 
+from balancer.balancer import AllDead
 from conf.balancing import AnyAccrual, AnyBalancer, ClientSession, ConsecutiveFailures, Ewma, HostConnectionPool
-from conf.fields import Millis, about
+from conf.fields import CountFromZero, Millis, MillisFromZero, about, one_of
 from conf.retries import RetryBudget
 from conf.section import Kinded, Section, laid_over, not_yet
 from conf.tls import ClientTlsKeys
 from namer.pattern import PathPattern
+
+WhenAllDead = Annotated[AllDead, one_of(*get_args(AllDead))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class ClientParams:
     host_connection_pool: HostConnectionPool = HostConnectionPool()
     client_session: ClientSession = ClientSession()
     fail_fast: bool = True
+    slow_start_ms: int = 10_000
+    when_all_dead: AllDead = "tryAll"
+    max_retry_after_secs: int = 60
     tls: ClientTlsKeys | None = None
     """With what was captured filled in."""
 
@@ -83,6 +89,33 @@ class ClientKeys(Section, frozen=True):
         ),
     ] = None
 
+    slow_start_ms: Annotated[
+        MillisFromZero | None,
+        about(
+            "Over how long an endpoint that is new, or alive again, comes to its whole share, from a tenth of it. 0 is "
+            "at once. Endpoints that are all new do not wait for each other.",
+            why="a cold process is slow, and looks idle to everybody",
+            like="HAProxy and Envoy have it, off; linkerd 1.x: none",
+        ),
+    ] = None
+    when_all_dead: Annotated[
+        WhenAllDead | None,
+        about(
+            "Who gets the traffic when no endpoint is alive. `tryAll`: any of them. `lastGood`: the one that was alive "
+            "last. `failFast`: none, the answer is 503 at once but for the requests that are probes.",
+            why="the verdict may be wrong, and somebody has to find out that it is over",
+            like="linkerd 1.x: as `tryAll`; linkerd2: as `failFast`",
+        ),
+    ] = None
+    max_retry_after_secs: Annotated[
+        CountFromZero | None,
+        about(
+            "The longest that an endpoint is left alone because it says `Retry-After` with 429 or 503; 0: such "
+            "answers change nothing. It counts as an ejection: others must be able to do its work.",
+            why="it knows best, but a mistake must not last",
+            like="linkerd2: 300; others do not heed it",
+        ),
+    ] = None
     tls: Annotated[ClientTlsKeys | None, about("TLS to the endpoints.", unset="plain")] = None
 
     def over(self, below: ClientParams, captured: Mapping[str, str]) -> ClientParams:
@@ -96,6 +129,9 @@ class ClientKeys(Section, frozen=True):
             host_connection_pool=laid_over(below.host_connection_pool, self.host_connection_pool),
             client_session=laid_over(below.client_session, self.client_session),
             fail_fast=laid_over(below.fail_fast, self.fail_fast),
+            slow_start_ms=laid_over(below.slow_start_ms, self.slow_start_ms),
+            when_all_dead=laid_over(below.when_all_dead, self.when_all_dead),
+            max_retry_after_secs=laid_over(below.max_retry_after_secs, self.max_retry_after_secs),
             tls=below.tls if self.tls is None else self.tls.filled(captured),
         )
 
@@ -121,6 +157,9 @@ class GlobalClient(ClientPolicy, ClientKeys, frozen=True, tag="io.l5d.global"):
             host_connection_pool=params.host_connection_pool,
             client_session=params.client_session,
             fail_fast=params.fail_fast,
+            slow_start_ms=params.slow_start_ms,
+            when_all_dead=params.when_all_dead,
+            max_retry_after_secs=params.max_retry_after_secs,
             tls=params.tls,
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -162,7 +162,7 @@ def _shape(annotation: Any) -> Shape:
         return Truth()
     if bare in (int, float):
         return Number(_bound(metas, "ge"), _bound(metas, "le"), whole=bare is int)
-    if bare is str:
+    if bare is str or get_origin(bare) is Literal:
         reader = _extra(metas).get("reader")
         return Text(_bound(metas, "min_length") or 0, _bound(metas, "max_length"), reader)
     if bare in READERS:

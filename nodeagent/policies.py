@@ -51,7 +51,13 @@ def _client_policy(params: ClientParams) -> ClientPolicy:
             life_time=_limit(session.life_time_ms),
         ),
         tls=client_tls(params.tls),
-        balancer=_balancer(params.load_balancer),
+        max_retry_after=params.max_retry_after_secs,
+        balancer=replace(
+            _balancer(params.load_balancer),
+            slow_start=params.slow_start_ms / 1000,
+            max_ejected=params.failure_accrual.max_ejection_percent / 100,
+            all_dead=params.when_all_dead,
+        ),
         accrual=replace(_accrual(params.failure_accrual), fail_fast=params.fail_fast),
         requeues=_budget(params.requeue_budget),
     )
@@ -116,9 +122,9 @@ def _identifier(config: identifiers.AnyIdentifier) -> Identifier:
 def _balancer(config: balancing.AnyBalancer) -> BalancerParams:
     match config:
         case balancing.Ewma():
-            return BalancerParams("ewma", config.max_effort, decay=config.decay_time_ms / 1000)
+            return BalancerParams("ewma", config.max_effort, config.choices, decay=config.decay_time_ms / 1000)
         case balancing.P2c():
-            return BalancerParams("p2c", config.max_effort)
+            return BalancerParams("p2c", config.max_effort, config.choices)
         case balancing.ApertureBalancer():
             return BalancerParams(
                 "aperture",

@@ -8,6 +8,7 @@ nothing (the cell keeps the last good set).
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import inf
@@ -39,6 +40,7 @@ from nodeagent.proxy.errors import (
 )
 from nodeagent.proxy.messages import Request, Response
 from nodeagent.proxy.pool import Pool, PoolLimits
+from nodeagent.proxy.pushback import TOO_MANY_REQUESTS, lesson, retry_after
 from nodeagent.proxy.retry import is_repeatable
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Family
@@ -57,6 +59,8 @@ class ClientPolicy:
 
     connect_timeout: float = 3.0
     attempt_timeout: float | None = None
+    max_retry_after: float = 60.0
+    """The longest that an endpoint is left alone because it asks for it."""
     pool: PoolLimits = PoolLimits()
     tls: ClientTls | None = None
     balancer: BalancerParams = BalancerParams()
@@ -133,14 +137,17 @@ class Client:
         verdict = response.verdict = classify(request.head.method, response)
         if verdict is not _SUCCESS:
             request.avoid += (node,)
+        learnt = verdict if response.status < TOO_MANY_REQUESTS else lesson(response, verdict)
         if isinstance(response.body, bytes):
             pool.release(connection, ended)
-            balancer.end(node, started, ended, verdict)
+            balancer.end(node, started, ended, learnt)
             stats.pending -= 1
             self._count(ended - started, verdict is _SUCCESS, ended)
         else:
-            connection.on_end = functools.partial(self._stream_ended, node, connection, started, ended, verdict)
-            balancer.answered(node, started, ended, verdict)
+            connection.on_end = functools.partial(self._stream_ended, node, connection, ended - started, verdict)
+            balancer.answered(node, started, ended, learnt)
+        if learnt is not _SUCCESS:
+            self._leave_alone(node, response, ended)
         return response
 
     async def trial(self, request: Request, classify: Classify) -> Response:
@@ -190,20 +197,19 @@ class Client:
         limit = self.policy.attempt_timeout or (TRIAL if node.accrual.health is NodeHealth.PROBING else inf)
         return now - started >= limit
 
+    def _leave_alone(self, node: Node, response: Response, now: float) -> None:
+        """Heed a backend that asks for no requests for a while."""
+        seconds = min(retry_after(response, time.time_ns()), self.policy.max_retry_after)
+        if seconds > 0:
+            self.balancer.leave_alone(node, seconds, now)
+
     def _stream_ended(
-        self,
-        node: Node,
-        connection: Http1Connection,
-        started: float,
-        answered: float,
-        verdict: ResponseClass,
-        whole: bool,
+        self, node: Node, connection: Http1Connection, to_head: float, verdict: ResponseClass, whole: bool
     ) -> None:
         """A streamed response is over. Its latency is that of its head: how long the body takes is up to its reader."""
         now = self._now()
         node.pool.release(connection, now)  # type: ignore[attr-defined]
-        to_head = answered - started
-        self.balancer.end(node, started, now, verdict, to_head)
+        self.balancer.release(node, now)
         self.stats.pending -= 1
         self._count(to_head, verdict is _SUCCESS and whole, now)
 
@@ -260,7 +266,7 @@ class Client:
             now = self._now()
             self._closed_one()
             self.stats.pending -= 1
-            self.balancer.end(node, started, now, outcome, took)
+            self.balancer.release(node, now)
             self._count(took, outcome is _SUCCESS, now)
 
         return wire, over
@@ -292,7 +298,17 @@ class Client:
 
     def _reading(self) -> BalancerReading:
         now = self.balancer.statistics()
-        return BalancerReading(now.alive, now.dead, now.probing, now.ejections, self.policy.accrual.kind, now.refusals)
+        return BalancerReading(
+            now.alive,
+            now.dead,
+            now.probing,
+            now.ejections,
+            self.policy.accrual.kind,
+            refusals=now.refusals,
+            asked=now.asked,
+            all_dead=now.all_dead,
+            when_all_dead=self.policy.balancer.all_dead,
+        )
 
     @property
     def connections(self) -> int:
@@ -330,6 +346,10 @@ class Client:
                 return NoEndpoints(f"balance {name}: discovery failed: {reason}")
             case AddrPending():
                 return NoEndpoints(f"balance {name}: discovery has not answered yet")
+        if self.balancer.nodes:
+            return NoEndpoints(
+                f"balance {name}: its endpoints are all dead, and whenAllDead is failFast", retry_after=1
+            )
         why = f": {self.addr.error}" if self.addr.error else ""
         return NoEndpoints(f"balance {name}: it has no endpoints{why}")
 

@@ -40,13 +40,17 @@ class ProxyError(Exception):
     retry_after: int | None = None
     """Seconds for a Retry-After field."""
 
-    def __init__(self, message: str, *, status: int | None = None, unsent: bool | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, unsent: bool | None = None, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         if status is not None:
             self.status = status
         if unsent is not None:
             self.unsent = unsent
+        if retry_after is not None:
+            self.retry_after = retry_after
 
 
 class BadRequest(ProxyError):

@@ -24,6 +24,9 @@ BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 1
 _OPENMETRICS, _TEXT = "application/openmetrics-text", "text/plain"
 _LE = (*(str(bound) for bound in BOUNDS), "+Inf")
 
+_IF_ANY = ("failFast", "retryAfter")
+"""Ejections that have a series only once there was one."""
+
 Row = tuple[Sequence[str], float]
 
 
@@ -196,6 +199,7 @@ def _clients(clients: Sequence[ClientStats]) -> Iterator[Metric]:
 def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[Metric]:
     endpoints: list[Row] = []
     ejections: list[Row] = []
+    all_dead: list[Row] = []
     for key, client in rows:
         readings = client.balancers()
         endpoints += [
@@ -207,7 +211,9 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
         for reading in readings:
             by_policy[reading.policy] += reading.ejections
             by_policy["failFast"] += reading.refusals
-        ejections += [((*key, policy), count) for policy, count in by_policy.items() if count or policy != "failFast"]
+            by_policy["retryAfter"] += reading.asked
+            all_dead.append(((*key, reading.when_all_dead), reading.all_dead))
+        ejections += [((*key, name), count) for name, count in by_policy.items() if count or name not in _IF_ANY]
     yield _gauge(
         "balancer_endpoints",
         "Endpoints of a concrete name, by health.",
@@ -216,9 +222,16 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
     )
     yield _counter(
         "balancer_ejections",
-        "Times an endpoint was taken out of the rotation, by failure accrual policy; failFast when it refused.",
+        "Times an endpoint was taken out of the rotation, by failure accrual policy; failFast: it refused; retryAfter: "
+        "it asked for it.",
         ("router", "client", "policy"),
         ejections,
+    )
+    yield _gauge(
+        "balancer_all_dead",
+        "1 while no endpoint of a concrete name is alive; policy is what happens then: tryAll, lastGood, failFast.",
+        ("router", "client", "policy"),
+        all_dead,
     )
 
 

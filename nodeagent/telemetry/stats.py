@@ -23,7 +23,8 @@ R = TypeVar("R")
 class BalancerReading:
     """A balancer's endpoints by health, and how often it took one out since it began.
 
-    That is by the failure accrual policy (`ejections`), or because it could not be connected to (`refusals`).
+    That is by the failure accrual policy (`ejections`), because it could not be connected to (`refusals`), or because
+    it asked to be left alone (`asked`). `all_dead`: none is alive, and `when_all_dead` says what happens then.
     """
 
     alive: int
@@ -33,6 +34,9 @@ class BalancerReading:
     policy: str
     """The failure accrual policy that ejects, by its configuration name: `consecutiveFailures`, `none`..."""
     refusals: int = 0
+    asked: int = 0
+    all_dead: bool = False
+    when_all_dead: str = "tryAll"
 
 
 class ServerStats:

@@ -38,9 +38,11 @@ def node(port: int = 0, *, pending: int = 0, weight: float = 1.0, metric: Metric
     return made
 
 
-def balancer(number: int, kind: BalancerKind = "ewma", accrual: AccrualParams = IMMORTAL, seed: int = 1) -> Balancer:
-    """Return a balancer over *number* endpoints."""
-    made = make_balancer(BalancerParams(kind=kind), accrual, Random(seed))
+def balancer(
+    number: int, kind: BalancerKind = "ewma", accrual: AccrualParams = IMMORTAL, seed: int = 1, max_ejected: float = 1.0
+) -> Balancer:
+    """Return a balancer over *number* endpoints. Unless told otherwise all may be ejected, as in linkerd 1.x."""
+    made = make_balancer(BalancerParams(kind=kind, max_ejected=max_ejected), accrual, Random(seed))
     made.update(endpoints(number), 0.0)
     return made
 

@@ -22,14 +22,16 @@ from balancer.backoff import ConstantBackoff, EqualJitter
 from balancer.response_class import ResponseClass
 
 A, D, P = Health.ALIVE, Health.DEAD, Health.PROBING
-ok, fail, retry, lost, refused = (
+ok, fail, retry, lost, refused, rejected = (
     ResponseClass.SUCCESS,
     ResponseClass.FAILURE,
     ResponseClass.RETRYABLE,
     ResponseClass.IGNORABLE,
     ResponseClass.REFUSED,
+    ResponseClass.REJECTED,
 )
 PICK = "pick"
+ASKED = "asks for five seconds"
 Step = tuple[float, ResponseClass | str, Health]
 
 
@@ -65,6 +67,12 @@ Step = tuple[float, ResponseClass | str, Health]
         pytest.param([(0, refused, D), (1, PICK, P), (1, fail, D), (2, PICK, P)], id="back but not well"),
         pytest.param([(0, refused, D), (1, PICK, P), (1, ok, A), (2, fail, A), (3, fail, D)], id="then it counts anew"),
         pytest.param([(0, fail, A), (1, refused, D), (2, PICK, D), (11, PICK, P)], id="the policy goes before"),
+        pytest.param([(0, fail, A), (1, rejected, A), (2, fail, D)], id="too much to do is neither good nor bad"),
+        pytest.param([(0, refused, D), (1, PICK, P), (1, rejected, D), (2, PICK, P)], id="and no recovery"),
+        pytest.param([(0, ASKED, D), (4.9, PICK, D), (5, PICK, P), (5, ok, A)], id="it asked for five seconds"),
+        pytest.param([(0, ASKED, D), (3, ASKED, D), (7.9, PICK, D), (8, PICK, P)], id="and for three more"),
+        pytest.param([(0, ASKED, D), (5, PICK, P), (5, fail, D), (6, PICK, P)], id="it is not well yet"),
+        pytest.param([(0, ASKED, D), (1, ok, D), (5, PICK, P)], id="what it still answers is no invitation"),
         pytest.param(
             [(0, fail, A), (0, fail, D), (10, PICK, P), (10, refused, D), (11, PICK, D), (20, PICK, P)],
             id="refused after an ejection it waits as ejected",
@@ -76,6 +84,8 @@ def test_the_life_of_an_endpoint(story: list[Step]) -> None:
     for at, event, health in story:
         if isinstance(event, ResponseClass):
             accrual.record(event, at, at)
+        elif event is ASKED:
+            accrual.leave_alone(at + 5, at)
         else:
             accrual.begin_probe(at)
         assert accrual.health is health, f"at {at}"

@@ -8,7 +8,7 @@ import pytest
 
 from balancer.accrual import Health
 from balancer.backoff import ConstantBackoff
-from balancer.balancer import Balancer
+from balancer.balancer import AllDead, Balancer
 from balancer.node import Node
 from balancer.params import AccrualParams, BalancerKind, BalancerParams, make_balancer
 from balancer.response_class import ResponseClass
@@ -220,7 +220,7 @@ def test_an_ignorable_end_moves_nothing_but_pending() -> None:
     pool.end(only, 0.0, 1.0, SUCCESS)
     before = only.metric.load(0, 1.0)
     pool.begin(only, 1.0)
-    pool.end(only, 1.0, 9.0, IGNORABLE)
+    pool.end(only, 1.0, 1.5, IGNORABLE)
     assert (only.pending, only.metric.load(0, 1.0), only.accrual.health) == (0, before, Health.ALIVE)
 
 
@@ -267,3 +267,95 @@ def test_an_endpoint_that_recovers_is_used_again(kind: BalancerKind) -> None:
     farm.run(rate=300, seconds=60)
     assert pool.statistics().alive == 3
     assert farm.share(0) > 0.1
+
+
+def test_giving_up_soon_is_nobodys_fault() -> None:
+    pool = balancer(2, accrual=FRAGILE)
+    for each in pool.nodes:
+        give_up(pool, each, 0.0, after=0.4)
+    assert pool.statistics().alive == 2
+
+
+def test_giving_up_long_after_others_were_answered_is() -> None:
+    pool = balancer(2, accrual=FRAGILE)
+    first, second = pool.nodes
+    give_up(pool, first, 0.0, after=9.0)
+    assert pool.usable, "nothing is known of how long requests take"
+    answer(pool, second, 10.0, after=0.1)
+    give_up(pool, first, 11.0, after=1.0)
+    assert (first.accrual.health, second.accrual.health) == (Health.DEAD, Health.ALIVE)
+    answer(pool, second, 20.0, after=0.1)
+    give_up(pool, second, 22.0, after=0.4)
+    assert second.accrual.health is Health.ALIVE
+
+
+def test_where_requests_are_meant_to_last_giving_up_says_nothing() -> None:
+    pool = balancer(2, accrual=FRAGILE)
+    for at in range(50):
+        answer(pool, pool.nodes[0], 100.0 * at, after=30.0)
+    give_up(pool, pool.nodes[1], 5000.0, after=60.0)
+    assert pool.statistics().alive == 2
+
+
+def test_when_all_are_too_slow_for_their_callers_none_is_to_blame() -> None:
+    pool = balancer(4, accrual=AccrualParams())
+    for at in range(40):
+        answer(pool, pool.nodes[at % 4], float(at), after=0.1)
+    for at in range(40, 400):
+        give_up(pool, pool.nodes[at % 4], float(at), after=1.0)
+    assert pool.statistics().ejections <= 2, "until it is clear that all take so long"
+
+
+@pytest.mark.parametrize(
+    ("policy", "ports"),
+    [("tryAll", {0, 1, 2}), ("lastGood", {1}), ("failFast", set())],
+)
+def test_who_gets_the_traffic_when_all_are_dead(policy: AllDead, ports: set[int]) -> None:
+    pool = make_balancer(BalancerParams("roundRobin", all_dead=policy, max_ejected=1.0), FRAGILE, Random(1))
+    pool.update(endpoints(3), 0.0)
+    for at, port in enumerate((0, 2, 1)):
+        kill(pool, port, now=float(at))
+    found = {chosen.endpoint.port for _ in range(9) if (chosen := pool.pick(3.0)) is not None}
+    assert (found, pool.statistics().all_dead) == (ports, True)
+    chosen = pool.pick(3.0, avoid=pool.nodes)
+    assert (chosen is None) == (policy == "failFast")
+    probe = pool.pick(10.0)
+    assert probe is not None, "but for the probe"
+    assert probe.endpoint.port == 0
+
+
+def test_failing_fast_is_failing_whatever_the_cap_on_ejections() -> None:
+    pool = make_balancer(BalancerParams("roundRobin", all_dead="failFast"), FRAGILE, Random(1))
+    pool.update(endpoints(2), 0.0)
+    kill(pool, 0, 1)
+    assert pool.pick(1.0) is None
+
+
+def test_an_endpoint_that_asks_for_it_is_left_alone() -> None:
+    pool = balancer(3, "roundRobin", max_ejected=0.5)
+    first = pool.nodes[0]
+    pool.leave_alone(first, 2.0, 0.0)
+    assert set(picks(pool, 9, 1.9)) == {1, 2}
+    probe = pool.pick(2.0)
+    assert probe is first
+    send(pool, first, 2.0)
+    assert set(picks(pool, 9, 20.0)) == {0, 1, 2}
+    assert (pool.statistics().asked, pool.statistics().ejections) == (1, 0)
+
+
+def test_of_two_that_ask_for_it_one_goes_on() -> None:
+    pool = balancer(2, "roundRobin", max_ejected=0.5)
+    for each in pool.nodes:
+        pool.leave_alone(each, 2.0, 0.0)
+    assert set(picks(pool, 9, 1.0)) == {0, 1}, "none is alive, so both are tried"
+    assert pool.statistics().dead == 1
+
+
+def answer(pool: Balancer, node: Node, at: float, *, after: float) -> None:
+    pool.begin(node, at)
+    pool.end(node, at, at + after, SUCCESS)
+
+
+def give_up(pool: Balancer, node: Node, at: float, *, after: float) -> None:
+    pool.begin(node, at)
+    pool.end(node, at, at + after, IGNORABLE)

@@ -6,20 +6,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.ewma import FAILURE_FLOOR, UNPROVEN, PeakEwma
+from balancer.ewma import FLOOR, UNPROVEN, PeakEwma
 from balancer.response_class import ResponseClass
 from tests.balancer.farm import Farm, Server, balancer, steady
 
 FAILURE = ResponseClass.FAILURE
 SUCCESS = ResponseClass.SUCCESS
+IGNORABLE = ResponseClass.IGNORABLE
 
 
 @pytest.fixture
 def metric() -> PeakEwma:
     """An endpoint that answered in 100 ms at 0 s."""
     made = PeakEwma(decay=10.0)
-    made.sample(0.100, 0.0)
+    ended(made, 0.100, 0.0)
     return made
+
+
+def ended(metric: PeakEwma, elapsed: float, now: float, outcome: ResponseClass = SUCCESS) -> None:
+    """Let a request end at *now* that began *elapsed* seconds before."""
+    started = now - elapsed
+    metric.begun(started)
+    match outcome:
+        case ResponseClass.SUCCESS:
+            metric.succeeded(started, now)
+        case ResponseClass.FAILURE:
+            metric.failed(started, now)
+        case _:
+            metric.given_up(started, now)
 
 
 @pytest.mark.parametrize(
@@ -42,26 +56,65 @@ def test_load_is_the_faded_cost_of_the_requests_before_me(
 def test_a_lower_sample_pulls_the_cost_down_however_often_it_was_read(metric: PeakEwma, reads: int) -> None:
     for _ in range(reads):
         metric.load(0, 1.0)
-    metric.sample(0.020, 1.0)
+    ended(metric, 0.020, 1.0)
     assert metric.load(0, 1.0) == pytest.approx(0.09239, rel=1e-3)
 
 
 def test_a_higher_sample_counts_at_once(metric: PeakEwma) -> None:
-    metric.sample(2.0, 1.0)
+    ended(metric, 2.0, 1.0)
     assert metric.load(0, 1.0) == 2.0
 
 
 def test_without_history_one_request_is_welcome_and_a_second_is_not() -> None:
     metric = PeakEwma(decay=10.0)
     assert metric.load(0, 5.0) == 0.0
+    metric.begun(5.0)
     assert metric.load(1, 5.0) == UNPROVEN + 1
     assert metric.load(2, 5.0) > metric.load(1, 5.0)
+
+
+def test_a_first_request_that_is_meant_to_last_does_not_keep_others_away_for_ever() -> None:
+    metric = PeakEwma(decay=10.0)
+    metric.begun(0.0)
+    assert metric.load(1, 0.99) > 1000
+    assert metric.load(1, 3.0) == 2 * 3.0
+
+
+@pytest.mark.parametrize(
+    ("began", "at", "load"),
+    [
+        pytest.param([0.0], 0.05, 2 * 0.0995, id="a young request costs what requests cost"),
+        pytest.param([0.0], 0.3, 2 * 0.3, id="an overdue one costs its age"),
+        pytest.param([0.0, 0.25], 0.3, 3 * 0.3, id="the oldest counts"),
+        pytest.param([0.0, 0.0], 0.3, 3 * 0.3, id="two of one moment are two"),
+    ],
+)
+def test_a_stall_is_seen_before_anything_ends(metric: PeakEwma, began: list[float], at: float, load: float) -> None:
+    for started in began:
+        metric.begun(started)
+    assert metric.load(len(began), at) == pytest.approx(load, rel=1e-3)
+
+
+def test_what_is_answered_has_no_age(metric: PeakEwma) -> None:
+    for started in (0.0, 0.0, 1.0):
+        metric.begun(started)
+    metric.succeeded(0.0, 0.1)
+    assert metric.load(2, 2.0) == 3 * 2.0
+    metric.succeeded(0.0, 0.1)
+    assert metric.load(1, 2.0) == 2 * 1.0
+
+
+def test_a_request_that_was_given_up_took_at_least_as_long(metric: PeakEwma) -> None:
+    ended(metric, 0.05, 0.1, IGNORABLE)
+    assert metric.cost == 0.100, "less than usual says nothing"
+    ended(metric, 1.0, 1.0, IGNORABLE)
+    assert metric.cost == 1.0
 
 
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
-        pytest.param([(0.001, 0.0, FAILURE)], FAILURE_FLOOR, id="the first reply is a failure"),
+        pytest.param([(0.001, 0.0, FAILURE)], FLOOR, id="the first reply is a failure"),
         pytest.param([(3.0, 0.0, FAILURE)], 3.0, id="a slow failure is as slow as it was"),
         pytest.param([(0.1, 0.0, SUCCESS), (0.001, 0.1, FAILURE)], 0.109, id="one failure moves the mean a little"),
         pytest.param([(0.1, 0.0, SUCCESS), (0.001, 10.0, FAILURE)], 0.669, id="more when there was nothing since"),
@@ -72,12 +125,12 @@ def test_without_history_one_request_is_welcome_and_a_second_is_not() -> None:
 def test_a_failure_never_looks_fast(history: list[tuple[float, float, ResponseClass]], expected: float) -> None:
     metric = PeakEwma(decay=10.0)
     for elapsed, now, outcome in history:
-        (metric.sample if outcome is SUCCESS else metric.sample_failure)(elapsed, now)
+        ended(metric, elapsed, now, outcome)
     assert metric.cost == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_failure_counts_as_in_flight_for_about_a_second(metric: PeakEwma) -> None:
-    metric.sample_failure(0.001, 0.0)
+    ended(metric, 0.001, 0.0, FAILURE)
     assert metric.load(0, 0.0) == pytest.approx(2 * 0.100)
     assert metric.load(1, 0.0) == pytest.approx(3 * 0.100)
     assert metric.load(0, 10.0) == pytest.approx(0.03679, rel=1e-3)
@@ -91,9 +144,9 @@ def test_a_failure_never_lowers_the_cost(steps: list[tuple[float, float, bool]],
     metric, now = PeakEwma(decay=10.0), 0.0
     for took, pause, failed in steps:
         now += pause
-        (metric.sample_failure if failed else metric.sample)(took, now)
+        ended(metric, took, now, FAILURE if failed else SUCCESS)
     before = metric.cost
-    metric.sample_failure(elapsed, now + 1.0)
+    ended(metric, elapsed, now + 1.0, FAILURE)
     assert metric.cost >= max(before, elapsed) * (1 - 1e-9)
 
 

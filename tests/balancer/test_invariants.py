@@ -1,6 +1,6 @@
 """What holds for a balancer whatever happens to it, in any order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf
 from random import Random
 from typing import get_args
@@ -8,8 +8,10 @@ from typing import get_args
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from balancer.accrual import OVERDUE, Health
+from balancer.accrual import OVERDUE, Health, Reason
 from balancer.backoff import EqualJitter
+from balancer.balancer import AllDead
+from balancer.ejection import kept, most_out
 from balancer.node import Node
 from balancer.params import AccrualParams, BalancerKind, BalancerParams, make_balancer
 from balancer.response_class import ResponseClass
@@ -27,6 +29,12 @@ def best(nodes: Iterable[Node]) -> set[Node]:
     return {each for each in all_nodes if each.endpoint.priority == min(n.endpoint.priority for n in all_nodes)}
 
 
+def level(nodes: Sequence[Node], alive: Iterable[Node]) -> Sequence[Node]:
+    """Return those of *nodes* that have the best priority of those that are *alive*, or all when none is."""
+    priorities = {each.endpoint.priority for each in alive}
+    return [each for each in nodes if not priorities or each.endpoint.priority == min(priorities)]
+
+
 class AnyBalancer(RuleBasedStateMachine):
     """Updates, requests and the passing of time at random, beside a plain account of what is in flight."""
 
@@ -34,11 +42,16 @@ class AnyBalancer(RuleBasedStateMachine):
         kind=st.sampled_from(get_args(BalancerKind)),
         ports=PORTS,
         failures=st.integers(1, 2),
+        max_ejected=st.sampled_from([0.0, 0.5, 1.0]),
+        all_dead=st.sampled_from(get_args(AllDead)),
         seed=st.integers(0, 100),
     )
-    def start(self, kind: BalancerKind, ports: Ports, failures: int, seed: int) -> None:
+    def start(
+        self, kind: BalancerKind, ports: Ports, failures: int, max_ejected: float, all_dead: AllDead, seed: int
+    ) -> None:
         accrual = AccrualParams(failures=failures, backoff=EqualJitter(5, 20))
-        self.balancer = make_balancer(BalancerParams(kind=kind), accrual, Random(seed))
+        self.params = BalancerParams(kind=kind, max_ejected=max_ejected, all_dead=all_dead)
+        self.balancer = make_balancer(self.params, accrual, Random(seed))
         self.now = 0.0
         self.out: list[tuple[Node, float]] = []
         self.all: set[Node] = set()
@@ -72,20 +85,29 @@ class AnyBalancer(RuleBasedStateMachine):
         nodes = self.balancer.nodes
         avoid = {each for each in nodes if each.endpoint.port in avoided}
         chosen = self.balancer.pick(self.now, avoid)
-        if chosen is None:
-            assert not nodes
-            return
-        assert chosen in nodes
         alive = {each for each in nodes if each.accrual.health is Health.ALIVE}
         due = {each for each in nodes if each.accrual.retry_at <= self.now}
-        if avoid:
-            usable = alive | due
-            assert chosen in best(alive - avoid or due - avoid or usable or set(nodes) - avoid or nodes)
-        elif self.balancer.pick_probe(self.now) is not None:
+        if chosen is None:
+            assert not nodes or (self.params.all_dead == "failFast" and not alive and not (due - avoid))
+            return
+        assert chosen in nodes
+        if not avoid and self.balancer.pick_probe(self.now) is not None:
             assert chosen in due
+        elif not alive and self.params.all_dead == "lastGood":
+            assert avoid or chosen.accrual.dead_since == max(each.accrual.dead_since for each in nodes)
         else:
-            assert chosen in best(alive or nodes)
+            assert chosen in self.expected(alive, due, avoid)
         self.begin(chosen)
+
+    def expected(self, alive: set[Node], due: set[Node], avoid: set[Node]) -> set[Node]:
+        nodes = self.balancer.nodes
+        spared: set[Node] = set()
+        if alive or self.params.all_dead != "failFast":
+            spared = set(kept(level(nodes, alive), self.params.max_ejected))
+        if not avoid:
+            return best(alive | spared if alive else nodes)
+        usable = alive | due | spared
+        return best(alive - avoid or due - avoid or usable - avoid or usable or set(nodes) - avoid or nodes)
 
     @rule()
     def probe(self) -> None:
@@ -132,8 +154,25 @@ class AnyBalancer(RuleBasedStateMachine):
 
     @invariant()
     def usable_is_to_have_one_alive(self) -> None:
-        alive = self.balancer.statistics().alive > 0
+        alive = any(each.accrual.health is Health.ALIVE for each in self.balancer.nodes)
         assert self.balancer.usable is self.told is alive
+        assert self.balancer.statistics().all_dead == (bool(self.balancer.nodes) and not alive)
+
+    @invariant()
+    def no_more_than_the_cap_is_out_for_failures(self) -> None:
+        serving = self.balancer.statistics()
+        nodes = [each for each in serving.nodes if each.endpoint.priority == serving.priority]
+        if self.balancer.usable:
+            allowed = most_out(len(nodes), self.params.max_ejected)
+            others = [each for each in nodes if each.reason is not Reason.FAILURES or each.health is Health.PROBING]
+            ejected = [each for each in nodes if each not in others and each.health is Health.DEAD]
+            assert len(ejected) <= max(0, allowed)
+
+    @rule(port=st.integers(1, 6), seconds=st.floats(0.1, 30))
+    def asked_to_leave_it_alone(self, port: int, seconds: float) -> None:
+        for each in self.balancer.nodes:
+            if each.endpoint.port == port:
+                self.balancer.leave_alone(each, seconds, self.now)
 
     @invariant()
     def a_due_endpoint_is_probed_unless_a_better_one_serves(self) -> None:
@@ -141,7 +180,7 @@ class AnyBalancer(RuleBasedStateMachine):
         due = [
             each
             for each in self.balancer.nodes
-            if each.accrual.retry_at <= now and (not serving.alive or each.endpoint.priority <= (serving.priority or 0))
+            if each.accrual.retry_at <= now and (serving.all_dead or each.endpoint.priority <= (serving.priority or 0))
         ]
         assert (self.balancer.pick_probe(now) is not None) == bool(due)
         out = [each for each in self.balancer.nodes if each in self.probes and each.accrual.retry_at > now]
@@ -151,8 +190,17 @@ class AnyBalancer(RuleBasedStateMachine):
     def statistics_add_up(self) -> None:
         now, before = self.balancer.statistics(), self.before
         assert now.alive + now.dead + now.probing == len(now.nodes) == now.adds - now.removes
-        assert now.revivals <= now.ejections + now.refusals
-        for total in ("ejections", "refusals", "revivals", "probes", "max_effort_exhausted", "adds", "removes"):
+        assert now.revivals <= now.ejections + now.refusals + now.asked
+        for total in (
+            "ejections",
+            "refusals",
+            "asked",
+            "revivals",
+            "probes",
+            "max_effort_exhausted",
+            "adds",
+            "removes",
+        ):
             assert getattr(now, total) >= getattr(before, total)
         self.before = now
 

@@ -5,13 +5,13 @@ from random import Random
 
 import pytest
 
-from balancer.p2c import PowerOfTwoChoices
+from balancer.p2c import PowerOfChoices
 from tests.balancer.farm import Farm, balancer, node, steady
 
 
-def picker(*pending: int, seed: int = 1) -> PowerOfTwoChoices:
+def picker(*pending: int, seed: int = 1) -> PowerOfChoices:
     """Return a picker over nodes with so many requests in flight."""
-    made = PowerOfTwoChoices(Random(seed))
+    made = PowerOfChoices(Random(seed))
     made.rebuild([node(port, pending=count) for port, count in enumerate(pending)])
     return made
 
@@ -24,6 +24,21 @@ def test_of_two_the_less_loaded_is_always_taken(seed: int) -> None:
 def test_the_most_loaded_of_three_is_never_taken() -> None:
     three = picker(1, 9, 1)
     assert {three.pick(0.0).endpoint.port for _ in range(100)} == {0, 2}
+
+
+@pytest.mark.parametrize("count", [3, 4, 10])
+def test_of_more_choices_the_least_loaded_is_taken(count: int) -> None:
+    made = PowerOfChoices(Random(1), choices=count)
+    made.rebuild([node(port, pending=10 - port) for port in range(count)])
+    assert {made.pick(0.0).endpoint.port for _ in range(100)} == {count - 1}
+
+
+@pytest.mark.parametrize(("choices", "share"), [(2, 2 / 10), (3, 3 / 10), (5, 5 / 10)])
+def test_the_best_is_taken_as_often_as_it_is_drawn(choices: int, share: float) -> None:
+    made = PowerOfChoices(Random(1), choices)
+    made.rebuild([node(0)] + [node(port, pending=5) for port in range(1, 10)])
+    found = Counter(made.pick(0.0).endpoint.port for _ in range(10_000))
+    assert found[0] / 10_000 == pytest.approx(share, rel=0.05)
 
 
 def test_level_nodes_are_drawn_evenly() -> None:

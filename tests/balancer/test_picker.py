@@ -8,14 +8,14 @@ import pytest
 
 from balancer.aperture import Aperture
 from balancer.heap import HeapLeastLoaded
-from balancer.p2c import PowerOfTwoChoices
+from balancer.p2c import PowerOfChoices
 from balancer.picker import Picker
 from balancer.round_robin import RoundRobin
 from balancer.weights import WeightClasses
 from tests.balancer.farm import node
 
 PICKERS: dict[str, Callable[[], Picker]] = {
-    "p2c": lambda: PowerOfTwoChoices(Random(1)),
+    "p2c": lambda: PowerOfChoices(Random(1)),
     "heap": HeapLeastLoaded,
     "roundRobin": RoundRobin,
     "aperture": lambda: Aperture(Random(1), 5.0, 0.5, 2.0, minimum=3),

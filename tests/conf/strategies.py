@@ -31,6 +31,7 @@ _TEXTS: Final = [
     "passing",
     "health",
     "refuse",
+    "tryAll",
 ]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)

@@ -42,7 +42,8 @@ def test_the_defaults() -> None:
     ("keys", "params"),
     [
         ("{kind: ewma, decayTimeMs: 2500, maxEffort: 3}", BalancerParams("ewma", 3, decay=2.5)),
-        ("{kind: p2c}", BalancerParams("p2c")),
+        ("{kind: p2c}", BalancerParams("p2c", choices=2)),
+        ("{kind: ewma, choices: 5}", BalancerParams("ewma", choices=5)),
         ("{kind: heap}", BalancerParams("heap")),
         ("{kind: roundRobin, maxEffort: 2}", BalancerParams("roundRobin", 2)),
         (

@@ -12,7 +12,7 @@ from nodeagent.telemetry.prometheus import Exposition, prefers_openmetrics
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import BalancerReading
 
-BALANCER = BalancerReading(alive=3, dead=1, probing=1, ejections=4, policy="consecutiveFailures")
+BALANCER = BalancerReading(alive=3, dead=1, probing=1, ejections=4, policy="consecutiveFailures", asked=2)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 NASTY = 'a"b\\c\nd'
 
