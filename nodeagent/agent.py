@@ -3,6 +3,7 @@
 root -- naming      files, watches: one child a name that somebody needs
      |- admin       the administrative port; outlives the traffic, so that a drain can be watched
      |- housekeeping  caches, idle connections, windows of the statistics
+     |- alarms      starts second copies of requests that take long: one child each
      '- servers     one child a listener, in it one a connection
 """
 
@@ -25,6 +26,7 @@ from nodeagent import policies
 from nodeagent.edges import make_edge
 from nodeagent.listen import Listening, OwnPorts, address, listen, take_inherited
 from nodeagent.naming.naming import Naming
+from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.bind import Bindings
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
@@ -67,6 +69,7 @@ class Agent:
         self.naming = Naming(config.namers, self._rng, config.dns)
         self.stats = Registry()
         self.stats.survey_namers = self._report_naming
+        self._alarms = Alarms()
         self._own = {router.label: OwnPorts() for router in config.routers}
         self.stats.originators.update(router.label for router in config.routers if router.originator)
         self.routers = tuple(RunningRouter(router, self._router(router)) for router in config.routers)
@@ -104,6 +107,7 @@ class Agent:
         async with trio.open_nursery() as root:
             await root.start(self.naming.run)
             root.start_soon(self._housekeeping)
+            root.start_soon(self._alarms.run)
             await root.start(self._serve_admin, sockets[-1][1])
             async with trio.open_nursery() as servers:
                 for running in self.routers:
@@ -140,6 +144,7 @@ class Agent:
             dialer=Dialer(self._own[config.label].__contains__),
             stats=self.stats,
             rng=self._rng,
+            alarms=self._alarms,
         )
         bindings = Bindings(
             dtab=self.naming.dtab(config),

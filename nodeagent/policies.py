@@ -9,9 +9,11 @@ from functools import lru_cache
 from typing import Final
 
 from balancer import backoff
+from balancer.hedge import HedgeParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from conf import balancing, identifiers, resolve, retries
 from conf.client import AnyClientPolicy, ClientParams
+from conf.hedging import Hedging
 from conf.router import HttpRouter
 from conf.server import Server
 from conf.service import AnyServicePolicy, ServiceParams
@@ -77,6 +79,7 @@ def _service_policy(params: ServiceParams) -> ServicePolicy:
         backoffs=_backoff(params.retry_backoff).delays,
         total_timeout=_seconds(params.total_timeout_ms),
         budget=_budget(params.retry_budget),
+        hedging=_hedging(params.hedging),
     )
 
 
@@ -165,6 +168,12 @@ def _backoff(config: retries.AnyBackoff) -> backoff.Backoff:
 
 def _budget(config: retries.RetryBudget) -> RetryBudgetParams:
     return RetryBudgetParams(config.ttl_secs, config.min_retries_per_sec, config.percent_can_retry)
+
+
+def _hedging(config: Hedging | None) -> HedgeParams | None:
+    if config is None or not config.max_extra_percent:
+        return None
+    return HedgeParams(config.percentile, config.max_extra_percent / 100, config.min_delay_ms / 1000)
 
 
 def client_tls(keys: ClientTlsKeys | None) -> ClientTls | None:

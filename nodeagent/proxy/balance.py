@@ -121,6 +121,7 @@ class Client:
         node = balancer.pick(started, request.avoid)
         if node is None:
             raise self._nowhere()
+        request.node = node
         balancer.begin(node, started)
         stats.pending += 1
         pool: Pool = node.pool  # type: ignore[assignment]

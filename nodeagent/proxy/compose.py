@@ -11,9 +11,11 @@ import trio
 from balancer.params import make_balancer, make_retry_budget
 from namer.namer import Bound
 from namer.path import Path
+from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import Client, ClientPolicy
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.fixed import FixedStatus, status_of
+from nodeagent.proxy.hedge import Hedges
 from nodeagent.proxy.service import Leaves, Service, ServicePolicy
 from nodeagent.telemetry.registry import Registry
 
@@ -30,6 +32,8 @@ class Composer:
     dialer: Dialer
     stats: Registry
     rng: random.Random
+    alarms: Alarms
+    """Who starts second copies."""
 
     def client(self, bound: Bound) -> Client:
         """Return the client of a concrete name."""
@@ -48,11 +52,15 @@ class Composer:
     def service(self, name: Path, leaves: Leaves, recovering: Leaves, before: Service | None) -> Service:
         """Return the service of a logical name, made of `leaves` and `recovering` as it says.
 
-        `before` is the service that this one follows; the
-        budget for retries is the same.
+        `before` is the service that this one follows: the budget for retries is the same, and what was learnt for
+        hedging.
         """
         policy = self.service_policy(name)
         budget = before.budget if before is not None else make_retry_budget(policy.budget)
+        hedges = None
+        if policy.hedging is not None:
+            ids = (client.id for _, client in leaves)
+            hedges = Hedges(policy.hedging, self.alarms, ids, None if before is None else before.hedges)
         now = trio.lowlevel.current_clock().current_time
 
         def balance() -> float:
@@ -65,6 +73,7 @@ class Composer:
             recovering,
             policy=policy,
             budget=budget,
+            hedges=hedges,
             stats=stats,
             rng=self.rng,
             release=lambda: self.stats.services.release(stats, balance),

@@ -18,6 +18,7 @@ from typing import TypeAlias
 import trio
 
 from balancer.budget import RetryBudget
+from balancer.hedge import HedgeParams
 from balancer.params import RetryBudgetParams
 from balancer.response_class import ResponseClass
 from namer.binding import Share
@@ -26,6 +27,7 @@ from nodeagent.proxy import deadline
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.errors import DeadlineExceeded, NoSuchName, ProxyError, TrialTimeout
+from nodeagent.proxy.hedge import Hedges
 from nodeagent.proxy.messages import Request, Response, block_of
 from nodeagent.proxy.rehost import Rehosted, Send, without_subset
 from nodeagent.proxy.retry import MAX_ATTEMPTS, can_replay, is_repeatable, may_repeat, rewind
@@ -49,6 +51,8 @@ class ServicePolicy:
     """Makes the delays before the second, third... attempt of one request."""
     total_timeout: float | None = None
     budget: RetryBudgetParams = RetryBudgetParams()
+    hedging: HedgeParams | None = None
+    """When an attempt that takes long is made a second time; None: never."""
 
 
 Leaves: TypeAlias = tuple[tuple[Share, Client], ...]
@@ -89,6 +93,7 @@ class Service:
         *,
         policy: ServicePolicy,
         budget: RetryBudget,
+        hedges: Hedges | None,
         stats: ServiceStats,
         rng: random.Random,
         release: Callable[[], None],
@@ -101,11 +106,12 @@ class Service:
         self.name = name
         self.policy = policy
         self.budget = budget
+        self.hedges = hedges
         self.stats = stats
         self.release = release
         self.made_of = (leaves, recovering)
         self.clients = tuple(client for _, client in leaves)
-        self.branches = tuple(Branch(name, share, client, client.send) for share, client in leaves)
+        self.branches = tuple(Branch(name, share, client, self._attempts_of(client)) for share, client in leaves)
         self._recovering = tuple(Branch(name, share, client, client.trial) for share, client in recovering)
         self._edges = tuple(accumulate(share.weight for share, _ in leaves))
         whole = len(self.branches) == 1 and self._edges[0] >= 1.0 and not recovering
@@ -119,6 +125,9 @@ class Service:
         """
         self._rng = rng
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+
+    def _attempts_of(self, client: Client) -> Send:
+        return client.send if self.hedges is None else self.hedges.around(client, self.stats)
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         """Return the head of the response that the caller gets. Raises ProxyError. Cancelling ends the attempt."""

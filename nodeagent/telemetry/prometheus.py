@@ -158,6 +158,30 @@ def _services(services: Sequence[ServiceStats]) -> Iterator[Metric]:
         labels,
         [(key, service.budget_exhausted) for key, service in rows],
     )
+    yield from _hedging([(key, service) for key, service in rows if service.hedge_delay or service.hedges])
+
+
+def _hedging(rows: Sequence[tuple[tuple[str, str], ServiceStats]]) -> Iterator[Metric]:
+    """Of the services that are hedged only."""
+    labels = ("router", "service")
+    yield _counter(
+        "service_hedges",
+        "Second copies of attempts that took long, by whether theirs was the answer.",
+        (*labels, "result"),
+        [((*key, result), service.hedges[result]) for key, service in rows for result in ("won", "lost", "failed")],
+    )
+    yield _counter(
+        "service_hedge_budget_exhausted",
+        "Second copies not sent because the budget was spent.",
+        labels,
+        [(key, service.hedge_budget_exhausted) for key, service in rows],
+    )
+    yield _gauge(
+        "service_hedge_delay_seconds",
+        "After what time without an answer an attempt gets a second copy.",
+        labels,
+        [(key, service.hedge_delay) for key, service in rows],
+    )
 
 
 def _clients(clients: Sequence[ClientStats]) -> Iterator[Metric]:

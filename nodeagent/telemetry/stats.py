@@ -132,18 +132,32 @@ class ServiceStats(Series[float]):
     A reader answers with the balance of a retry budget. `retries` counts retries by reason.
     `retries_per_request` observes the number of retries of each request that had any; those without are known
     from `duration`, and cost nothing.
+
+    `hedges` counts second copies by what became of them: "won", their answer was the caller's; "lost", another one
+    was, or the caller left; "failed". `hedge_delay` is after how many seconds the latest request would have had one.
     """
 
-    __slots__ = ("budget_exhausted", "retries", "retries_per_request")
+    __slots__ = (
+        "budget_exhausted",
+        "hedge_budget_exhausted",
+        "hedge_delay",
+        "hedges",
+        "retries",
+        "retries_per_request",
+    )
 
     def __init__(self, router: str, name: str) -> None:
         super().__init__(router, name)
         self.retries: Counter[str] = Counter()
         self.retries_per_request = Histogram(SMALL_COUNT)
         self.budget_exhausted = 0
+        self.hedges: Counter[str] = Counter()
+        self.hedge_budget_exhausted = 0
+        self.hedge_delay = 0.0
 
     def activity(self) -> int:
-        return self.success + self.failure + self.budget_exhausted + self.retries.total()
+        exhausted = self.budget_exhausted + self.hedge_budget_exhausted
+        return self.success + self.failure + exhausted + self.retries.total() + self.hedges.total()
 
     def busy(self) -> bool:
         return self.pending > 0
@@ -153,12 +167,20 @@ class ServiceStats(Series[float]):
         self.retries.update(other.retries)
         self.retries_per_request.absorb(other.retries_per_request)
         self.budget_exhausted += other.budget_exhausted
+        self.hedges.update(other.hedges)
+        self.hedge_budget_exhausted += other.hedge_budget_exhausted
 
     def clear(self) -> None:
         super().clear()
         self.retries.clear()
         self.retries_per_request.clear()
         self.budget_exhausted = 0
+        self.hedges.clear()
+        self.hedge_budget_exhausted = 0
+
+    def adopt_gauges(self, other: Self) -> None:
+        super().adopt_gauges(other)
+        self.hedge_delay = max(self.hedge_delay, other.hedge_delay)
 
     def roll(self) -> None:
         super().roll()

@@ -11,6 +11,7 @@ from conf import resolve
 from conf.balancing import ApertureBalancer, ConsecutiveFailures, Ewma, P2c
 from conf.classifiers import NonRetryable5XX, RetryableRead5XX
 from conf.client import ClientParams, GlobalClient
+from conf.hedging import Hedging
 from conf.retries import ConstantBackoff, JitteredBackoff, RetryBudget
 from conf.service import GlobalService, ServiceParams
 from namer.path import Path
@@ -74,6 +75,16 @@ def test_retries_merge_by_budget_and_backoff() -> None:
 
     assert fast == ServiceParams(500, RetryableRead5XX(), RetryBudget(percent_can_retry=0.5), ConstantBackoff(0))
     assert slow == dataclasses.replace(fast, total_timeout_ms=5000, retry_backoff=JitteredBackoff(10, 1000))
+
+
+def test_hedging_merges_as_one_and_nothing_extra_ends_it() -> None:
+    policy = router(
+        "service: {kind: static, configs: [{prefix: /, hedging: {percentile: 99}}, {prefix: /a, hedging: {}},"
+        " {prefix: /b, hedging: {maxExtraPercent: 0}}]}"
+    ).service
+    other, a, b = (resolve(policy, Path.parse(name)).hedging for name in ("/x", "/a", "/b"))
+
+    assert (other, a, b) == (Hedging(percentile=99.0), Hedging(), Hedging(max_extra_percent=0.0))
 
 
 def test_a_name_that_no_prefix_matches_has_the_defaults() -> None:

@@ -9,6 +9,7 @@ from itertools import islice
 import pytest
 
 import conf
+from balancer.hedge import HedgeParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from conf.router import HttpRouter
 from namer.path import Path
@@ -36,6 +37,7 @@ def test_the_defaults() -> None:
     assert (client.connect_timeout, client.attempt_timeout, service.total_timeout) == (3.0, None, None)
     assert service.budget == client.requeues == RetryBudgetParams(10, 10, 0.2)
     assert service.retry_methods == frozenset()
+    assert service.hedging is None
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,20 @@ def test_retries() -> None:
     assert policy.budget == RetryBudgetParams(15, 5, 0.5)
     assert b"GET" in policy.retry_methods
     assert list(islice(policy.backoffs(random.Random(1)), 3)) == [0.02, 0.02, 0.02]
+
+
+@pytest.mark.parametrize(
+    ("keys", "params"),
+    [
+        ("{}", HedgeParams(95.0, 0.05, 0.001)),
+        ("{percentile: 99.9, maxExtraPercent: 0.2, minDelayMs: 0}", HedgeParams(99.9, 0.002, 0.0)),
+        ("{maxExtraPercent: 0}", None),
+    ],
+)
+def test_hedging(keys: str, params: HedgeParams | None) -> None:
+    config = router(f"  service: {{hedging: {keys}}}")
+
+    assert policies.service_policy(config.service, Path.parse("/svc/web")).hedging == params
 
 
 def test_the_policy_of_one_prefix() -> None:

@@ -23,6 +23,7 @@ from namer.path import Path
 from namer.watch import Watches
 from nodeagent.admin.app import admin_app
 from nodeagent.admin.view import AgentView
+from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import Bindings, CacheLimits
 from nodeagent.proxy.classify import make_classifier
@@ -116,6 +117,7 @@ class FakeAgent:
             dialer=Dialer(lambda endpoint: False),
             stats=self.stats,
             rng=random.Random(7),
+            alarms=Alarms(),
         )
         bindings = Bindings(
             dtab=table,

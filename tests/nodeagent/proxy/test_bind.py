@@ -21,6 +21,7 @@ from namer.dtabcell import DtabState
 from namer.namer import PENDING, Bound, Failure, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
+from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import Bindings, CacheLimits
 from nodeagent.proxy.classify import make_classifier
@@ -66,6 +67,7 @@ def make(discovery: Discovery, *, table: Cell[DtabState] | None = None, limits: 
         dialer=Dialer(lambda endpoint: False),
         stats=stats,
         rng=random.Random(1),
+        alarms=Alarms(),
     )
     own: DtabState = Dtab.parse("/svc => /#/d")
     return Bindings(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 import trio
 
 from balancer.backoff import ConstantBackoff
+from balancer.hedge import HedgeParams
 from balancer.params import RetryBudgetParams
 from namer.addr import Addr, AddrBound, Endpoint
 from namer.binding import Namers
@@ -29,6 +30,7 @@ from namer.namer import Bound, ConstantNamer, NameState
 from namer.nametree import Leaf
 from namer.path import Path
 from namer.watch import Watches
+from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import Bindings, CacheLimits
 from nodeagent.proxy.classify import RETRYABLE_METHODS, make_classifier
@@ -180,11 +182,13 @@ class World:
     authority: str | None = None
     """What the servers of `/#/pool` want to be called."""
     own: Callable[[str, int], bool] = lambda host, port: False
+    hedging: HedgeParams | None = None
 
     port: int = 0
     server: Server = field(init=False)
     router: Router = field(init=False)
     stats: Registry = field(default_factory=Registry)
+    alarms: Alarms = field(default_factory=Alarms)
     backends: tuple[Backend, ...] = ()
 
     @asynccontextmanager
@@ -197,6 +201,7 @@ class World:
             rng = random.Random(7)
             watches = Watches(rng)
             nursery.start_soon(watches.run)
+            nursery.start_soon(self.alarms.run)
             self.router = self._router(watches, rng)
             sock = listen()
             self.port = sock.getsockname()[1]
@@ -214,6 +219,7 @@ class World:
             dialer=Dialer(lambda endpoint: self.own(endpoint.host, endpoint.port)),
             stats=self.stats,
             rng=rng,
+            alarms=self.alarms,
         )
         bindings = Bindings(
             dtab=Cell.constant(self._table()),
@@ -249,6 +255,7 @@ class World:
             ConstantBackoff(0.0).delays,
             self.total_timeout,
             self.budget,
+            self.hedging,
         )
 
     async def connect(self) -> Caller:

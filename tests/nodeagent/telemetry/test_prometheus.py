@@ -36,6 +36,7 @@ def registry() -> Registry:
     service = registry.services.acquire("out", "/svc/web", budget)
     service.success, service.failure, service.budget_exhausted = 7, 1, 2
     service.retries["5XX"] += 3
+    service.hedges["won"], service.hedge_budget_exhausted, service.hedge_delay = 5, 6, 0.25
     client = registry.clients.acquire("out", "/#/io.l5d.fs/web", balancer)
     client.success, client.failure, client.connections, client.requeues = 8, 3, 5, 1
     client.connect_failures["connection_refused"] += 2
@@ -70,6 +71,10 @@ def scrape(registry: Registry) -> Samples:
         ("service_retries_total", {"router": "out", "service": "/svc/web", "reason": "5XX"}, 3),
         ("service_retry_budget", {"router": "out", "service": "/svc/web"}, 100),
         ("service_retry_budget_exhausted_total", {"router": "out", "service": "/svc/web"}, 2),
+        ("service_hedges_total", {"router": "out", "service": "/svc/web", "result": "won"}, 5),
+        ("service_hedges_total", {"router": "out", "service": "/svc/web", "result": "failed"}, 0),
+        ("service_hedge_budget_exhausted_total", {"router": "out", "service": "/svc/web"}, 6),
+        ("service_hedge_delay_seconds", {"router": "out", "service": "/svc/web"}, 0.25),
         ("client_requests_total", {"router": "out", "client": "/#/io.l5d.fs/web", "classification": "failure"}, 3),
         ("client_request_duration_seconds_count", {"router": "out", "client": "/#/io.l5d.fs/web"}, 4),
         ("client_connections", {"router": "out", "client": "/#/io.l5d.fs/web"}, 5),
@@ -96,6 +101,13 @@ def scrape(registry: Registry) -> Samples:
 )
 def test_everything_counted_is_shown(registry: Registry, name: str, labels: dict[str, str], value: float) -> None:
     assert scrape(registry)[f"nodeagent_{name}"][tuple(sorted(labels.items()))] == value
+
+
+def test_a_service_that_is_not_hedged_has_no_series_about_it() -> None:
+    registry = Registry()
+    registry.services.acquire("out", "/svc/web", budget)
+
+    assert not [name for name in scrape(registry) if "hedge" in name]
 
 
 def test_histograms_are_cumulative_exact_at_their_bounds_and_sum_up(registry: Registry) -> None:

@@ -25,7 +25,7 @@ def test_every_three_digit_status_has_a_class() -> None:
     assert server.status_classes() == {"1XX": 1, "2XX": 2, "3XX": 1, "4XX": 1, "5XX": 4, "error": 1}
 
 
-@pytest.mark.parametrize("touch", ["success", "failure", "budget_exhausted"])
+@pytest.mark.parametrize("touch", ["success", "failure", "budget_exhausted", "hedge_budget_exhausted"])
 def test_use_of_a_service_shows_in_its_activity(touch: str) -> None:
     service = ServiceStats("out", "/svc/web")
     setattr(service, touch, 1)
@@ -39,6 +39,20 @@ def test_use_of_a_client_shows_in_its_activity(touch: str) -> None:
     setattr(client, touch, 1)
 
     assert client.activity() == 1
+
+
+def test_second_copies_are_use_too_and_are_not_lost_when_a_name_is_folded() -> None:
+    service, other = ServiceStats("out", "/svc/web"), ServiceStats("out", "other")
+    service.hedges["won"] += 2
+    service.hedge_budget_exhausted, service.hedge_delay = 3, 0.25
+    assert service.activity() == 5
+
+    other.absorb(service)
+    other.adopt_gauges(service)
+    service.clear()
+
+    assert (other.hedges["won"], other.hedge_budget_exhausted, other.hedge_delay) == (2, 3, 0.25)
+    assert service.activity() == 0
 
 
 def test_retries_and_connect_failures_are_use_too() -> None:
