@@ -12,6 +12,7 @@ import argparse
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -23,11 +24,14 @@ class Handler(BaseHTTPRequestHandler):
     port = 0
     status = 200
     delay = 0.0
+    every = 1
+    number = count(1)
 
     def answer(self) -> None:
         """Read the whole request, wait, answer."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        time.sleep(self.delay)
+        if next(self.number) % self.every == 0:
+            time.sleep(self.delay)
         body = f"{self.name} on {self.port}: {self.command} {self.path}{self.found_by()}\n".encode()
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(body)))
@@ -54,10 +58,11 @@ def main() -> None:
     parser.add_argument("port", type=int, help="0 takes any free one")
     parser.add_argument("--status", type=int, default=200, help="answer with this status")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="wait before each answer")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="wait before every N-th answer only")
     arguments = parser.parse_args()
     server = ThreadingHTTPServer(("127.0.0.1", arguments.port), Handler)
     Handler.name, Handler.port = arguments.name, server.server_port
-    Handler.status, Handler.delay = arguments.status, arguments.delay
+    Handler.status, Handler.delay, Handler.every = arguments.status, arguments.delay, arguments.every
     print(f"{Handler.name} listens on 127.0.0.1:{Handler.port}", flush=True)
     with suppress(KeyboardInterrupt):
         server.serve_forever()

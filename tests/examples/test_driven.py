@@ -86,6 +86,17 @@ def test_retries(tmp_path: Path) -> None:
     assert _sum(metrics, "nodeagent_service_retries_total") >= 1
 
 
+def test_hedging(tmp_path: Path) -> None:
+    with driven("hedging.yaml", tmp_path, ["good"], ["stalls", "--delay", "0.5", "--every", "10"]) as it:
+        learning, learnt = ([_timed(it, "users")[1] for _ in range(150)] for _ in range(2))
+        metrics = fetch(it.admin, f"127.0.0.1:{it.admin}", "/metrics")[1]
+
+    stalls = [sum(seconds >= 0.4 for seconds in each) for each in (learning, learnt)]
+    assert stalls[0] >= 1
+    assert stalls[1] <= 2, stalls  # none, but for the budget on a machine that stalls itself
+    assert 1 <= _sum(metrics, "nodeagent_service_hedges_total") <= 15
+
+
 def test_static_policy(tmp_path: Path) -> None:
     with driven("static-policy.yaml", tmp_path, ["one", "--delay", "1"], ["two", "--delay", "1"]) as it:
         status, seconds = _timed(it, "users")
