@@ -18,7 +18,8 @@ contacts the hosts of the best priority it can reach.)
 
 A request that its caller gave up teaches nothing as a rule (finagle). But one that was out for much longer than
 requests to these endpoints take has met an endpoint that does not answer: that is a failure. What requests take
-includes those that were given up: when all endpoints are too slow for their callers none is to blame.
+includes those that were given up: when all endpoints are too slow for their callers none is to blame. Less is enough
+when a copy, sent later to another endpoint, was answered first (hedging).
 
 Health changes are rare and requests are not, so each change of health or membership rebuilds the picker's
 nodes in O(n), and a pick looks at no health and no priority at all.
@@ -43,6 +44,7 @@ from namer.addr import Endpoint
 
 _ALIVE, _PROBING = Health.ALIVE, Health.PROBING
 _SUCCESS, _FAILURE, _IGNORABLE = ResponseClass.SUCCESS, ResponseClass.FAILURE, ResponseClass.IGNORABLE
+_LOST = ResponseClass.LOST
 
 AllDead = Literal["tryAll", "lastGood", "failFast"]
 """Who gets the traffic when no endpoint is alive."""
@@ -52,6 +54,9 @@ OUT_OF_PATIENCE = 0.5
 
 UNUSUAL = 3.0
 """How many times longer than requests take here is out of the ordinary."""
+
+OUTRUN = 1.5
+"""The same when another endpoint was faster with what it got later: that proves that it need not take so long."""
 
 SMOOTHING = 0.05
 """Weight of one request in what requests take here: the last twenty count most."""
@@ -249,7 +254,9 @@ class Balancer:
             usual = self._usual
             self._usual = usual + (now - started - usual) * SMOOTHING if usual else now - started
         elif outcome is _IGNORABLE:
-            outcome = self._given_up(node, started, now)
+            outcome = self._given_up(node, started, now, max(OUT_OF_PATIENCE, UNUSUAL * self._usual))
+        elif outcome is _LOST:
+            outcome = self._given_up(node, started, now, OUTRUN * self._usual)
         else:
             node.metric.failed(started, now)
         change = node.accrual.record(outcome, started, now)
@@ -297,10 +304,10 @@ class Balancer:
         health = _ALIVE if node in self._kept else node.accrual.health
         return NodeStatistics(node.endpoint, node.pending, load, health, node.accrual.reason, node.accrual.ejections)
 
-    def _given_up(self, node: Node, started: float, now: float) -> ResponseClass:
-        """Return what a request says that nobody waited for."""
+    def _given_up(self, node: Node, started: float, now: float, unusual: float) -> ResponseClass:
+        """Return what a request says that nobody waited for: that it failed, when that took *unusual* seconds."""
         elapsed, usual = now - started, self._usual
-        if not usual or elapsed < max(OUT_OF_PATIENCE, UNUSUAL * usual):
+        if not usual or elapsed < unusual:
             node.metric.given_up(started, now)
             return _IGNORABLE
         self._usual = usual + (elapsed - usual) * SMOOTHING

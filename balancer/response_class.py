@@ -17,5 +17,7 @@ class ResponseClass(enum.Enum):
     """A failure too: no connection came about. No classifier says so, there is no response to look at."""
     REJECTED = "rejected"
     """The endpoint wants fewer requests (429): no failure, but nothing that should look fast. As REFUSED."""
+    LOST = "lost"
+    """It was not answered when a copy, sent later to another endpoint, was. As REFUSED."""
     IGNORABLE = "ignorable"
     """Nothing was learnt, for example because the caller went away first."""

@@ -192,7 +192,8 @@ class Client:
         if isinstance(error, ConnectFailed | ConnectTimeout | TlsFailed):
             self.stats.connect_failures[error.type] += 1
         # Last, because it may take this concrete name out of use, and others in.
-        self.balancer.end(node, started, ended, _outcome(error) if learnt else ResponseClass.IGNORABLE)
+        missed = ResponseClass.LOST if request.lost else ResponseClass.IGNORABLE
+        self.balancer.end(node, started, ended, _outcome(error) if learnt else missed)
 
     def _overdue(self, node: Node, started: float, now: float) -> bool:
         limit = self.policy.attempt_timeout or (TRIAL if node.accrual.health is NodeHealth.PROBING else inf)

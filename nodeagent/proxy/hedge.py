@@ -9,8 +9,8 @@
     COPY OUT --answered with success----------------> that answer
              --ends otherwise-----------------------> what became of the first, as without hedging
 
-So a copy never makes an answer worse. The loser's connection is closed, and its endpoint's record says that nothing
-was learnt, as after any cancelled attempt.
+So a copy never makes an answer worse. The loser's connection is closed. Of a copy nothing is learnt then, as of any
+cancelled attempt; a first attempt that its copy overtook counts against its endpoint (``ResponseClass.LOST``).
 
 It stands around the attempt of one concrete name, below retries and rehosting, and is composed where the policy asks
 for it. When to send a copy is decided in balancer/hedge.py.
@@ -215,6 +215,7 @@ class _Race:
             response.close()
             return False
         self.winner = response
+        self.request.lost = True
         self.scope.cancel()
         return True
 
@@ -229,6 +230,7 @@ class _Race:
     def end(self, taken: Response | None) -> None:
         """Nothing but the answer that was taken is wanted any more."""
         self._over = True
+        self.request.lost = False
         self.request.interim = self._interim
         if self.copy_scope is not None:
             self.copy_scope.cancel()

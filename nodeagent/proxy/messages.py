@@ -124,8 +124,8 @@ class Request:
     """One request on its way: its head and body, and what the stages have found out so far."""
 
     __slots__ = (
-        "avoid", "body", "deadline", "dtab", "fields", "head", "interim", "node", "nursery", "peer", "received_at",
-        "tried",
+        "avoid", "body", "deadline", "dtab", "fields", "head", "interim", "lost", "node", "nursery", "peer",
+        "received_at", "tried",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, body: bytes | Body, received_at: float, peer: str = "") -> None:
@@ -147,6 +147,8 @@ class Request:
         """Passes a 1xx response (status, fields) on to the client at once."""
         self.node: Node | None = None
         """The endpoint that the last attempt was or is at."""
+        self.lost = False
+        """A copy of the attempt that is out was answered first, by another endpoint."""
         self.avoid: tuple[Node, ...] = ()
         """Endpoints that failed this request: tried again only when nothing else is usable."""
         self.tried: tuple[str, ...] = ()

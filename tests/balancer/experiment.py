@@ -19,6 +19,7 @@ from balancer.response_class import ResponseClass
 from tests.balancer.farm import Server
 
 FAILURE, IGNORABLE, SUCCESS = ResponseClass.FAILURE, ResponseClass.IGNORABLE, ResponseClass.SUCCESS
+LOST = ResponseClass.LOST
 
 
 def normal(mean: float, deviation: float, seed: int) -> Server:
@@ -168,7 +169,7 @@ class Experiment:
         self._end(attempt, attempt.outcome, now)
         if attempt.outcome is SUCCESS:
             self.latencies.append(now - call.started)
-            self._cancel(call, now)
+            self._cancel(call, now, attempt)
         elif not call.out:
             call.avoid += (attempt.node,)
             if call.retries:
@@ -186,10 +187,11 @@ class Experiment:
         call.done = True
         self.failed += 1
 
-    def _cancel(self, call: _Call, now: float) -> None:
+    def _cancel(self, call: _Call, now: float, winner: _Attempt | None = None) -> None:
         call.done = True
         for attempt in tuple(call.out):
-            self._end(attempt, IGNORABLE, now)
+            overtaken = winner is not None and attempt.started < winner.started
+            self._end(attempt, LOST if overtaken else IGNORABLE, now)
 
     def _end(self, attempt: _Attempt, outcome: ResponseClass, now: float) -> None:
         attempt.call.out.remove(attempt)

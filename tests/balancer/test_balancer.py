@@ -306,6 +306,16 @@ def test_when_all_are_too_slow_for_their_callers_none_is_to_blame() -> None:
     assert pool.statistics().ejections <= 2, "until it is clear that all take so long"
 
 
+def test_being_overtaken_by_a_copy_counts_sooner() -> None:
+    pool = balancer(2, accrual=FRAGILE)
+    first, second = pool.nodes
+    answer(pool, second, 0.0, after=0.100)
+    for each, after in ((first, 0.140), (second, 0.160)):
+        pool.begin(each, 1.0)
+        pool.end(each, 1.0, 1.0 + after, ResponseClass.LOST)
+    assert (first.accrual.health, second.accrual.health) == (Health.ALIVE, Health.DEAD)
+
+
 @pytest.mark.parametrize(
     ("policy", "ports"),
     [("tryAll", {0, 1, 2}), ("lastGood", {1}), ("failFast", set())],

@@ -27,11 +27,14 @@ P999 = HedgeParams(percentile=99.9, max_extra=0.002)
 
 
 @cache
-def one_turns_slow(kind: BalancerKind, hedging: HedgeParams | None = None) -> Experiment:
-    """The first experiment. Its endpoints always succeed, so accrual has nothing to say."""
+def one_turns_slow(
+    kind: BalancerKind, hedging: HedgeParams | None = None, accrual: AccrualParams = IMMORTAL
+) -> Experiment:
+    """The first experiment. As published, without accrual; with it, it is about what callers give up."""
     servers = {port: normal(0.167, 0.005, seed=port) for port in range(11)}
     servers[0] = slow(servers[0], 15.0, 45.0, 2.0)
-    return Experiment(balancer(11, kind), servers, patience=1.0, hedging=hedging).run(1000, 60)
+    pool = balancer(11, kind, accrual, max_ejected=0.5)
+    return Experiment(pool, servers, patience=1.0, hedging=hedging).run(1000, 60)
 
 
 @cache
@@ -49,7 +52,7 @@ def ten_of_all_sorts(kind: BalancerKind, accrual: AccrualParams = IMMORTAL, retr
         pytest.param("roundRobin", 0.952, 0.957, id="round robin: its share of half of the time"),
         pytest.param("heap", 0.989, 0.994, id="least loaded: what piles up there stands for what is slow"),
         pytest.param("p2c", 0.988, 0.994, id="two choices by load come close"),
-        pytest.param("ewma", 0.954, 1.0, id="peak EWMA"),
+        pytest.param("ewma", 0.999, 0.9995, id="peak EWMA: but for the first, and a look now and then"),
     ],
 )
 def test_how_many_callers_do_not_notice_that_one_turns_slow(kind: BalancerKind, least: float, most: float) -> None:
@@ -61,9 +64,19 @@ def test_by_load_is_better_than_in_turns() -> None:
     assert one_turns_slow("roundRobin").success < one_turns_slow("heap").success
 
 
-@pytest.mark.xfail(strict=True, reason="what callers give up teaches peak EWMA nothing: it fades and looks fast again")
-def test_by_latency_is_better_than_by_load() -> None:
-    assert one_turns_slow("ewma").success >= 0.999
+def test_by_latency_with_the_default_accrual_what_callers_give_up_is_enough_to_stay_away() -> None:
+    """At the least 15 or 16 of 60,000 are on their way to it before anybody can know: 99.97 %."""
+    guarded = one_turns_slow("ewma", accrual=AccrualParams())
+
+    assert guarded.success >= 0.9996
+    assert guarded.balancer.statistics().ejections == 1
+
+
+def test_by_latency_accrual_and_hedging_nobody_notices_at_a_thousandth_more_load() -> None:
+    hedged = one_turns_slow("ewma", P95, AccrualParams())
+
+    assert hedged.success == 1.0
+    assert hedged.extra < 0.002
 
 
 @pytest.mark.parametrize(("kind", "hedging"), [("heap", P95), ("ewma", P999)])
@@ -83,7 +96,6 @@ def test_least_loaded_with_hedging_hides_the_slow_one_from_all() -> None:
     assert hedged.extra < 0.03
 
 
-@pytest.mark.xfail(strict=True, reason="what callers give up teaches peak EWMA nothing: too many need a copy")
 def test_by_latency_a_few_copies_hide_nearly_all_that_is_left() -> None:
     hedged = one_turns_slow("ewma", P999)
 
@@ -121,6 +133,6 @@ def test_by_latency_the_failing_are_hidden_and_the_slow_are_avoided() -> None:
     guarded = ten_of_all_sorts("ewma", BREAKER, 1)
 
     assert guarded.success >= 0.9999
-    for percent, published in ((50, 0.042), (95, 0.604), (99, 0.734)):
-        assert guarded.percentile(percent) < published
+    for percent, bound in ((50, 0.020), (95, 0.604 / 2), (99, 0.734 / 2)):  # p95, p99: half of what was published
+        assert guarded.percentile(percent) < bound
     assert guarded.percentile(95) < ten_of_all_sorts("roundRobin", BREAKER, 1).percentile(95)
