@@ -9,6 +9,7 @@
             --FAILURE, REFUSED, REJECTED--> DEAD, for the next delay
             --IGNORABLE--> DEAD, and the next probe is due at once; after PATIENCE seconds as FAILURE
             --no end within OVERDUE seconds--> another request may be a probe too
+    any     --health checks say down---------> DEAD, and no request is a probe, until they say up: ALIVE
 
 An outcome of a request that began before the last of these changes is a straggler: it tells of the time before
 the verdict and changes nothing.
@@ -60,6 +61,8 @@ class Reason(enum.Enum):
     """It could not be connected to."""
     ASKED = "asked"
     """It asked to be left alone for a while (``Retry-After``)."""
+    CHECKS = "checks"
+    """Its health checks fail."""
 
 
 class Change(enum.Enum):
@@ -71,6 +74,8 @@ class Change(enum.Enum):
     """It was alive and is dead, because it could not be connected to."""
     ASKED = "asked"
     """It is dead for as long as it asked to be left alone."""
+    CHECKED_OUT = "checked out"
+    """It is dead, whatever it was, because its health checks fail."""
     REVIVED = "revived"
     """It is alive again."""
     PROBE_LOST = "probe lost"
@@ -172,6 +177,26 @@ class FailureAccrual:
         self._die(Reason.ASKED, now)
         self.retry_at = until
         return Change.ASKED
+
+    def checked(self, up: bool, now: float) -> Change | None:
+        """Heed the verdict of health checks, and return what it changed.
+
+        While it is *down*, outcomes of requests change nothing. *Up* ends that and no more: an endpoint that the policy
+        ejected may well pass its checks, because they ask for less than requests do (Envoy lets them end an ejection,
+        and warns of it: ``successful_active_health_check_uneject_host``). One that was down and came up was mended or
+        started anew, so it begins without history, whatever the policy had held against it (as in HAProxy).
+        """
+        if up is (self.reason is not Reason.CHECKS):
+            return None
+        if up:
+            return self._revive(now)
+        if self.health is _ALIVE:
+            self.dead_since = now
+        self.health = _DEAD
+        self.reason = Reason.CHECKS
+        self.retry_at = inf
+        self._changed_at = now
+        return Change.CHECKED_OUT
 
     def _failed(self, outcome: ResponseClass, now: float) -> Change | None:
         """Judge a failure of an endpoint that was alive."""

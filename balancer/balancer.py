@@ -94,6 +94,8 @@ class BalancerStatistics:
     """Times that an endpoint was dead at once because it could not be connected to; no ejections."""
     asked: int
     """Times that an endpoint was dead because it asked to be left alone."""
+    check_outs: int
+    """Times that an endpoint was dead because its health checks failed; no ejections either."""
     revivals: int
     probes: int
     max_effort_exhausted: int
@@ -129,6 +131,7 @@ class Balancer:
         "_adds",
         "_asked",
         "_by_address",
+        "_check_outs",
         "_classes",
         "_ejections",
         "_exhausted",
@@ -186,6 +189,7 @@ class Balancer:
         self._latest = 0.0
         self._adds = self._removes = 0
         self._ejections = self._refusals = self._asked = self._revivals = self._probes = self._exhausted = 0
+        self._check_outs = 0
 
     def update(self, endpoints: Iterable[Endpoint], now: float) -> list[Node]:
         """Balance over *endpoints* from now on and return the nodes that are gone.
@@ -278,6 +282,12 @@ class Balancer:
         else:
             self._changed(node, change, now)
 
+    def checked(self, node: Node, up: bool, now: float) -> None:
+        """Learn the verdict of the health checks of *node*, which is one of ``nodes``."""
+        change = node.accrual.checked(up, now)
+        if change is not None:
+            self._changed(node, change, now)
+
     def statistics(self) -> BalancerStatistics:
         """Return what stands now."""
         nodes = tuple(self._node_statistics(node) for node in self.nodes)
@@ -292,6 +302,7 @@ class Balancer:
             ejections=self._ejections,
             refusals=self._refusals,
             asked=self._asked,
+            check_outs=self._check_outs,
             revivals=self._revivals,
             probes=self._probes,
             max_effort_exhausted=self._exhausted,
@@ -318,6 +329,7 @@ class Balancer:
         self._ejections += change is Change.EJECTED
         self._refusals += change is Change.REFUSED
         self._asked += change is Change.ASKED
+        self._check_outs += change is Change.CHECKED_OUT
         if change is Change.REVIVED:
             self._revivals += 1
             self._warmup.begin(node, now)
