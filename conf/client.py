@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, get_args
 
 from balancer.balancer import AllDead
 from conf.balancing import AnyAccrual, AnyBalancer, ClientSession, ConsecutiveFailures, Ewma, HostConnectionPool
+from conf.checks import AnyHealthCheck, NoCheck
 from conf.fields import CountFromZero, Millis, MillisFromZero, about, one_of
 from conf.retries import RetryBudget
 from conf.section import Kinded, Section, laid_over, not_yet
@@ -27,6 +28,7 @@ class ClientParams:
 
     load_balancer: AnyBalancer = Ewma()
     failure_accrual: AnyAccrual = ConsecutiveFailures()
+    health_check: AnyHealthCheck = NoCheck()
     request_attempt_timeout_ms: int | None = None
     connect_timeout_ms: int = 3_000
     requeue_budget: RetryBudget = RetryBudget()
@@ -57,6 +59,14 @@ class ClientKeys(Section, frozen=True):
         ),
     ] = None
     failure_accrual: Annotated[AnyAccrual | None, about("When an endpoint is taken for dead.")] = None
+    health_check: Annotated[
+        AnyHealthCheck | None,
+        about(
+            "Active health checks.",
+            why="requests already tell most, and each agent's checks are load for each endpoint",
+            like="HAProxy, Envoy",
+        ),
+    ] = None
     request_attempt_timeout_ms: Annotated[
         Millis | None,
         about(
@@ -123,6 +133,7 @@ class ClientKeys(Section, frozen=True):
         return ClientParams(
             load_balancer=laid_over(below.load_balancer, self.load_balancer),
             failure_accrual=laid_over(below.failure_accrual, self.failure_accrual),
+            health_check=laid_over(below.health_check, self.health_check),
             request_attempt_timeout_ms=laid_over(below.request_attempt_timeout_ms, self.request_attempt_timeout_ms),
             connect_timeout_ms=laid_over(below.connect_timeout_ms, self.connect_timeout_ms),
             requeue_budget=laid_over(below.requeue_budget, self.requeue_budget),
@@ -151,6 +162,7 @@ class GlobalClient(ClientPolicy, ClientKeys, frozen=True, tag="io.l5d.global"):
         return GlobalClient(
             load_balancer=params.load_balancer,
             failure_accrual=params.failure_accrual,
+            health_check=params.health_check,
             request_attempt_timeout_ms=params.request_attempt_timeout_ms,
             connect_timeout_ms=params.connect_timeout_ms,
             requeue_budget=params.requeue_budget,

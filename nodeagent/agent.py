@@ -1,6 +1,7 @@
 """The agent: a configuration becomes listeners, routers and the tasks behind them. The composition root.
 
 root -- naming      files, watches: one child a name that somebody needs
+     |- checks      active health checks: one child an endpoint that is checked
      |- admin       the administrative port; outlives the traffic, so that a drain can be watched
      |- housekeeping  caches, idle connections, windows of the statistics
      |- alarms      starts second copies of requests that take long: one child each
@@ -28,6 +29,7 @@ from nodeagent.listen import Listening, OwnPorts, address, listen, take_inherite
 from nodeagent.naming.naming import Naming
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.bind import Bindings
+from nodeagent.proxy.checks import Checks
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.dispatch import Router
@@ -67,6 +69,7 @@ class Agent:
         self.config = config
         self._rng = rng or random.Random()
         self.naming = Naming(config.namers, self._rng, config.dns)
+        self._checks = Checks(self._rng)
         self.stats = Registry()
         self.stats.survey_namers = self._report_naming
         self._alarms = Alarms()
@@ -106,6 +109,7 @@ class Agent:
         grace = self.config.admin.shutdown_grace_ms / 1000
         async with trio.open_nursery() as root:
             await root.start(self.naming.run)
+            root.start_soon(self._checks.run)
             root.start_soon(self._housekeeping)
             root.start_soon(self._alarms.run)
             await root.start(self._serve_admin, sockets[-1][1])
@@ -145,6 +149,7 @@ class Agent:
             stats=self.stats,
             rng=self._rng,
             alarms=self._alarms,
+            checks=self._checks,
         )
         bindings = Bindings(
             dtab=self.naming.dtab(config),

@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import Final
 
 from balancer import backoff
+from balancer.checks import CheckSchedule
 from balancer.hedge import HedgeParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
-from conf import balancing, identifiers, resolve, retries
+from conf import balancing, checks, identifiers, resolve, retries
 from conf.client import AnyClientPolicy, ClientParams
 from conf.hedging import Hedging
 from conf.router import HttpRouter
@@ -22,6 +23,7 @@ from namer.path import Path
 from nodeagent.proxy import identify
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import CacheLimits
+from nodeagent.proxy.checks import CheckParams, HttpCheck
 from nodeagent.proxy.classify import RETRYABLE_METHODS, make_classifier
 from nodeagent.proxy.identify import Identifier
 from nodeagent.proxy.messages import RequestHead
@@ -62,6 +64,7 @@ def _client_policy(params: ClientParams) -> ClientPolicy:
         ),
         accrual=replace(_accrual(params.failure_accrual), fail_fast=params.fail_fast),
         requeues=_budget(params.requeue_budget),
+        check=_check(params.health_check),
     )
 
 
@@ -156,6 +159,18 @@ def _accrual(config: balancing.AnyAccrual) -> AccrualParams:
             return AccrualParams("successRateWindowed", success_rate=rate, window=window, backoff=pause)
         case balancing.NoAccrual():
             return AccrualParams("none", backoff=pause)
+
+
+def _check(config: checks.AnyHealthCheck) -> CheckParams | None:
+    match config:
+        case checks.NoCheck():
+            return None
+        case checks.TcpCheck():
+            http = None
+        case checks.HttpCheck():
+            http = HttpCheck(config.path, config.method, config.host, checks.statuses(config.expect))
+    schedule = CheckSchedule(config.interval_ms / 1000, config.rise, config.fall)
+    return CheckParams(schedule, config.timeout / 1000, config.port, http)
 
 
 def _backoff(config: retries.AnyBackoff) -> backoff.Backoff:

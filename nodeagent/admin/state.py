@@ -90,10 +90,13 @@ def _show_addresses(addr: Cell[Addr], now: float) -> Json:
 
 def _show_balancing(client: Client) -> Json:
     statistics = client.balancer.statistics()
-    return {
+    shown: Json = {
         "connections": client.connections,
         "alive": statistics.alive,
         "dead": statistics.dead,
         "probing": statistics.probing,
         "endpoints": [show_node(node) for node in statistics.nodes],
     }
+    if client.checked is not None:
+        shown["failing_checks"] = client.checked.failing()
+    return shown

@@ -25,6 +25,7 @@ from namer.cell import Cell
 from namer.health import Health, health_of
 from namer.path import Path
 from nodeagent.http1.upstream import Http1Connection
+from nodeagent.proxy.checks import CheckedEndpoints, CheckParams
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.errors import (
@@ -67,6 +68,7 @@ class ClientPolicy:
     accrual: AccrualParams = AccrualParams()
     requeues: RetryBudgetParams = RetryBudgetParams()
     """The budget for repeats of what was never sent."""
+    check: CheckParams | None = None
 
 
 class Client:
@@ -82,14 +84,16 @@ class Client:
         dialer: Dialer,
         family: Family[ClientStats, BalancerReading],
         router: str,
+        checked: Callable[[ClientStats], CheckedEndpoints] | None = None,
     ) -> None:
-        """`family` is where it counts, under `router`."""
+        """`family` is where it counts, under `router`; `checked` makes its active health checks, if it has any."""
         self.id = id
         self.addr = addr
         self.policy = policy
         self.balancer = balancer
         self._family = family
         self.stats = family.acquire(router, id.show(), self._reading)
+        self.checked = None if checked is None else checked(self.stats)
         self.health: Cell[Health] = Cell(Health.UNKNOWN)
         """Whether it can take traffic, by its addresses and by what its balancer learnt."""
         self.requeues = make_retry_budget(policy.requeues)
@@ -296,6 +300,8 @@ class Client:
         self.balancer.on_usable = None  # or the two would hold each other
         for node in self.balancer.update((), self._now()):
             node.pool.close()  # type: ignore[attr-defined]
+        if self.checked is not None:
+            self.checked.follow()
         self._family.release(self.stats, self._reading)
 
     def _reading(self) -> BalancerReading:
@@ -309,6 +315,7 @@ class Client:
             refusals=now.refusals,
             asked=now.asked,
             all_dead=now.all_dead,
+            check_outs=now.check_outs,
             when_all_dead=self.policy.balancer.all_dead,
         )
 
@@ -332,6 +339,8 @@ class Client:
         for node in self.balancer.nodes:
             if node.pool is None:
                 node.pool = Pool(self.policy.pool, self._closed_one)
+        if self.checked is not None:
+            self.checked.follow()
         self._assess()
 
     def _assess(self) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
 
+from balancer.balancer import Balancer
 from balancer.params import make_balancer, make_retry_budget
 from namer.namer import Bound
 from namer.path import Path
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import Client, ClientPolicy
+from nodeagent.proxy.checks import CheckedEndpoints, Checker, Checks
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.fixed import FixedStatus, status_of
 from nodeagent.proxy.hedge import Hedges
 from nodeagent.proxy.service import Leaves, Service, ServicePolicy
 from nodeagent.telemetry.registry import Registry
+from nodeagent.telemetry.stats import ClientStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +38,36 @@ class Composer:
     rng: random.Random
     alarms: Alarms
     """Who starts second copies."""
+    checks: Checks | None = None
+    """Who makes active health checks; None where no policy asks for any."""
 
     def client(self, bound: Bound) -> Client:
         """Return the client of a concrete name."""
         policy = self.client_policy(bound.id)
         kind = Client if status_of(bound.id) is None else FixedStatus
+        balancer = make_balancer(policy.balancer, policy.accrual, self.rng)
         return kind(
             bound.id,
             bound.addr,
             policy=policy,
-            balancer=make_balancer(policy.balancer, policy.accrual, self.rng),
+            balancer=balancer,
             dialer=self.dialer,
             family=self.stats.clients,
             router=self.router,
+            checked=self._checked(bound.id, policy, balancer),
         )
+
+    def _checked(
+        self,
+        id: Path,  # noqa: A002
+        policy: ClientPolicy,
+        balancer: Balancer,
+    ) -> Callable[[ClientStats], CheckedEndpoints] | None:
+        if policy.check is None or self.checks is None:
+            return None
+        checker = Checker(policy.check, self.dialer, policy.tls)
+        log = {"router": self.router, "client": id.show()}
+        return functools.partial(CheckedEndpoints, self.checks, policy.check.schedule, checker, balancer, log)
 
     def service(self, name: Path, leaves: Leaves, recovering: Leaves, before: Service | None) -> Service:
         """Return the service of a logical name, made of `leaves` and `recovering` as it says.

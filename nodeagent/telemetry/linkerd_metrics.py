@@ -131,7 +131,7 @@ def _client(client: ClientStats) -> Iterator[_Metric]:
     yield _counter((*scope, "retries"), "requeues", client.requeues)
     total: Counter[str] = Counter()
     for reading in client.balancers():
-        out = reading.ejections + reading.refusals
+        out = reading.ejections + reading.refusals + reading.check_outs
         total.update(alive=reading.alive, unavailable=reading.dead + reading.probing, removals=out)
     yield _counter((*scope, "failure_accrual"), "removals", total["removals"])
     balancer = (*scope, "loadbalancer")

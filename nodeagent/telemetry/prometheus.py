@@ -24,8 +24,8 @@ BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 1
 _OPENMETRICS, _TEXT = "application/openmetrics-text", "text/plain"
 _LE = (*(str(bound) for bound in BOUNDS), "+Inf")
 
-_IF_ANY = ("failFast", "retryAfter")
-"""Ejections that have a series only once there was one."""
+_EXTRA = ("failFast", "retryAfter", "healthCheck")
+"""Reasons to take out an endpoint besides the failure accrual policy; shown where they ever were one."""
 
 Row = tuple[Sequence[str], float]
 
@@ -237,7 +237,8 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
             by_policy["failFast"] += reading.refusals
             by_policy["retryAfter"] += reading.asked
             all_dead.append(((*key, reading.when_all_dead), reading.all_dead))
-        ejections += [((*key, name), count) for name, count in by_policy.items() if count or name not in _IF_ANY]
+            by_policy["healthCheck"] += reading.check_outs
+        ejections += [((*key, policy), count) for policy, count in by_policy.items() if count or policy not in _EXTRA]
     yield _gauge(
         "balancer_endpoints",
         "Endpoints of a concrete name, by health.",
@@ -247,7 +248,7 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
     yield _counter(
         "balancer_ejections",
         "Times an endpoint was taken out of the rotation, by failure accrual policy; failFast: it refused; retryAfter: "
-        "it asked for it.",
+        "it asked for it; healthCheck: it failed its active health checks.",
         ("router", "client", "policy"),
         ejections,
     )
@@ -256,6 +257,12 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
         "1 while no endpoint of a concrete name is alive; policy is what happens then: tryAll, lastGood, failFast.",
         ("router", "client", "policy"),
         all_dead,
+    )
+    yield _counter(
+        "balancer_checks",
+        "Active health checks of endpoints, by result.",
+        ("router", "client", "result"),
+        [((*key, result), count) for key, client in rows for result, count in client.checks.items()],
     )
 
 

@@ -23,8 +23,9 @@ R = TypeVar("R")
 class BalancerReading:
     """A balancer's endpoints by health, and how often it took one out since it began.
 
-    That is by the failure accrual policy (`ejections`), because it could not be connected to (`refusals`), or because
-    it asked to be left alone (`asked`). `all_dead`: none is alive, and `when_all_dead` says what happens then.
+    That is by the failure accrual policy (`ejections`), because it could not be connected to (`refusals`), because it
+    asked to be left alone (`asked`), or because its active health checks failed (`check_outs`). `all_dead`: none is
+    alive, and `when_all_dead` says what happens then.
     """
 
     alive: int
@@ -36,6 +37,7 @@ class BalancerReading:
     refusals: int = 0
     asked: int = 0
     all_dead: bool = False
+    check_outs: int = 0
     when_all_dead: str = "tryAll"
 
 
@@ -198,19 +200,21 @@ class ServiceStats(Series[float]):
 class ClientStats(Series[BalancerReading]):
     """One concrete name: every attempt counts here. A reader answers for a balancer.
 
-    `connect_failures` counts by reason; `requeues` are repeats of what was never sent.
+    `connect_failures` counts by reason; `requeues` are repeats of what was never sent. `checks` counts active health
+    checks, which are no attempts, by result: passed or failed.
     """
 
-    __slots__ = ("connect_failures", "connections", "requeues")
+    __slots__ = ("checks", "connect_failures", "connections", "requeues")
 
     def __init__(self, router: str, name: str) -> None:
         super().__init__(router, name)
         self.connections = 0
         self.connect_failures: Counter[str] = Counter()
         self.requeues = 0
+        self.checks: Counter[str] = Counter()
 
     def activity(self) -> int:
-        return self.success + self.failure + self.requeues + self.connect_failures.total()
+        return self.success + self.failure + self.requeues + self.connect_failures.total() + self.checks.total()
 
     def busy(self) -> bool:
         return self.pending > 0 or self.connections > 0
@@ -219,11 +223,13 @@ class ClientStats(Series[BalancerReading]):
         super().absorb(other)
         self.connect_failures.update(other.connect_failures)
         self.requeues += other.requeues
+        self.checks.update(other.checks)
 
     def clear(self) -> None:
         super().clear()
         self.connect_failures.clear()
         self.requeues = 0
+        self.checks.clear()
 
     def adopt_gauges(self, other: Self) -> None:
         super().adopt_gauges(other)

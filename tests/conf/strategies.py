@@ -25,6 +25,8 @@ _TEXTS: Final = [
     "mesh_",
     "a label",
     "TLSv1.2",
+    "GET",
+    "200-399",
     "{x}.example",
     "flag",
     "stale",

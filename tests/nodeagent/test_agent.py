@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 import trio
@@ -257,6 +258,29 @@ async def test_a_name_that_leads_back_to_the_agent_is_refused() -> None:
         answer = await run.ask("router out", GET)
 
     assert (answer.status, "proxy_loop_detected" in str(answer.get("proxy-status"))) == (502, True)
+
+
+async def test_an_endpoint_that_fails_its_health_check_is_shown_with_the_reason() -> None:
+    backend = Backend([b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
+    check = "  client: {healthCheck: {kind: http, path: /health, intervalMs: 100, fall: 2}}\n"
+    async with trio.open_nursery() as nursery:
+        await nursery.start(backend.run)
+        name = f"/$/inet/127.0.0.1/{backend.port}"
+        async with running(router(f"/svc => {name}", check)) as run:
+            await run.ask("router out", GET)
+            with trio.fail_after(10):
+                while (shown := await _balancing(run, name))["alive"]:
+                    await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+    endpoint = f"127.0.0.1:{backend.port}"
+    assert shown["failing_checks"] == {endpoint: f"check {endpoint}: answered 404"}
+    assert [(each["health"], each["reason"]) for each in shown["endpoints"]] == [("dead", "checks")]
+
+
+async def _balancing(run: Running, name: str) -> dict[str, Any]:
+    state = json.loads((await run.admin("/client_state.json")).body)
+    return cast("dict[str, Any]", state[name]["routers"]["out"])
 
 
 async def test_an_inherited_socket_serves() -> None:

@@ -9,11 +9,13 @@ from itertools import islice
 import pytest
 
 import conf
+from balancer.checks import CheckSchedule
 from balancer.hedge import HedgeParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from conf.router import HttpRouter
 from namer.path import Path
 from nodeagent import policies
+from nodeagent.proxy.checks import CheckParams, HttpCheck
 from nodeagent.proxy.errors import BadRequest
 from nodeagent.proxy.messages import RequestHead
 from nodeagent.proxy.pool import PoolLimits
@@ -79,6 +81,24 @@ def test_accruals(keys: str, params: AccrualParams) -> None:
     config = router(f"  client: {{failureAccrual: {keys}}}")
 
     assert policies.client_policy(config.client, WEB).accrual == params
+
+
+@pytest.mark.parametrize(
+    ("keys", "params"),
+    [
+        ("{kind: none}", None),
+        ("{kind: tcp}", CheckParams(CheckSchedule(5.0, 2, 3), 2.0, None, None)),
+        ("{kind: http}", CheckParams(CheckSchedule(5.0, 2, 3), 2.0, None, HttpCheck("/", "GET", None, (200, 399)))),
+        (
+            "{kind: http, path: /h, method: HEAD, host: x, expect: '204', port: 9, intervalMs: 500, rise: 1, fall: 4}",
+            CheckParams(CheckSchedule(0.5, 1, 4), 0.5, 9, HttpCheck("/h", "HEAD", "x", (204, 204))),
+        ),
+    ],
+)
+def test_health_checks(keys: str, params: CheckParams | None) -> None:
+    config = router(f"  client: {{healthCheck: {keys}}}")
+
+    assert policies.client_policy(config.client, WEB).check == params
 
 
 def test_pools_and_sessions() -> None:

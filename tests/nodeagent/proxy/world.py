@@ -33,6 +33,7 @@ from namer.watch import Watches
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import Bindings, CacheLimits
+from nodeagent.proxy.checks import Checks
 from nodeagent.proxy.classify import RETRYABLE_METHODS, make_classifier
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
@@ -202,7 +203,9 @@ class World:
             watches = Watches(rng)
             nursery.start_soon(watches.run)
             nursery.start_soon(self.alarms.run)
-            self.router = self._router(watches, rng)
+            checks = Checks(rng)
+            nursery.start_soon(checks.run)
+            self.router = self._router(watches, checks, rng)
             sock = listen()
             self.port = sock.getsockname()[1]
             self.server = Server(sock, self.router, self.limits, self.stats.server("test", "127.0.0.1", self.port))
@@ -211,7 +214,7 @@ class World:
             nursery.cancel_scope.cancel()
         self.router.bindings.close()
 
-    def _router(self, watches: Watches, rng: random.Random) -> Router:
+    def _router(self, watches: Watches, checks: Checks, rng: random.Random) -> Router:
         composer = Composer(
             "test",
             client_policy=lambda id_: self.client,
@@ -220,6 +223,7 @@ class World:
             stats=self.stats,
             rng=rng,
             alarms=self.alarms,
+            checks=checks,
         )
         bindings = Bindings(
             dtab=Cell.constant(self._table()),

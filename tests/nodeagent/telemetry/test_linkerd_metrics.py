@@ -11,7 +11,7 @@ from nodeagent.telemetry.stats import BalancerReading
 
 
 def balancer() -> BalancerReading:
-    return BalancerReading(alive=3, dead=1, probing=1, ejections=4, policy="consecutiveFailures")
+    return BalancerReading(3, 1, 1, ejections=4, policy="consecutiveFailures", refusals=2, check_outs=3)
 
 
 def budget() -> float:
@@ -64,7 +64,7 @@ def registry() -> Registry:
         ("rt/out/client/#/io.l5d.fs/web/connections", 5.0),
         ("rt/out/client/#/io.l5d.fs/web/request_latency_ms.count", 0),
         ("rt/out/client/#/io.l5d.fs/web/retries/requeues", 1),
-        ("rt/out/client/#/io.l5d.fs/web/failure_accrual/removals", 4),
+        ("rt/out/client/#/io.l5d.fs/web/failure_accrual/removals", 9),
         ("rt/out/client/#/io.l5d.fs/web/loadbalancer/size", 5.0),
         ("rt/out/client/#/io.l5d.fs/web/loadbalancer/available", 3.0),
         ("rt/out/client/#/io.l5d.fs/web/loadbalancer/busy", 2.0),

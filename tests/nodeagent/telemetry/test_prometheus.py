@@ -12,7 +12,7 @@ from nodeagent.telemetry.prometheus import Exposition, prefers_openmetrics
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import BalancerReading
 
-BALANCER = BalancerReading(alive=3, dead=1, probing=1, ejections=4, policy="consecutiveFailures", asked=2)
+BALANCER = BalancerReading(3, 1, 1, ejections=4, policy="consecutiveFailures", asked=3, check_outs=2, all_dead=True)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 NASTY = 'a"b\\c\nd'
 
@@ -40,6 +40,7 @@ def registry() -> Registry:
     client = registry.clients.acquire("out", "/#/io.l5d.fs/web", balancer)
     client.success, client.failure, client.connections, client.requeues = 8, 3, 5, 1
     client.connect_failures["connection_refused"] += 2
+    client.checks.update(passed=9, failed=6)
     for seconds in (0.0005, 0.001, 0.3, 100.0):
         service.duration.observe(seconds)
         client.duration.observe(seconds)
@@ -92,6 +93,11 @@ def scrape(registry: Registry) -> Samples:
             {"router": "out", "client": "/#/io.l5d.fs/web", "policy": "consecutiveFailures"},
             4,
         ),
+        ("balancer_ejections_total", {"router": "out", "client": "/#/io.l5d.fs/web", "policy": "healthCheck"}, 2),
+        ("balancer_ejections_total", {"router": "out", "client": "/#/io.l5d.fs/web", "policy": "retryAfter"}, 3),
+        ("balancer_all_dead", {"router": "out", "client": "/#/io.l5d.fs/web", "policy": "tryAll"}, 1),
+        ("balancer_checks_total", {"router": "out", "client": "/#/io.l5d.fs/web", "result": "passed"}, 9),
+        ("balancer_checks_total", {"router": "out", "client": "/#/io.l5d.fs/web", "result": "failed"}, 6),
         ("namer_updates_total", {"namer": "/#/io.l5d.fs"}, 4),
         ("namer_errors_total", {"namer": "/#/io.l5d.fs"}, 1),
         ("namer_staleness_seconds", {"namer": "/#/io.l5d.fs"}, 2.5),

@@ -55,12 +55,13 @@ def test_second_copies_are_use_too_and_are_not_lost_when_a_name_is_folded() -> N
     assert service.activity() == 0
 
 
-def test_retries_and_connect_failures_are_use_too() -> None:
+def test_retries_connect_failures_and_checks_are_use_too() -> None:
     service, client = ServiceStats("out", "/svc/web"), ClientStats("out", "/#/fs/web")
     service.retries["5XX"] += 1
     client.connect_failures["connection_refused"] += 1
+    client.checks["passed"] += 1
 
-    assert (service.activity(), client.activity()) == (1, 1)
+    assert (service.activity(), client.activity()) == (1, 2)
 
 
 def test_open_requests_and_connections_keep_a_series_busy() -> None:
@@ -99,6 +100,7 @@ def test_absorbing_moves_all_that_was_counted_and_no_gauge() -> None:
     one, two = ClientStats("out", "other"), ClientStats("out", "/#/fs/web")
     two.success, two.failure, two.requeues, two.pending, two.connections = 1, 2, 3, 4, 5
     two.connect_failures["connection_refused"] += 6
+    two.checks["passed"] += 7
     two.duration.observe(0.1)
     two.readers.append(lambda: BalancerReading(1, 0, 0, 0, "none"))
 
@@ -107,6 +109,7 @@ def test_absorbing_moves_all_that_was_counted_and_no_gauge() -> None:
 
     assert (one.success, one.failure, one.requeues, one.duration.count) == (1, 2, 3, 1)
     assert one.connect_failures == {"connection_refused": 6}
+    assert one.checks == {"passed": 7}
     assert (one.pending, one.connections, one.balancers()) == (0, 0, [])
     assert two.activity() == 0
     assert (two.pending, two.connections, len(two.balancers())) == (4, 5, 1)
