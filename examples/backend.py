@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -26,6 +27,7 @@ class Handler(BaseHTTPRequestHandler):
     delay = 0.0
     every = 1
     number = count(1)
+    sick = Path()
 
     def answer(self) -> None:
         """Read the whole request, wait, answer."""
@@ -33,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         if next(self.number) % self.every == 0:
             time.sleep(self.delay)
         body = f"{self.name} on {self.port}: {self.command} {self.path}{self.found_by()}\n".encode()
-        self.send_response(self.status)
+        self.send_response(503 if self.path == "/health" and self.sick.is_file() else self.status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
@@ -59,10 +61,12 @@ def main() -> None:
     parser.add_argument("--status", type=int, default=200, help="answer with this status")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="wait before each answer")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="wait before every N-th answer only")
+    parser.add_argument("--sick", type=Path, default=Path(), metavar="FILE", help="while it exists /health gets 503")
     arguments = parser.parse_args()
     server = ThreadingHTTPServer(("127.0.0.1", arguments.port), Handler)
     Handler.name, Handler.port = arguments.name, server.server_port
     Handler.status, Handler.delay, Handler.every = arguments.status, arguments.delay, arguments.every
+    Handler.sick = arguments.sick
     print(f"{Handler.name} listens on 127.0.0.1:{Handler.port}", flush=True)
     with suppress(KeyboardInterrupt):
         server.serve_forever()

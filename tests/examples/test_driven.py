@@ -195,6 +195,23 @@ def test_failover(tmp_path: Path) -> None:
             it.eventually("web", "web-v1")
 
 
+def test_health_checks(tmp_path: Path) -> None:
+    sick = tmp_path / "sick"
+    with driven("health-checks.yaml", tmp_path, ["one", "--sick", str(sick)], ["two"]) as it:
+        _soon(lambda: "one" in it.who("users", 20))
+        it.run("touch")
+        _soon(lambda: "dead (checks)" in it.shell(f"nodeagent explain --admin http://127.0.0.1:{it.admin} /svc/users"))
+        assert it.who("users", 20) == {"two": 20}
+        shown = fetch(it.admin, "127.0.0.1", "/client_state.json")[1]
+        assert f'"check 127.0.0.1:{it.backends[0]}: answered 503"' in shown
+        metrics = fetch(it.admin, "127.0.0.1", "/metrics")[1]
+        users = 'client="/#/io.l5d.fs/users"'
+        assert f'balancer_ejections_total{{{users},policy="healthCheck",router="outgoing"}} 1.0' in metrics
+        assert f'balancer_checks_total{{{users},result="failed",router="outgoing"}} ' in metrics
+        it.run("rm")
+        _soon(lambda: "one" in it.who("users", 20))
+
+
 def test_transformers(tmp_path: Path) -> None:
     with driven("transformers.yaml", tmp_path, ["one"], ["two"], others={4141: free_port()}) as it:
         answers = [it.ask("users")[1] for _ in range(20)]
