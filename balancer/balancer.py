@@ -21,6 +21,8 @@ requests to these endpoints take has met an endpoint that does not answer: that 
 includes those that were given up: when all endpoints are too slow for their callers none is to blame. Less is enough
 when a copy, sent later to another endpoint, was answered first (hedging).
 
+Requests with a key (``pick_for``) go by a ring (ring.py) instead of the picker.
+
 Health changes are rare and requests are not, so each change of health or membership rebuilds the picker's
 nodes in O(n), and a pick looks at no health and no priority at all.
 """
@@ -38,6 +40,7 @@ from balancer.node import Node
 from balancer.p2c import PowerOfChoices
 from balancer.picker import Picker
 from balancer.response_class import ResponseClass
+from balancer.ring import Rings, turn_of
 from balancer.warmup import Warmup
 from balancer.weights import WeightClasses
 from namer.addr import Endpoint
@@ -147,6 +150,7 @@ class Balancer:
         "_refusals",
         "_removes",
         "_revivals",
+        "_rings",
         "_rng",
         "_shown",
         "_trial_at",
@@ -161,6 +165,7 @@ class Balancer:
         self._parts = parts
         self._rng = rng
         self._classes = WeightClasses(parts.picker, rng)
+        self._rings = Rings()
         self._picker: Picker = self._classes
         self._by_address: dict[tuple[str, int], Node] = {}
         self.nodes: list[Node] = []
@@ -214,6 +219,7 @@ class Balancer:
         for node in removed:
             node.follower = None
             self._warmup.forget(node)
+        self._rings.rebuild(self.nodes)
         self._rebuild(now)
         return removed
 
@@ -226,6 +232,31 @@ class Balancer:
         if avoid or now >= self._look_closer_at:
             return self._pick_closely(now, avoid)
         return self._picker.pick(now)
+
+    def pick_for(self, key: bytes, now: float, avoid: Collection[Node] = ()) -> Node | None:
+        """As ``pick``, for a request with a *key*: its own node, or the next one on the ring that may be used.
+
+        A dead node's probe is one of its own keys; of a better priority, or while none is alive, any. A new node takes
+        its keys one after the other, each once and for all.
+        """
+        if not self._shown:
+            return self.pick(now, avoid)
+        probe = None if avoid else self.pick_probe(now)
+        if probe is not None and (not self.usable or probe.endpoint.priority < self._priority):
+            return probe
+
+        def takes(node: Node) -> bool:
+            if avoid:
+                return node not in avoid and (node.accrual.health is _ALIVE or node in self._kept)
+            if not self._may_go(node, now) and (self.usable or node not in self._shown):
+                return False
+            return now >= self._warmup.ends_at or turn_of(key) <= self._warmup.part(node, now)
+
+        node = self._rings.lookup(key, self._priority, takes)
+        if node is None:
+            return self.pick(now, avoid)
+        self._exhausted += not self.usable
+        return node
 
     def probe_due(self, now: float) -> bool:
         """Return whether some dead endpoint may be tried now, and none is being tried: for who has a better choice."""

@@ -30,7 +30,7 @@ from balancer.p2c import PowerOfChoices
 from balancer.picker import Picker
 from balancer.round_robin import RoundRobin
 
-BalancerKind = Literal["ewma", "p2c", "aperture", "heap", "roundRobin"]
+BalancerKind = Literal["ewma", "p2c", "aperture", "heap", "roundRobin", "ringHash"]
 AccrualKind = Literal["consecutiveFailures", "successRate", "successRateWindowed", "none"]
 
 MAX_SHARED = 256
@@ -138,7 +138,7 @@ def make_retry_budget(params: RetryBudgetParams) -> RetryBudget:
 
 def _picker_factory(params: BalancerParams, rng: Random) -> Callable[[], Picker]:
     match params.kind:
-        case "ewma" | "p2c":
+        case "ewma" | "p2c" | "ringHash":  # a request without a key goes by load
             return lambda: PowerOfChoices(rng, params.choices)
         case "aperture":
             return lambda: Aperture(rng, params.smooth_window, params.low_load, params.high_load, params.min_aperture)

@@ -99,15 +99,37 @@ class AnyBalancer(RuleBasedStateMachine):
             assert chosen in self.expected(alive, due, avoid)
         self.begin(chosen)
 
+    def spared(self, alive: set[Node]) -> set[Node]:
+        if not alive and self.params.all_dead == "failFast":
+            return set()
+        return set(kept(level(self.balancer.nodes, alive), self.params.max_ejected))
+
     def expected(self, alive: set[Node], due: set[Node], avoid: set[Node]) -> set[Node]:
         nodes = self.balancer.nodes
-        spared: set[Node] = set()
-        if alive or self.params.all_dead != "failFast":
-            spared = set(kept(level(nodes, alive), self.params.max_ejected))
+        spared = self.spared(alive)
         if not avoid:
             return best(alive | spared if alive else nodes)
         usable = alive | due | spared
         return best(alive - avoid or due - avoid or usable - avoid or usable or set(nodes) - avoid or nodes)
+
+    @rule(key=st.binary(max_size=2), avoided=st.sets(st.integers(1, 6), max_size=3))
+    def keyed_request(self, key: bytes, avoided: set[int]) -> None:
+        nodes = self.balancer.nodes
+        avoid = {each for each in nodes if each.endpoint.port in avoided}
+        chosen = self.balancer.pick_for(key, self.now, avoid)
+        alive = {each for each in nodes if each.accrual.health is Health.ALIVE}
+        due = {each for each in nodes if each.accrual.retry_at <= self.now}
+        if chosen is None:
+            assert not nodes or (self.params.all_dead == "failFast" and not alive and not (due - avoid))
+            return
+        if not alive and self.params.all_dead == "lastGood":
+            last = max(each.accrual.dead_since for each in nodes)
+            assert avoid or chosen in due or chosen.accrual.dead_since == last
+        elif avoid:
+            assert chosen in self.expected(alive, due, avoid) | best(alive | self.spared(alive))
+        else:
+            assert chosen in due or chosen in self.expected(alive, due, avoid)
+        self.begin(chosen)
 
     @rule()
     def probe(self) -> None:
