@@ -42,7 +42,7 @@ from balancer.picker import Picker
 from balancer.response_class import ResponseClass
 from balancer.ring import Rings, turn_of
 from balancer.warmup import Warmup
-from balancer.weights import WeightClasses
+from balancer.zones import ZoneParams, classes_of
 from namer.addr import Endpoint
 
 _ALIVE, _PROBING = Health.ALIVE, Health.PROBING
@@ -91,6 +91,8 @@ class BalancerStatistics:
     """The priority of the endpoints that get the traffic; None when there is no endpoint."""
     all_dead: bool
     """There are endpoints, and none of them is really alive."""
+    local_share: float | None
+    """The part of the traffic that goes to the preferred zone; None without a preference, or without an endpoint."""
 
     ejections: int
     refusals: int
@@ -109,7 +111,7 @@ class BalancerStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a balancer is made of: a picker is made for each weight, a metric and an accrual for each node.
+    """What a balancer is made of: a picker for each weight (by zone, too), a metric and an accrual for each node.
 
     *max_effort* is how often a pick that met a node to avoid is repeated before all nodes are looked through.
     *slow_start* is in seconds, *max_ejected* the part of the endpoints that failure accrual may take out.
@@ -122,6 +124,7 @@ class Parts:
     slow_start: float = 0.0
     max_ejected: float = 1.0
     all_dead: AllDead = "tryAll"
+    zones: ZoneParams | None = None
 
 
 class Balancer:
@@ -164,7 +167,7 @@ class Balancer:
     def __init__(self, parts: Parts, rng: Random) -> None:
         self._parts = parts
         self._rng = rng
-        self._classes = WeightClasses(parts.picker, rng)
+        self._classes = classes_of(parts.picker, rng, parts.zones)
         self._rings = Rings()
         self._picker: Picker = self._classes
         self._by_address: dict[tuple[str, int], Node] = {}
@@ -330,6 +333,7 @@ class Balancer:
             probing=health.count(Health.PROBING),
             priority=self._priority if self.nodes else None,
             all_dead=bool(self.nodes) and not self.usable,
+            local_share=self._classes.local_share,
             ejections=self._ejections,
             refusals=self._refusals,
             asked=self._asked,
@@ -377,7 +381,10 @@ class Balancer:
         """Show the picker the nodes that may get traffic, and tell when ``usable`` has changed."""
         alive = [node for node in self.nodes if node.accrual.health is _ALIVE]
         self._kept = self._spared(alive)
-        self._show([*alive, *self._kept] if alive else self._when_all_dead(), now)
+        if alive:
+            self._show([*alive, *self._kept], now, self.nodes)
+        else:
+            self._show(self._when_all_dead(), now)
         better = [node for node in self.nodes if node.endpoint.priority <= self._priority] if alive else self.nodes
         self._next_probe = min(better, key=_retry_at, default=None)
         self._probe_at = _retry_at(self._next_probe) if self._next_probe else inf
@@ -409,18 +416,18 @@ class Balancer:
             case "failFast":
                 return []
 
-    def _show(self, candidates: Sequence[Node], now: float) -> None:
-        """Let the picker choose among those of *candidates* that have the best priority."""
+    def _show(self, candidates: Sequence[Node], now: float, everybody: Sequence[Node] | None = None) -> None:
+        """Let the picker choose among those of *candidates*, out of *everybody*, that have the best priority."""
         for node in self.nodes:
             node.follower = None
         if candidates:
             self._priority = min(node.endpoint.priority for node in candidates)
             self._shown = [node for node in candidates if node.endpoint.priority == self._priority]
-            self._classes.rebuild(self._shown)
+            self._classes.rebuild(self._shown, everybody)
             self._picker = self._classes.only() or self._classes
         else:  # those that are gone are let go
             self._shown = ()
-            self._picker = self._classes = WeightClasses(self._parts.picker, self._rng)
+            self._picker = self._classes = classes_of(self._parts.picker, self._rng, self._parts.zones)
         self._warmup.compare(self._shown, now)
 
     def _pick_closely(self, now: float, avoid: Collection[Node]) -> Node | None:

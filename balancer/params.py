@@ -29,6 +29,7 @@ from balancer.load import LeastLoaded, Metric
 from balancer.p2c import PowerOfChoices
 from balancer.picker import Picker
 from balancer.round_robin import RoundRobin
+from balancer.zones import ZoneParams
 
 BalancerKind = Literal["ewma", "p2c", "aperture", "heap", "roundRobin", "ringHash"]
 AccrualKind = Literal["consecutiveFailures", "successRate", "successRateWindowed", "none"]
@@ -62,6 +63,8 @@ class BalancerParams:
     low_load: float = 0.5
     high_load: float = 2.0
     min_aperture: int = 1
+    zones: ZoneParams | None = None
+    """The zone to prefer, by any kind; a request with a key goes by the ring, which knows no zones."""
 
     def __post_init__(self) -> None:
         _check_above(0, max_effort=self.max_effort, decay=self.decay, smooth_window=self.smooth_window)
@@ -122,6 +125,7 @@ def _parts(params: BalancerParams, accrual: AccrualParams, rng: Random) -> Parts
         slow_start=params.slow_start,
         max_ejected=params.max_ejected,
         all_dead=params.all_dead,
+        zones=params.zones,
     )
 
 

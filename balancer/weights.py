@@ -19,6 +19,9 @@ from balancer.picker import Picker
 class WeightClasses:
     """Picks a class by weight, then a node by the picker of that class."""
 
+    local_share = None
+    """No zone is preferred: for the one in whose place this is, ``zones.ZonePreference``."""
+
     __slots__ = ("_bounds", "_classes", "_make_picker", "_pickers", "_random", "_total")
 
     def __init__(self, make_picker: Callable[[], Picker], rng: Random) -> None:
@@ -29,7 +32,7 @@ class WeightClasses:
         self._bounds: list[float] = []
         self._total = 0.0
 
-    def rebuild(self, nodes: Sequence[Node]) -> None:
+    def rebuild(self, nodes: Sequence[Node], everybody: Sequence[Node] | None = None) -> None:  # noqa: ARG002 - see zones
         """Group *nodes* by weight and choose among them from now on."""
         groups: dict[float, list[Node]] = {}
         for node in nodes:
