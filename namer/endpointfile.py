@@ -1,8 +1,8 @@
-"""Endpoint files: one endpoint a line, `host port [* weight]`, `#` comments.
+"""Endpoint files: one endpoint a line, `host port [* weight] [zone=NAME]`, `#` comments.
 
     # the two of rack 7
     10.0.7.1 8080
-    10.0.7.2 8080 * 0.5
+    10.0.7.2 8080 * 0.5 zone=eu-1a
     web.example.org 8080      each address of the host
 
 A line that is not of this form is reported with its number, and takes away nothing but itself. A file with more
@@ -25,7 +25,8 @@ MAX_ENDPOINTS: Final = 10_000
 MAX_WEIGHT: Final = 1e9
 SHOWN_PROBLEMS: Final = 5
 
-_LINE = re.compile(r"(\S+)\s+(\S+?)(?:\s*\*\s*(\S+))?")
+_LINE = re.compile(r"(\S+)\s+(\S+?)(?:\s*\*\s*(\S+))?(?:\s+zone=(\S*))?")
+_ZONE = re.compile(r"[!-~]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,17 @@ def summary(problems: Iterable[str], more: int = 0) -> str:
 def _parse_line(content: str, number: int) -> EndpointLine:
     found = _LINE.fullmatch(content)
     if found is None:
-        raise ValueError(f"{_clip(content)}: expected 'host port' or 'host port * weight'")
-    host, port, weight = found.groups()
+        raise ValueError(f"{_clip(content)}: expected 'host port' or 'host port * weight', then maybe zone=NAME")
+    host, port, weight, zone = found.groups()
     if not is_host(host):
         raise ValueError(f"{_clip(host)}: expected an IP address or a host name")
-    return EndpointLine(number, Target(host, _parse_port(port), 1.0 if weight is None else _parse_weight(weight)))
+    target = Target(
+        host,
+        _parse_port(port),
+        1.0 if weight is None else _parse_weight(weight),
+        () if zone is None else (("zone", _parse_zone(zone)),),
+    )
+    return EndpointLine(number, target)
 
 
 def _parse_port(text: str) -> int:
@@ -102,6 +109,12 @@ def _parse_weight(text: str) -> float:
     if not 0.0 < weight <= MAX_WEIGHT:
         raise ValueError(f"{_clip(text)}: expected a weight above 0, such as 0.5; to take it out remove the line")
     return weight
+
+
+def _parse_zone(text: str) -> str:
+    if not _ZONE.fullmatch(text):
+        raise ValueError(f"{_clip(text)}: expected the name of a zone, such as eu-1a: up to 100 printable characters")
+    return text
 
 
 def _clip(text: str) -> str:

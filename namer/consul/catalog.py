@@ -2,6 +2,7 @@
 
     health    the worst of an instance's checks and of its node's: maintenance, critical, warning, passing
     address   the service's, or the node's where it has none; an instance without a port cannot be dialled
+    zone      the pair `zone` of the service, or of the node, or else their `Locality`
     weight    the largest that the configuration gives one of its tags, else Consul's own for its health
 
 The forms are those of `/v1/health/service`. An entry of another form makes the whole answer unusable. An instance that
@@ -34,6 +35,12 @@ _IN_WORDS: Final = {"maintenance": "under maintenance"}
 _MAINTENANCE: Final = ("_node_maintenance", "_service_maintenance:")
 
 
+class Locality(msgspec.Struct, frozen=True, rename="pascal"):
+    """Where something is, since Consul 1.17."""
+
+    zone: str = ""
+
+
 class Node(msgspec.Struct, frozen=True, rename="pascal"):
     """The machine of an instance."""
 
@@ -41,6 +48,7 @@ class Node(msgspec.Struct, frozen=True, rename="pascal"):
     address: str = ""
     datacenter: str = ""
     meta: dict[str, str] | None = None
+    locality: Locality | None = None
 
 
 class Weights(msgspec.Struct, frozen=True, rename="pascal"):
@@ -59,6 +67,7 @@ class Service(msgspec.Struct, frozen=True, rename="pascal"):
     port: int = 0
     meta: dict[str, str] | None = None
     weights: Weights | None = None
+    locality: Locality | None = None
 
 
 class Check(msgspec.Struct, frozen=True, rename="pascal"):
@@ -182,7 +191,8 @@ def _weight(service: Service, status: str, rules: Rules) -> float:
 
 def _meta(entry: Entry) -> Meta:
     """What is known of an instance: its tags, its pairs over those of its node, and where it is."""
-    pairs = {**(entry.node.meta or {}), **(entry.service.meta or {})}
+    zones = (place.locality.zone for place in (entry.service, entry.node) if place.locality is not None)
+    pairs = {"zone": next(filter(None, zones), ""), **(entry.node.meta or {}), **(entry.service.meta or {})}
     pairs |= {"node": entry.node.node, "dc": entry.node.datacenter}
     tagged = [(TAG, tag) for tag in entry.service.tags or ()]
     known = [(key, value) for key, value in (*tagged, *pairs.items()) if value and len(key) + len(value) <= MAX_TEXT]

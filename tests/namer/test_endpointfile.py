@@ -22,6 +22,18 @@ def test_a_file() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        ("10.0.0.1 80 zone=eu-1a", Target("10.0.0.1", 80, 1.0, (("zone", "eu-1a"),))),
+        ("10.0.0.1 80 * 2 zone=eu-1a # here", Target("10.0.0.1", 80, 2.0, (("zone", "eu-1a"),))),
+        ("10.0.0.1 80*2\tzone=a=b", Target("10.0.0.1", 80, 2.0, (("zone", "a=b"),))),
+    ],
+)
+def test_a_line_may_tell_the_zone(line: str, target: Target) -> None:
+    assert parse_endpoints(line, "web").lines == (EndpointLine(1, target),)
+
+
+@pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("10.0.0.1", "'10.0.0.1': expected 'host port' or 'host port * weight'"),
@@ -39,6 +51,13 @@ def test_a_file() -> None:
         ("10.0.0.1 80 * -1", "'-1': expected a weight above 0"),
         ("10.0.0.1 80 * nan", "'nan': expected a weight above 0"),
         ("10.0.0.1 80 * inf", "'inf': expected a weight above 0"),
+        ("10.0.0.1 80 zone=", "'': expected the name of a zone, such as eu-1a"),
+        ("10.0.0.1 80 zone=é", "'é': expected the name of a zone"),
+        ("10.0.0.1 80 zone=" + "x" * 101, f"'{'x' * 60}...': expected the name of a zone"),
+        ("10.0.0.1 80 zone=a * 2", "'10.0.0.1 80 zone=a * 2': expected 'host port' or"),
+        ("10.0.0.1 80 zone=a zone=b", "'10.0.0.1 80 zone=a zone=b': expected 'host port' or"),
+        ("10.0.0.1 80 rack=a", "'10.0.0.1 80 rack=a': expected 'host port' or"),
+        ("10.0.0.1 zone=a", "'zone=a': expected a port from 1 to 65535"),
         ("x" * 100, f"'{'x' * 60}...': expected 'host port'"),
     ],
 )

@@ -103,6 +103,25 @@ def test_what_is_known_of_an_instance_goes_along() -> None:
     assert (has_tag(found.meta, "v2"), has_tag(found.meta, "a")) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("node", "service", "zone"),
+    [
+        pytest.param({"Locality": {"Region": "eu", "Zone": "eu-1a"}}, {}, "eu-1a", id="of the node"),
+        pytest.param({"Locality": {"Zone": "a"}}, {"Locality": {"Zone": "b"}}, "b", id="of the service"),
+        pytest.param({"Locality": {"Zone": "a"}}, {"Locality": {"Region": "eu"}}, "a", id="the service has none"),
+        pytest.param({"Locality": None, "Meta": {"zone": "c"}}, {"Locality": {"Zone": "b"}}, "c", id="Meta wins"),
+        pytest.param({"Locality": {}}, {}, None, id="nothing said"),
+    ],
+)
+def test_the_zone_may_be_a_locality(node: dict[str, Any], service: dict[str, Any], zone: str | None) -> None:
+    entry = instance("10.0.0.1")
+    entry["Node"] |= node
+    entry["Service"] |= service
+
+    (found,) = registered(read(entry), Rules()).serving
+    assert dict(found.meta).get("zone") == zone
+
+
 def test_what_goes_along_is_bounded() -> None:
     entry = instance("10.0.0.1", tags=[f"tag{number}" for number in range(1000)], meta={"long": "x" * 1000})
 
