@@ -11,6 +11,7 @@ Source: finagle's ``Aperture`` and ``LoadBand``, with linkerd 1.x's band of 0.5 
 from collections.abc import Sequence
 from random import Random
 
+from balancer.accrual import Health
 from balancer.ema import Ema
 from balancer.node import Node
 from balancer.p2c import PowerOfChoices
@@ -34,7 +35,8 @@ class Aperture:
 
     def rebuild(self, nodes: Sequence[Node]) -> None:
         """Choose among *nodes* from now on, and follow their load."""
-        self._nodes = sorted(nodes, key=lambda node: node.rank)
+        # One that is dead and only kept must not be the whole of a narrow aperture.
+        self._nodes = sorted(nodes, key=lambda node: (node.accrual.health is not Health.ALIVE, node.rank))
         self._in_flight = sum(node.pending for node in nodes)
         for node in nodes:
             node.follower = self

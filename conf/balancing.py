@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from conf.fields import Count, CountFromZero, Millis, Ratio, about, only
+from conf.fields import CookieName, Count, CountFromZero, HeaderName, Label, Millis, Ratio, about, only
 from conf.retries import AnyBackoff
 from conf.section import Kinded, Section
 
@@ -85,7 +85,69 @@ class RoundRobinBalancer(LoadBalancer, frozen=True, tag="roundRobin"):
     max_effort: _MaxEffort = 5
 
 
-AnyBalancer = Ewma | P2c | ApertureBalancer | HeapBalancer | RoundRobinBalancer
+class RingHash(LoadBalancer, frozen=True, tag="ringHash"):
+    """Affinity: requests with the same header or cookie go to the same endpoint, by consistent hashing.
+
+    An endpoint that dies or leaves loses its requests to the others and gets them back; those of the others stay where
+    they are. Every agent chooses alike. A request without a key goes to the one of two with fewer requests under way.
+    """
+
+    max_effort: _MaxEffort = 5
+    header: Annotated[
+        HeaderName | None, about("The header whose value is the key.", unset="by cookie", like="Envoy's `ring_hash`")
+    ] = None
+    cookie: Annotated[
+        CookieName | None, about("The cookie whose value is the key.", unset="by header", like="Envoy's `ring_hash`")
+    ] = None
+    set_cookie: Annotated[
+        bool,
+        about(
+            "Give a caller that has no such cookie one with a value by chance, so that it comes back to the endpoint "
+            "that served it. Choose a name that the service does not use.",
+            why="answers are left as they are unless that is asked for",
+            like="HAProxy's `cookie NAME insert`; Envoy, with a `ttl`",
+        ),
+    ] = False
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.header is None and self.cookie is None:
+            yield "header", "ringHash needs a header or a cookie to go by"
+        if self.header is not None and self.cookie is not None:
+            yield "cookie", f"the key is the header {self.header} already; give only one of both"
+        if self.set_cookie and self.cookie is None:
+            yield "setCookie", "there is no cookie to set; give its name as cookie"
+
+
+AnyBalancer = Ewma | P2c | ApertureBalancer | HeapBalancer | RoundRobinBalancer | RingHash
+
+
+class ZonePreference(Section, frozen=True):
+    """The zone of this host takes the traffic while it can; what it cannot take goes to the others by their capacity.
+
+    Which zone an endpoint is in is told by discovery: the zone of an EndpointSlice, the pair `zone` in the `Meta` of a
+    Consul service or its node, or their `Locality`, `zone=NAME` in a file. One that it says nothing of is in another
+    zone. Priorities come first: zones count among the endpoints of one priority.
+    """
+
+    zone: Annotated[
+        Label | None,
+        about(
+            "The zone of this host.",
+            why="all hosts may share one file; where neither is given, no zone is preferred",
+            unset="the environment variable `NODE_ZONE`",
+            like="Envoy's `--service-zone`",
+        ),
+    ] = None
+    overprovisioning_percent: Annotated[
+        int,
+        Meta(ge=100, le=1000),
+        about(
+            "How much of its usual load the zone can take. It keeps everything while the usable part of its endpoints, "
+            "by weight, times this is 100 % or more; below that it keeps so much.",
+            why="the zone begins to give away when less than 72 % of its endpoints are usable",
+            like="Envoy's `overprovisioning_factor`",
+        ),
+    ] = 140
 
 
 class FailureAccrual(Kinded, frozen=True):

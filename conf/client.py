@@ -6,12 +6,21 @@ are applied in order, and a later one wins key by key; so "not set" is None, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, get_args
 
 from balancer.balancer import AllDead
-from conf.balancing import AnyAccrual, AnyBalancer, ClientSession, ConsecutiveFailures, Ewma, HostConnectionPool
+from conf.balancing import (
+    AnyAccrual,
+    AnyBalancer,
+    ClientSession,
+    ConsecutiveFailures,
+    Ewma,
+    HostConnectionPool,
+    RingHash,
+    ZonePreference,
+)
 from conf.checks import AnyHealthCheck, NoCheck
 from conf.fields import CountFromZero, Millis, MillisFromZero, about, one_of
 from conf.retries import RetryBudget
@@ -27,6 +36,7 @@ class ClientParams:
     """What holds for one concrete name; the defaults are the documented ones."""
 
     load_balancer: AnyBalancer = Ewma()
+    zone_preference: ZonePreference | None = None
     failure_accrual: AnyAccrual = ConsecutiveFailures()
     health_check: AnyHealthCheck = NoCheck()
     request_attempt_timeout_ms: int | None = None
@@ -57,6 +67,10 @@ class ClientKeys(Section, frozen=True):
             why="it is the only kind that avoids an endpoint that has become slow",
             like="linkerd2; linkerd 1.x: p2c",
         ),
+    ] = None
+    zone_preference: Annotated[
+        ZonePreference | None,
+        about("Prefer the endpoints in the zone of this host.", like="Envoy, Istio", unset="zones do not count"),
     ] = None
     failure_accrual: Annotated[AnyAccrual | None, about("When an endpoint is taken for dead.")] = None
     health_check: Annotated[
@@ -128,10 +142,15 @@ class ClientKeys(Section, frozen=True):
     ] = None
     tls: Annotated[ClientTlsKeys | None, about("TLS to the endpoints.", unset="plain")] = None
 
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.zone_preference is not None and isinstance(self.load_balancer, RingHash):
+            yield "zonePreference", "loadBalancer ringHash goes by its key, whatever the zone; leave one out"
+
     def over(self, below: ClientParams, captured: Mapping[str, str]) -> ClientParams:
         """These keys laid over others: what is not set here stays. *captured* is what the prefix remembered."""
         return ClientParams(
             load_balancer=laid_over(below.load_balancer, self.load_balancer),
+            zone_preference=laid_over(below.zone_preference, self.zone_preference),
             failure_accrual=laid_over(below.failure_accrual, self.failure_accrual),
             health_check=laid_over(below.health_check, self.health_check),
             request_attempt_timeout_ms=laid_over(below.request_attempt_timeout_ms, self.request_attempt_timeout_ms),
@@ -161,6 +180,7 @@ class GlobalClient(ClientPolicy, ClientKeys, frozen=True, tag="io.l5d.global"):
         """The policy that spells out *params*."""
         return GlobalClient(
             load_balancer=params.load_balancer,
+            zone_preference=params.zone_preference,
             failure_accrual=params.failure_accrual,
             health_check=params.health_check,
             request_attempt_timeout_ms=params.request_attempt_timeout_ms,

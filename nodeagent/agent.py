@@ -10,6 +10,7 @@ root -- naming      files, watches: one child a name that somebody needs
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,8 @@ class Agent:
         """`rng` makes all choices by chance; it is seeded by the system unless given."""
         self.config = config
         self._rng = rng or random.Random()
+        self.zone = os.environ.get("NODE_ZONE") or None
+        """The zone of this host, unless a policy says another one."""
         self.naming = Naming(config.namers, self._rng, config.dns)
         self._checks = Checks(self._rng)
         self.stats = Registry()
@@ -143,7 +146,7 @@ class Agent:
     def _router(self, config: HttpRouter) -> Router:
         composer = Composer(
             config.label,
-            client_policy=lambda id_: policies.client_policy(config.client, id_),
+            client_policy=lambda id_: policies.client_policy(config.client, id_, self.zone),
             service_policy=lambda name: policies.service_policy(config.service, name),
             dialer=Dialer(self._own[config.label].__contains__),
             stats=self.stats,

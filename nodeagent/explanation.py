@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from balancer.balancer import NodeStatistics
+from balancer.zones import zone_of
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
 from namer.binding import Step
 from namer.cell import Cell
@@ -184,7 +185,7 @@ def show_addr(addr: Addr) -> str:
 
 
 def show_node(node: NodeStatistics) -> Json:
-    """One endpoint as its balancer sees it; `reason` and `priority` only where they are not the usual ones."""
+    """One endpoint as its balancer sees it; `reason`, `priority` and `zone` only where there is something to tell."""
     shown: Json = {
         "endpoint": node.endpoint.show(),
         "health": node.health.value,
@@ -196,6 +197,9 @@ def show_node(node: NodeStatistics) -> Json:
         shown["reason"] = node.reason.value
     if node.endpoint.priority:
         shown["priority"] = node.endpoint.priority
+    zone = zone_of(node.endpoint)
+    if zone is not None:
+        shown["zone"] = zone
     return shown
 
 

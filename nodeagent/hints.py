@@ -1,4 +1,4 @@
-"""What a configuration says that is valid and hardly meant: names in a table that lead nowhere. Pure.
+"""What a configuration says that is valid and hardly meant: names that lead nowhere, a zone that nobody tells. Pure.
 
 None of it stops the agent, because a table may be written for more than one agent, and what is missing may come by a
 request's own rules. `nodeagent check` prints it, and the agent logs it when it starts.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from conf import AgentConfig
+from conf.client import AnyClientPolicy, ClientKeys, GlobalClient, StaticClient
 from conf.errors import KeyPath, did_you_mean, nearest, show_key_path
 from conf.interpreters import DefaultInterpreter
 from conf.router import HttpRouter
@@ -22,6 +23,8 @@ CONFIGURED = "#"
 BUILTIN = "$"
 MAX_HINTS = 20
 """Of one router; a table of rubbish is not told line by line."""
+
+NO_ZONE = "no zone is given, and the environment variable NODE_ZONE is not set, so no zone is preferred"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +41,30 @@ class Hint:
         return f"{place}: {self.key_path}: warning: {self.message}"
 
 
-def hints(config: AgentConfig, builtins: Collection[str]) -> Iterator[Hint]:
-    """All hints of a configuration; `builtins` are the labels that may follow `/$`."""
+def hints(config: AgentConfig, builtins: Collection[str], zone: str | None) -> Iterator[Hint]:
+    """All hints of a configuration; `builtins` are the labels that may follow `/$`, `zone` is that of this host."""
     origins = config.origins
     prefixes = [namer.prefix for namer in config.namers]
     for index, router in enumerate(config.routers):
         at: KeyPath = ("routers", index, "dtab")
         for message in islice(_lost(router, prefixes, builtins), MAX_HINTS):
             yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
+        if zone is None:
+            for at in _without_zone(("routers", index, "client"), router.client):
+                yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), NO_ZONE)
+
+
+def _without_zone(at: KeyPath, policy: AnyClientPolicy) -> Iterator[KeyPath]:
+    """Where a zone is preferred and none is given."""
+    places: list[tuple[KeyPath, ClientKeys]] = []
+    match policy:
+        case GlobalClient():
+            places.append((at, policy))
+        case StaticClient(configs):
+            places += (((*at, "configs", number), keys) for number, keys in enumerate(configs))
+    for place, keys in places:
+        if keys.zone_preference is not None and keys.zone_preference.zone is None:
+            yield (*place, "zonePreference")
 
 
 def _lost(router: HttpRouter, prefixes: list[Path], builtins: Collection[str]) -> Iterator[str]:

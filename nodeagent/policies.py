@@ -12,6 +12,7 @@ from balancer import backoff
 from balancer.checks import CheckSchedule
 from balancer.hedge import HedgeParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
+from balancer.zones import ZoneParams
 from conf import balancing, checks, identifiers, resolve, retries
 from conf.client import AnyClientPolicy, ClientParams
 from conf.hedging import Hedging
@@ -21,6 +22,7 @@ from conf.service import AnyServicePolicy, ServiceParams
 from conf.tls import ClientTlsKeys
 from namer.path import Path
 from nodeagent.proxy import identify
+from nodeagent.proxy.affinity import Affinity, ByCookie, ByHeader
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import CacheLimits
 from nodeagent.proxy.checks import CheckParams, HttpCheck
@@ -36,13 +38,13 @@ MAX_SHARED: Final = 256
 """Names with the same policy share its values, of as many policies: few but those that capture parts of a name."""
 
 
-def client_policy(policy: AnyClientPolicy, id: Path) -> ClientPolicy:  # noqa: A002
-    """Return how the concrete name `id` is called."""
-    return _client_policy(resolve(policy, id))
+def client_policy(policy: AnyClientPolicy, id: Path, zone: str | None = None) -> ClientPolicy:  # noqa: A002
+    """Return how the concrete name `id` is called from a host that is in `zone` unless the policy says another one."""
+    return _client_policy(resolve(policy, id), zone)
 
 
 @lru_cache(MAX_SHARED)
-def _client_policy(params: ClientParams) -> ClientPolicy:
+def _client_policy(params: ClientParams, zone: str | None) -> ClientPolicy:
     pool, session = params.host_connection_pool, params.client_session
     return ClientPolicy(
         connect_timeout=params.connect_timeout_ms / 1000,
@@ -61,10 +63,12 @@ def _client_policy(params: ClientParams) -> ClientPolicy:
             slow_start=params.slow_start_ms / 1000,
             max_ejected=params.failure_accrual.max_ejection_percent / 100,
             all_dead=params.when_all_dead,
+            zones=_zones(params.zone_preference, zone),
         ),
         accrual=replace(_accrual(params.failure_accrual), fail_fast=params.fail_fast),
         requeues=_budget(params.requeue_budget),
         check=_check(params.health_check),
+        affinity=_affinity(params.load_balancer),
     )
 
 
@@ -144,6 +148,25 @@ def _balancer(config: balancing.AnyBalancer) -> BalancerParams:
             return BalancerParams("heap")
         case balancing.RoundRobinBalancer():
             return BalancerParams("roundRobin", config.max_effort)
+        case balancing.RingHash():
+            return BalancerParams("ringHash", config.max_effort)
+
+
+def _affinity(config: balancing.AnyBalancer) -> Affinity | None:
+    match config:
+        case balancing.RingHash(header=str(header)):
+            return ByHeader(header.lower().encode())
+        case balancing.RingHash(cookie=str(cookie)):
+            return ByCookie(cookie.encode(), config.set_cookie)
+        case _:
+            return None
+
+
+def _zones(config: balancing.ZonePreference | None, zone: str | None) -> ZoneParams | None:
+    here = zone if config is None or config.zone is None else config.zone
+    if config is None or here is None:
+        return None
+    return ZoneParams(here, config.overprovisioning_percent / 100)
 
 
 def _accrual(config: balancing.AnyAccrual) -> AccrualParams:

@@ -95,8 +95,9 @@ def _show_balancing(client: Client) -> Json:
         "alive": statistics.alive,
         "dead": statistics.dead,
         "probing": statistics.probing,
-        "endpoints": [show_node(node) for node in statistics.nodes],
     }
     if client.checked is not None:
         shown["failing_checks"] = client.checked.failing()
-    return shown
+    if statistics.local_share is not None:
+        shown["local_share"] = statistics.local_share
+    return shown | {"endpoints": [show_node(node) for node in statistics.nodes]}

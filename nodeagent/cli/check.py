@@ -56,7 +56,8 @@ async def build(config: AgentConfig) -> list[Hint]:
     from nodeagent.agent import Agent
     from nodeagent.hints import hints
 
-    return list(hints(config, Agent(config).naming.builtins))
+    agent = Agent(config)
+    return list(hints(config, agent.naming.builtins, agent.zone))
 
 
 def _count(number: int, what: str) -> str:

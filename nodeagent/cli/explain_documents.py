@@ -18,6 +18,7 @@ class NodeState(msgspec.Struct, frozen=True):
     ejections: int
     reason: str | None = None
     priority: int = 0
+    zone: str | None = None
 
 
 class BoundLeaf(msgspec.Struct, frozen=True, kw_only=True):

@@ -255,7 +255,8 @@ def _endpoint(endpoint: str, state: NodeState | None) -> str:
         return endpoint
     health = f"{state.health} ({state.reason})" if state.reason else state.health
     shown = f"{endpoint}   {health}, {state.pending} in flight, load {state.load:.3g}, {state.ejections} ejections"
-    return shown + (f", {_ordinal(state.priority + 1)} priority" if state.priority else "")
+    shown += f", {_ordinal(state.priority + 1)} priority" if state.priority else ""
+    return shown + (f", zone {state.zone}" if state.zone else "")
 
 
 def _ordinal(number: int) -> str:

@@ -62,7 +62,7 @@ async def serve(config: AgentConfig, manager: ServiceManager, inherited: Sequenc
     from nodeagent.hints import hints
 
     agent = Agent(config)
-    for hint in hints(config, agent.naming.builtins):
+    for hint in hints(config, agent.naming.builtins, agent.zone):
         structlog.get_logger(__name__).warning("the configuration has what is hardly meant", hint=str(hint))
     # Both concern the whole process, so they stand here: a full collection would hold up every request, and so would a
     # thread that reads a long table, because each system call of the loop lets it have the interpreter for as long.

@@ -25,6 +25,7 @@ from namer.cell import Cell
 from namer.health import Health, health_of
 from namer.path import Path
 from nodeagent.http1.upstream import Http1Connection
+from nodeagent.proxy.affinity import Affinity
 from nodeagent.proxy.checks import CheckedEndpoints, CheckParams
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.dial import Dialer
@@ -69,6 +70,8 @@ class ClientPolicy:
     requeues: RetryBudgetParams = RetryBudgetParams()
     """The budget for repeats of what was never sent."""
     check: CheckParams | None = None
+    affinity: Affinity | None = None
+    """What requests go by instead of the load; see `sticky`."""
 
 
 class Client:
@@ -119,10 +122,11 @@ class Client:
             return self._attempt(request, classify)
         return self._attempt_in_time(request, classify, self._seconds)
 
-    async def _attempt(self, request: Request, classify: Classify) -> Response:
+    async def _attempt(self, request: Request, classify: Classify, key: bytes | None = None) -> Response:
         balancer, stats = self.balancer, self.stats
         started = self._now()
-        node = balancer.pick(started, request.avoid)
+        avoid = request.avoid
+        node = balancer.pick(started, avoid) if key is None else balancer.pick_for(key, started, avoid)
         if node is None:
             raise self._nowhere()
         request.node = node
@@ -247,13 +251,14 @@ class Client:
     def _closed_one(self) -> None:
         self.stats.connections -= 1
 
-    async def connect(self, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
+    async def connect(self, request: Request, key: bytes | None = None) -> tuple[Wire, Callable[[ResponseClass], None]]:
         """Open a connection of its own to one endpoint, for a tunnel; avoid as in an attempt.
 
         Returns it with what must be called once when the tunnel is over. Raises ProxyError; cancelling is safe.
         """
+        balancer, avoid = self.balancer, request.avoid
         started = self._now()
-        node = self.balancer.pick(started, request.avoid)
+        node = balancer.pick(started, avoid) if key is None else balancer.pick_for(key, started, avoid)
         if node is None:
             raise self._nowhere()
         self.balancer.begin(node, started)
@@ -314,9 +319,10 @@ class Client:
             self.policy.accrual.kind,
             refusals=now.refusals,
             asked=now.asked,
-            all_dead=now.all_dead,
             check_outs=now.check_outs,
+            all_dead=now.all_dead,
             when_all_dead=self.policy.balancer.all_dead,
+            local_share=now.local_share,
         )
 
     @property

@@ -20,6 +20,7 @@ from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.fixed import FixedStatus, status_of
 from nodeagent.proxy.hedge import Hedges
 from nodeagent.proxy.service import Leaves, Service, ServicePolicy
+from nodeagent.proxy.sticky import StickyClient
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ClientStats
 
@@ -44,8 +45,10 @@ class Composer:
     def client(self, bound: Bound) -> Client:
         """Return the client of a concrete name."""
         policy = self.client_policy(bound.id)
-        kind = Client if status_of(bound.id) is None else FixedStatus
         balancer = make_balancer(policy.balancer, policy.accrual, self.rng)
+        kind = Client if policy.affinity is None else StickyClient
+        if status_of(bound.id) is not None:
+            kind = FixedStatus
         return kind(
             bound.id,
             bound.addr,

@@ -22,7 +22,7 @@ class FixedStatus(Client):
     def _assess(self) -> None:
         self.health.set(Health.USABLE, self._now())
 
-    async def _attempt(self, request: Request, classify: Classify) -> Response:
+    async def _attempt(self, request: Request, classify: Classify, key: bytes | None = None) -> Response:  # noqa: ARG002
         status = status_of(self.id)
         if status is None:
             raise AssertionError(f"{self.id} is no status")

@@ -224,6 +224,7 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
     endpoints: list[Row] = []
     ejections: list[Row] = []
     all_dead: list[Row] = []
+    shares: list[Row] = []
     for key, client in rows:
         readings = client.balancers()
         endpoints += [
@@ -231,6 +232,7 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
             ((*key, "dead"), sum(reading.dead for reading in readings)),
             ((*key, "probing"), sum(reading.probing for reading in readings)),
         ]
+        shares += [(key, reading.local_share) for reading in readings[-1:] if reading.local_share is not None]
         by_policy: Counter[str] = Counter()
         for reading in readings:
             by_policy[reading.policy] += reading.ejections
@@ -264,6 +266,13 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
         ("router", "client", "result"),
         [((*key, result), count) for key, client in rows for result, count in client.checks.items()],
     )
+    if shares:
+        yield _gauge(
+            "balancer_local_share",
+            "The part of the traffic of a concrete name that stays in the preferred zone, 0 to 1.",
+            ("router", "client"),
+            shares,
+        )
 
 
 def _namers(registry: Registry) -> Iterator[Metric]:

@@ -39,6 +39,8 @@ class BalancerReading:
     all_dead: bool = False
     check_outs: int = 0
     when_all_dead: str = "tryAll"
+    local_share: float | None = None
+    """The part of the traffic that stays in the preferred zone; None without a preference."""
 
 
 class ServerStats:

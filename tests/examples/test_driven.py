@@ -116,6 +116,33 @@ def test_balancers(tmp_path: Path) -> None:
             assert it.ask(name)[0] == 200
 
 
+def test_affinity(tmp_path: Path) -> None:
+    with driven("affinity.yaml", tmp_path, ["one"], ["two"]) as it:
+        assert len(it.who("users", 20, X_User="alice")) == 1
+        assert {name for user in range(20) for name in it.who("users", X_User=f"u{user}")} == {"one", "two"}
+        assert set(it.who("users", 20)) == {"one", "two"}
+
+        homes = set()
+        for _ in range(20):
+            response, text = fetch(it.proxy, "orders", "/")
+            cookie = str(response.headers["Set-Cookie"]).partition(";")[0]
+            assert set(it.who("orders", 5, Cookie=cookie)) == {text.partition(" on ")[0]}
+            homes.add(text.partition(" on ")[0])
+        assert homes == {"one", "two"}
+
+
+def test_zones(tmp_path: Path) -> None:
+    local = free_port()
+    with driven("zones.yaml", tmp_path, local, ["elsewhere"]) as it:
+        with backend("here", port=local):
+            assert it.who("catalog", 20) == {"here": 20}
+            assert _local_share(it) == 1
+        assert it.who("catalog", 20) == {"elsewhere": 20}
+        assert _local_share(it) == 0
+        with backend("here", port=local):
+            it.eventually("catalog", "here")
+
+
 @needs_consul
 def test_consul(tmp_path: Path) -> None:
     with (
@@ -252,6 +279,10 @@ def _staleness(it: Driven, namer: str) -> float:
     metrics = fetch(it.admin, "127.0.0.1", "/metrics")[1]
     name = f'nodeagent_namer_staleness_seconds{{namer="{namer}"}} '
     return sum(float(line.removeprefix(name)) for line in metrics.splitlines() if line.startswith(name))
+
+
+def _local_share(it: Driven) -> float:
+    return _sum(fetch(it.admin, "127.0.0.1", "/metrics")[1], "nodeagent_balancer_local_share")
 
 
 def _timed(it: Driven, host: str) -> tuple[int, float]:

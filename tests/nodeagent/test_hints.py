@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 import conf
-from nodeagent.hints import MAX_HINTS, hints
+from nodeagent.hints import MAX_HINTS, NO_ZONE, hints
 
 BUILTINS = frozenset({"inet", "nil"})
 
 
-def told(dtab: str, namers: str = "[{kind: io.l5d.fs, rootDir: disco}]", more: str = "") -> list[str]:
+def told(
+    dtab: str, namers: str = "[{kind: io.l5d.fs, rootDir: disco}]", more: str = "", zone: str | None = None
+) -> list[str]:
     text = f"namers: {namers}\nrouters:\n- protocol: http\n  servers: [{{port: 0}}]\n  dtab: {dtab}\n{more}"
-    return [str(hint) for hint in hints(conf.load(text, "a.yaml"), BUILTINS)]
+    return [str(hint) for hint in hints(conf.load(text, "a.yaml"), BUILTINS, zone)]
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,23 @@ def test_without_namers() -> None:
 
 def test_rubbish_is_not_told_line_by_line() -> None:
     assert len(told(" ; ".join(f"/svc/{n} => /nowhere-{n}" for n in range(100)))) == MAX_HINTS
+
+
+@pytest.mark.parametrize(
+    ("client", "places"),
+    [
+        pytest.param("{zonePreference: {}}", ["6: routers[0].client.zonePreference"], id="for all names"),
+        pytest.param(
+            "{kind: io.l5d.static, configs: [{prefix: /}, {prefix: /a, zonePreference: {}}]}",
+            ["6: routers[0].client.configs[1].zonePreference"],
+            id="for some",
+        ),
+        pytest.param("{zonePreference: {zone: a}}", [], id="given"),
+        pytest.param("{}", [], id="not wanted"),
+    ],
+)
+def test_a_zone_that_nobody_tells(client: str, places: list[str]) -> None:
+    dtab, more = "/svc => /#/io.l5d.fs", f"  client: {client}\n"
+
+    assert told(dtab, more=more) == [f"a.yaml:{place}: warning: {NO_ZONE}" for place in places]
+    assert told(dtab, more=more, zone="a") == []

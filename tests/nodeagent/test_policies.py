@@ -12,9 +12,11 @@ import conf
 from balancer.checks import CheckSchedule
 from balancer.hedge import HedgeParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
+from balancer.zones import ZoneParams
 from conf.router import HttpRouter
 from namer.path import Path
 from nodeagent import policies
+from nodeagent.proxy.affinity import Affinity, ByCookie, ByHeader
 from nodeagent.proxy.checks import CheckParams, HttpCheck
 from nodeagent.proxy.errors import BadRequest
 from nodeagent.proxy.messages import RequestHead
@@ -60,6 +62,37 @@ def test_balancers(keys: str, params: BalancerParams) -> None:
     config = router(f"  client: {{loadBalancer: {keys}}}")
 
     assert policies.client_policy(config.client, WEB).balancer == params
+
+
+@pytest.mark.parametrize(
+    ("keys", "affinity"),
+    [
+        ("header: X-User", ByHeader(b"x-user")),
+        ("cookie: Session", ByCookie(b"Session")),
+        ("cookie: session, setCookie: true", ByCookie(b"session", sets=True)),
+    ],
+)
+def test_affinity(keys: str, affinity: Affinity) -> None:
+    config = router(f"  client: {{loadBalancer: {{kind: ringHash, {keys}}}}}")
+    client = policies.client_policy(config.client, WEB)
+
+    assert (client.balancer, client.affinity) == (BalancerParams("ringHash"), affinity)
+
+
+@pytest.mark.parametrize(
+    ("keys", "of_the_host", "zones"),
+    [
+        ("", "b", None),
+        ("zonePreference: {zone: a}", None, ZoneParams("a", 1.4)),
+        ("zonePreference: {zone: a}", "b", ZoneParams("a", 1.4)),
+        ("zonePreference: {overprovisioningPercent: 200}", "b", ZoneParams("b", 2.0)),
+        ("zonePreference: {}", None, None),
+    ],
+)
+def test_zones(keys: str, of_the_host: str | None, zones: ZoneParams | None) -> None:
+    config = router(f"  client: {{{keys}}}")
+
+    assert policies.client_policy(config.client, WEB, of_the_host).balancer == BalancerParams(zones=zones)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ class FakeAgent:
     def __init__(self, security: str = "{}") -> None:
         self.config = conf.load(CONFIG.format(security=security), "agent.yaml")
         self.stats = Registry()
+        self.policy = ClientPolicy()
         self.naming = FakeNaming(Watches(random.Random(7)))
         self.namer = FakeNamer("/#/io.l5d.fs")
         self.namer.serve("web", Endpoint("127.0.0.1", 8081), Endpoint("127.0.0.1", 8082, weight=2.0))
@@ -110,7 +111,7 @@ class FakeAgent:
     def router(self, label: str, table: Cell[DtabState], port: int = 4140) -> FakeRouter:
         composer = Composer(
             label,
-            client_policy=lambda id_: ClientPolicy(),
+            client_policy=lambda id_: self.policy,
             service_policy=lambda name: ServicePolicy(
                 make_classifier("io.l5d.http.nonRetryable5XX"), frozenset(), ConstantBackoff(0.0).delays
             ),

@@ -7,6 +7,8 @@ import random
 import pytest
 import trio
 
+from balancer.params import BalancerParams
+from balancer.zones import ZoneParams
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
 from namer.cell import Cell
 from namer.dtab import Dtab
@@ -15,6 +17,7 @@ from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.watch import Watches, WatchKey, WatchStatistics
 from nodeagent.admin.state import bound_names, client_state, logical_names, namer_state
+from nodeagent.proxy.balance import ClientPolicy
 from tests.nodeagent.admin.fakes import FakeAgent
 
 WEB = Path.parse("/web")
@@ -54,6 +57,16 @@ async def test_a_client_is_shown_with_its_addresses_and_with_what_its_router_mak
             },
         }
     }
+
+
+async def test_zones_are_shown_where_there_are_any() -> None:
+    agent = FakeAgent()
+    agent.policy = ClientPolicy(balancer=BalancerParams(zones=ZoneParams("a")))
+    agent.namer.serve("web", Endpoint("127.0.0.1", 8081, meta=(("zone", "a"),)), Endpoint("127.0.0.1", 8082))
+    agent.use("/svc/web")
+    [shown] = client_state(agent.routers, NOW).values()
+    assert shown["routers"]["outgoing"]["local_share"] == 1.0
+    assert [each.get("zone") for each in shown["routers"]["outgoing"]["endpoints"]] == ["a", None]
 
 
 async def test_routers_that_share_a_name_are_shown_side_by_side() -> None:

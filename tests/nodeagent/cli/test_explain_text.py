@@ -225,14 +225,14 @@ def root(*alternatives: Node) -> Alternatives:
                     WEB,
                     "127.0.0.1:81",
                     error="line 2: no port",
-                    state=(NodeState("127.0.0.1:81", "dead", 0.25, 3, 2, priority=1),),
+                    state=(NodeState("127.0.0.1:81", "dead", 0.25, 3, 2, priority=1, zone="eu-1a"),),
                 )
             ),
             leaf(),
             """
             /svc/web: bound
             /#/fs/web      bound
-               127.0.0.1:81   dead, 3 in flight, load 0.25, 2 ejections, 2nd priority
+               127.0.0.1:81   dead, 3 in flight, load 0.25, 2 ejections, 2nd priority, zone eu-1a
                the answer; but line 2: no port
             """,
             id="a running agent knows more",

@@ -147,6 +147,14 @@ def test_a_prefix_stands_before_the_agents_own_names(registry: Registry) -> None
     assert "\nnodeagent_" not in page
 
 
+def test_the_share_of_the_preferred_zone_is_shown_where_there_is_one(registry: Registry) -> None:
+    assert "nodeagent_balancer_local_share" not in scrape(registry)
+
+    registry.clients.acquire("in", "/#/web", partial(BalancerReading, 0, 0, 0, 0, "none", local_share=0.7))
+
+    assert scrape(registry)["nodeagent_balancer_local_share"] == {(("client", "/#/web"), ("router", "in")): 0.7}
+
+
 def test_a_scrape_of_nothing_is_a_valid_page() -> None:
     assert scrape(Registry())["nodeagent_build_info"] == {(("version", "1.2.3"),): 1}
 
