@@ -51,11 +51,11 @@ CLOSE = b""
 POOL = Path.parse("/#/pool")
 
 
-def listen() -> socket.socket:
-    """Return a listening socket on a free loopback port."""
+def listen(address: str = "127.0.0.1") -> socket.socket:
+    """Return a listening socket on a free port of this address."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind((address, 0))
     sock.listen(128)
     return sock
 
@@ -95,10 +95,11 @@ class Backend:
     ended: int = 0
     """Connections that the agent closed."""
     port: int = 0
+    address: str = "127.0.0.1"
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        sock = listen()
+        sock = listen(self.address)
         self.port = sock.getsockname()[1]
         with self._scope:
             async with trio.SocketListener(trio.socket.from_stdlib_socket(sock)) as listener:
