@@ -99,5 +99,5 @@ def _show_balancing(client: Client) -> Json:
     if client.checked is not None:
         shown["failing_checks"] = client.checked.failing()
     if statistics.local_share is not None:
-        shown["local_share"] = statistics.local_share
+        shown["local_share"] = round(statistics.local_share, 3)
     return shown | {"endpoints": [show_node(node) for node in statistics.nodes]}

@@ -92,6 +92,24 @@ async def test_a_file_a_name_an_answer(tmp_path: pathlib.Path) -> None:
         assert b"\r\n" + field in seen
 
 
+@pytest.mark.parametrize(("zone", "served"), [("a", {b"ok"}), ("b", {b"nu"}), ("", {b"ok", b"nu"})])
+async def test_the_environment_may_tell_the_zone_of_the_host(
+    zone: str, served: set[bytes], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NODE_ZONE", zone)
+    preferring = router("/svc => /#/io.l5d.fs", "  client: {zonePreference: {}}\n")
+    async with trio.open_nursery() as nursery:
+        one, two = Backend(), Backend([OK.replace(b"ok", b"nu")])
+        await nursery.start(one.run)
+        await nursery.start(two.run)
+        (tmp_path / "web").write_text(f"127.0.0.1 {one.port} zone=a\n127.0.0.1 {two.port} zone=b\n")
+        async with running(preferring, f"[{{kind: io.l5d.fs, rootDir: {tmp_path}}}]") as run:
+            bodies = {(await run.ask("router out", GET)).body for _ in range(20)}
+        nursery.cancel_scope.cancel()
+
+    assert bodies == served
+
+
 async def test_a_new_endpoint_is_used_within_a_second_and_a_bad_line_harms_nobody(tmp_path: pathlib.Path) -> None:
     async with trio.open_nursery() as nursery:
         old, new = Backend(), Backend([OK.replace(b"ok", b"nu")])
