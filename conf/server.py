@@ -86,6 +86,15 @@ class ServerSession(Section, frozen=True):
         ),
     ] = 600_000
     life_time_ms: Annotated[Millis | None, about("Closed after so long, once unused.", unset="no limit")] = None
+    stream_idle_time_ms: Annotated[
+        Millis,
+        about(
+            "Closed when nothing of a body, of a request or of a response, has moved for so long. Waiting for the head "
+            "of a response does not count.",
+            why="a backend or caller that has stopped in the middle is let go; a stream that is alive says something",
+            like="Envoy; linkerd 1.x: no limit",
+        ),
+    ] = 300_000
 
 
 class Server(Section, frozen=True):

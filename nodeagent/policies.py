@@ -107,6 +107,7 @@ def server_limits(router: HttpRouter, server: Server) -> ServerLimits:
         life=_limit(session.life_time_ms),
         call_depth=server.max_call_depth,
         concurrent=math.inf if server.max_concurrent_requests is None else server.max_concurrent_requests,
+        stream_idle=session.stream_idle_time_ms / 1000,
     )
 
 

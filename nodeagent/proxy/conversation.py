@@ -20,11 +20,13 @@ import trio
 
 from balancer.response_class import ResponseClass
 from nodeagent.http1.body import CHUNKED, StreamBody, request_framing
+from nodeagent.http1.downstream import render_response, whole_body
 from nodeagent.http1.head import check_incomplete, keeps_alive, parse_request
 from nodeagent.http1.upstream import render_last_chunk
 from nodeagent.proxy.errors import BadRequest, ProxyError
 from nodeagent.proxy.messages import Body, Request, RequestHead, Response
 from nodeagent.proxy.replay import ReplayBody
+from nodeagent.proxy.stall import Stall
 from nodeagent.proxy.tunnel import Tunnel
 from nodeagent.proxy.wire import CLOSED, Wire
 
@@ -55,6 +57,7 @@ class Conversation:
         "_last",
         "_owed",
         "_scope",
+        "_stall",
         "_why",
         "answering",
         "deadline",
@@ -79,6 +82,7 @@ class Conversation:
         self._head_begun = False
         self._asked_at = 0.0
         self._why: ProxyError | None = None
+        self._stall: Stall | None = None
         self._scope = trio.CancelScope()
         wire.on_end = self.hung_up
 
@@ -87,7 +91,9 @@ class Conversation:
         try:
             with self._scope:
                 await self._serve()
-            if self._why is not None:
+            if self._why is not None and self.answering and not self._owed:
+                self._break_off(self._why)
+            elif self._why is not None:
                 await self._refuse(self._why)
         except CLOSED:
             pass
@@ -95,6 +101,7 @@ class Conversation:
             log.exception("a bug: the connection is closed", peer=self.peer)
         finally:
             self.wire.close()
+            self._stall = None  # the two would hold each other
             if self._owed:
                 self.server.abandoned()
 
@@ -102,8 +109,15 @@ class Conversation:
 
     def expire(self) -> None:
         """The deadline has passed: say so when a request had begun, and close."""
-        if self.wire.buffer:
+        if self.answering:
+            stall = self._watch()
+            if stall.is_over():
+                self.progress()
+                return
+            self._why = stall.error(answered=not self._owed)
+        elif self.wire.buffer:
             self._why = BadRequest("the request head did not arrive in time", status=408)
+        self.deadline = inf
         self._scope.cancel()
 
     def hung_up(self, broken: bool) -> None:
@@ -126,8 +140,19 @@ class Conversation:
             if not self.answering:
                 self.deadline = min(self.deadline, self.server.now() + QUIET)
 
+    def progress(self) -> None:
+        """Hear that something of a body has come."""
+        self.deadline = self.server.now() + self.server.limits.stream_idle
+
+    def _watch(self) -> Stall:
+        if self._stall is None:
+            self._stall = Stall(self.wire, self.server.limits.stream_idle, self.progress)
+        return self._stall
+
     def _body_ended(self, whole: bool) -> None:  # noqa: ARG002
         self._asked_at = self.server.now()
+        if self._owed:  # what is waited for now is an answer, and no body
+            self.deadline = inf
 
     # The exchange.
 
@@ -194,14 +219,15 @@ class Conversation:
             return await self._respond(Request(head, body, now, self.peer), None)
         # While its body comes in, the request is not asked yet: the grace for a half-close begins at the body's end.
         self._asked_at = inf
-        stream = StreamBody(wire, framing, BadRequest, self._body_ended)
+        self.progress()
+        stream = StreamBody(self._watch(), framing, BadRequest, self._body_ended)
         request = Request(head, stream if framing == CHUNKED else ReplayBody(stream), now, self.peer)
         async with trio.open_nursery() as nursery:
             request.nursery = nursery
             keep = await self._respond(request, stream)
             nursery.cancel_scope.cancel()
         if not stream.whole:
-            await self._linger()
+            await self.wire.linger(LINGER, LINGER_BYTES)
             return False
         return keep
 
@@ -227,9 +253,10 @@ class Conversation:
             body = response.body
             if not isinstance(body, bytes):
                 return await self._stream(response, body, head, keep)
-            out = _render(response, body if head.method != b"HEAD" else b"", keep)
+            out = render_response(response, body if head.method != b"HEAD" else b"", keep)
             sent = self.wire.send_nowait(out)
             if sent != len(out):
+                self.progress()
                 await self.wire.send(out, sent)
             return keep
         except CLOSED:
@@ -248,20 +275,25 @@ class Conversation:
             response.fields += b"Transfer-Encoding: chunked\r\n"
         elif response.length is None:
             keep = False  # only the end of the connection can tell an HTTP/1.0 client
+        self.progress()
         try:
-            await wire.send(_render(response, b"", keep))
+            await wire.send(render_response(response, b"", keep))
             while piece := await body.read():
+                self.progress()
                 await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
         except ProxyError as error:
-            log.info("a response broke off", peer=self.peer, error=error.message)
-            self.server.router.broke_off(error)
-            wire.abort()  # a break and no clean end (RFC 9112, 8)
+            self._break_off(error)
             return False
         finally:
             body.close()
         if chunked:
             await wire.send(render_last_chunk(body.trailers))
         return keep
+
+    def _break_off(self, error: ProxyError) -> None:
+        log.info("a response broke off", peer=self.peer, error=error.message)
+        self.server.router.broke_off(error)
+        self.wire.abort()  # a break and no clean end (RFC 9112, 8)
 
     async def _interim(self, status: int, fields: bytes) -> None:
         reason = b"Continue" if status == 100 else b"Early Hints" if status == 103 else b""
@@ -312,30 +344,5 @@ class Conversation:
         self._owed = False
         self.server.answered(response.status)
         with trio.move_on_after(LINGER):
-            await self.wire.send(_render(response, _whole(response), keep=False))
-        await self._linger()
-
-    async def _linger(self) -> None:
-        """Throw away what still comes, so that the answer is not destroyed by a reset on its way."""
-        self.wire.send_eof()
-        self.wire.buffer = b""
-        seen = 0
-        with trio.move_on_after(LINGER):
-            while seen < LINGER_BYTES and (data := await self.wire.receive()):
-                seen += len(data)
-
-
-def _render(response: Response, body: bytes, keep: bool) -> bytes:
-    """Write the head of a response, and what is there of its body."""
-    fields = response.fields
-    if response.length is not None:
-        fields += b"Content-Length: %d\r\n" % response.length
-    if not keep:
-        fields += b"Connection: close\r\n"
-    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (response.status, response.reason, fields, body)
-
-
-def _whole(response: Response) -> bytes:
-    if not isinstance(response.body, bytes):
-        raise AssertionError("the agent's own answers are whole")
-    return response.body
+            await self.wire.send(render_response(response, whole_body(response), keep=False))
+        await self.wire.linger(LINGER, LINGER_BYTES)

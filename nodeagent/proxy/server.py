@@ -51,6 +51,8 @@ class ServerLimits:
     call_depth: int = 1000
     concurrent: float = math.inf
     tunnel_idle: float = 3600.0
+    stream_idle: float = 300.0
+    """Without progress of a body, in either direction."""
 
 
 @dataclass(frozen=True, slots=True)

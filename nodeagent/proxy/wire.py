@@ -14,7 +14,10 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import struct
+import termios
 from collections.abc import Callable
+from fcntl import ioctl
 
 import trio
 from trio import lowlevel
@@ -24,6 +27,9 @@ from nodeagent.proxy.readiness import readiness
 READ_SIZE = 128 * 1024
 """Bytes asked of the kernel at once: the most that one connection holds of a body. Twice the 64 KiB that many programs
 write at once, so that such a write is read in one piece together with its head."""
+
+
+BYTES_ACKED = struct.Struct("Q")
 
 
 class Wire:
@@ -146,10 +152,36 @@ class Wire:
             self._poll = poll.poll
         return bool(self._poll(0))
 
+    def unacknowledged(self) -> int:
+        """Return how many bytes were written that the peer's kernel has not taken yet (SIOCOUTQ, tcp(7))."""
+        try:
+            return int(struct.unpack("i", ioctl(self.fd, termios.TIOCOUTQ, bytes(4)))[0])
+        except OSError:
+            return 0
+
+    def acknowledged(self) -> int:
+        """Return how many bytes the peer's kernel has taken so far: `tcpi_bytes_acked` of TCP_INFO."""
+        try:
+            return int(BYTES_ACKED.unpack_from(self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128), 120)[0])
+        except (OSError, struct.error):  # no TCP, or a kernel before 4.1
+            return 0
+
     def send_eof(self) -> None:
         """Tell the peer that nothing more comes; reading goes on."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
+
+    async def linger(self, seconds: float, most: int) -> None:
+        """Tell the peer that nothing more comes, and throw away what it still sends, for so long and so many bytes.
+
+        For the last answer, which a reset would destroy on its way (RFC 9112, 9.6).
+        """
+        self.send_eof()
+        self.buffer = b""
+        seen = 0
+        with trio.move_on_after(seconds):
+            while seen < most and (data := await self.receive()):
+                seen += len(data)
 
     def close(self) -> None:
         """Close the socket; whoever waits on it gets trio.ClosedResourceError. Idempotent."""

@@ -187,13 +187,14 @@ def test_what_a_listener_takes() -> None:
     limits = policies.server_limits(config, config.servers[0])
     session = conf.load(
         "routers: [{protocol: http, servers: [{port: 0, maxConcurrentRequests: 3, maxCallDepth: 7, serverSession:"
-        " {idleTimeMs: 1000, lifeTimeMs: 2000}}]}]",
+        " {idleTimeMs: 1000, lifeTimeMs: 2000, streamIdleTimeMs: 3000}}]}]",
         "test",
     ).routers[0]
     limited = policies.server_limits(session, session.servers[0])
 
     assert (limits.head, limits.line, limits.concurrent, limits.life) == (16384, 2048, math.inf, math.inf)
     assert (limited.concurrent, limited.call_depth, limited.idle, limited.life) == (3, 7, 1.0, 2.0)
+    assert (limits.stream_idle, limited.stream_idle) == (300.0, 3.0)
 
 
 def test_the_list_of_identifiers_is_tried_in_order() -> None:

@@ -300,3 +300,35 @@ async def test_it_knows_its_peer(ends: Ends) -> None:
     host, port, *_ = peer.transport.socket.getsockname()
 
     assert wire.peer == f"{host}:{port}"
+
+
+@pytest.mark.parametrize("seconds", [0.1, 5.0])
+async def test_who_lingers_reads_what_is_still_sent_for_a_while_and_keeps_nothing(trust: Trust, seconds: float) -> None:
+    with trio.fail_after(4):
+        async with plain(trust) as (wire, peer), trio.open_nursery() as nursery:
+            await peer.send(b"x" * 1000)
+            nursery.start_soon(wire.linger, seconds, 1 << 20)
+            assert await peer.receive(1) == b""
+            if seconds > 1:
+                await peer.end()
+
+    assert wire.buffer == b""
+
+
+async def test_what_the_peers_kernel_has_taken_is_counted(ends: Ends) -> None:
+    wire, peer = ends
+    before = wire.acknowledged()
+    await wire.send(b"x" * 10_000)
+    await peer.exactly(10_000)
+    with trio.fail_after(5):
+        while wire.unacknowledged():
+            await trio.sleep(0.01)
+
+    assert wire.acknowledged() - before >= 10_000
+
+
+async def test_a_closed_wire_has_nothing_to_tell(ends: Ends) -> None:
+    wire, _ = ends
+    wire.close()
+
+    assert (wire.unacknowledged(), wire.acknowledged()) == (0, 0)

@@ -1,0 +1,22 @@
+"""Writes responses to callers. Pure."""
+
+from __future__ import annotations
+
+from nodeagent.proxy.messages import Response
+
+
+def render_response(response: Response, body: bytes, keep: bool) -> bytes:
+    """Write the head of a response, and what is there of its body. `keep` leaves the connection open."""
+    fields = response.fields
+    if response.length is not None:
+        fields += b"Content-Length: %d\r\n" % response.length
+    if not keep:
+        fields += b"Connection: close\r\n"
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (response.status, response.reason, fields, body)
+
+
+def whole_body(response: Response) -> bytes:
+    """Return the body of an answer of the agent's own, which is whole."""
+    if not isinstance(response.body, bytes):
+        raise AssertionError("the agent's own answers are whole")
+    return response.body
