@@ -8,17 +8,17 @@ that an early answer, a 100 or a refusal, is seen while it runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 
 import trio
 
 from nodeagent.http1.body import UNTIL_CLOSE, StreamBody, response_framing
 from nodeagent.http1.head import MAX_RESPONSE_HEAD, ResponseHead, has_bare_line_end, parse_response
-from nodeagent.proxy.errors import ProxyError, ResponseIncomplete, ResponseInvalid
+from nodeagent.proxy.errors import ConnectionStale, ProxyError, ResponseIncomplete, ResponseInvalid
+from nodeagent.proxy.idlelimit import announced
 from nodeagent.proxy.messages import Body, Request, Response
+from nodeagent.proxy.replay import ReplayBody
 from nodeagent.proxy.wire import CLOSED, Wire
-
-SHORT = 16 * 1024
-"""Bytes that an empty socket buffer always takes at once."""
 
 MAX_INTERIM = 32
 """1xx responses before the final one; more is a fault of the backend (RFC 9110, 15.2)."""
@@ -27,13 +27,28 @@ MAX_INTERIM = 32
 class Http1Connection:
     """A connection to one endpoint, busy with at most one exchange. `where` ("10.0.0.7:8080") is for error texts."""
 
-    __slots__ = ("_sender", "exchanges", "idle_since", "on_end", "opened_at", "reusable", "where", "wire")
+    __slots__ = (
+        "_sender",
+        "exchanges",
+        "idle_limit",
+        "idle_since",
+        "on_end",
+        "opened_at",
+        "reusable",
+        "use_before",
+        "where",
+        "wire",
+    )
 
     def __init__(self, wire: Wire, where: str, now: float) -> None:
         self.wire = wire
         self.where = where
         self.opened_at = now
         self.idle_since = now
+        self.idle_limit = inf
+        """Seconds that the backend lets it be unused, by its own word, less a margin."""
+        self.use_before = inf
+        """When an idle one is too old to be used."""
         self.exchanges = 0
         """How many were begun."""
         self.reusable = False
@@ -53,35 +68,48 @@ class Http1Connection:
         self.reusable = False
         wire, body = self.wire, request.body
         message = render_request(request)
+        sent = -1
         try:
             sent = wire.send_nowait(message)
             if sent != len(message):
                 await wire.send(message, sent)
         except CLOSED as error:
-            raise self._cannot_send(error, message) from None
+            raise self._lost(f"closed the connection ({error})", unsent=sent < 0) from None
         if isinstance(body, bytes):
-            head = await self._read_head(request)
+            head = await self._read_head(request, len(message))
         else:
-            head = await self._read_head_while_sending(request, body)
+            head = await self._read_head_while_sending(request, len(message), body)
         return self._response(request, head)
 
-    async def _read_head_while_sending(self, request: Request, body: Body) -> ResponseHead:
+    async def _read_head_while_sending(self, request: Request, size: int, body: Body) -> ResponseHead:
         if request.nursery is None:
             raise AssertionError("a streaming body needs the request's nursery")
         self._sender = _Sender(self.wire, body)
         request.nursery.start_soon(self._sender.run)
         try:
-            return await self._read_head(request)
+            return await self._read_head(request, size)
         except BaseException as error:
             await self._stop_sending(error)
             raise
 
-    def _cannot_send(self, error: BaseException, message: bytes) -> ResponseIncomplete:
-        # A short first write fails only as a whole: the peer had reset the connection before.
-        unsent = len(message) <= SHORT
-        return ResponseIncomplete(f"{self.where} closed the connection ({error})", unsent=unsent)
+    def _lost(self, what: str, *, unsent: bool) -> ResponseIncomplete:
+        if unsent and self.exchanges > 1:
+            return ConnectionStale(f"{self.where} {what} while it was kept")
+        return ResponseIncomplete(f"{self.where} {what}", unsent=unsent)
 
-    async def _read_head(self, request: Request) -> ResponseHead:
+    def _is_unsent(self, size: int) -> bool:
+        """Tell whether nothing of a request was taken by the backend, which has ended without a word.
+
+        `size` is what was sent of it but for a streaming body. A body that was begun and cannot be sent again is of no
+        use to a repeat, so it counts as sent (RFC 9112, 9.3.1: repeat what is known not to have been processed).
+        """
+        sender = self._sender
+        if sender is None:
+            return self.wire.took_none(size)
+        return sender.can_restart and self.wire.took_none(size + sender.passed)
+
+    async def _read_head(self, request: Request, size: int) -> ResponseHead:
+        """Read the head of the final response to a request of which `size` bytes were sent before its body."""
         wire = self.wire
         buffer = wire.buffer
         interims = 0
@@ -97,7 +125,8 @@ class Http1Connection:
                 except CLOSED as error:
                     raise self._broken(error) from None
                 if not data:
-                    raise ResponseIncomplete(f"{self.where} closed the connection before a whole response head")
+                    unsent = not buffer and not interims and self._is_unsent(size)
+                    raise self._lost("closed the connection before a whole response head", unsent=unsent)
                 buffer = buffer + data if buffer else data
                 continue
             try:
@@ -128,6 +157,8 @@ class Http1Connection:
         except ResponseInvalid as error:
             raise ResponseInvalid(f"{self.where}: {error.message}") from None
         keep = keep and framing != UNTIL_CLOSE
+        if b"keep-alive" in special:
+            self.idle_limit = announced(special[b"keep-alive"])
         buffer = wire.buffer
         if not 0 <= framing <= len(buffer):
             stream = StreamBody(wire, framing, self._incomplete, lambda whole: self._body_ended(whole and keep))
@@ -206,6 +237,10 @@ class _Sender:
         self.scope = trio.CancelScope()
         self.stopped = trio.Event()
         self.whole = False
+        self.passed = 0
+        """Bytes of the message's body that may have been written."""
+        self.can_restart = True
+        """Whether the body can be sent from its beginning, as far as it was read, and no write has failed."""
         self.error: ProxyError | None = None
         """What the caller's side of the body raised: it wins over what the backend says about the torso."""
         self._wire = wire
@@ -220,16 +255,20 @@ class _Sender:
             self.error = error
             self._wire.abort()
         except CLOSED:
-            pass  # the backend stopped listening; what it answers, if anything, is read by the exchange
+            self.can_restart = False  # the backend stopped listening; what it answers, if anything, the exchange reads
         finally:
             self.stopped.set()
 
     async def _send(self) -> None:
         wire, body = self._wire, self._body
         chunked = body.length is None
+        replayable = isinstance(body, ReplayBody) and body.replayable
         while piece := await body.read():
+            self.can_restart = replayable
+            self.passed += len(piece)
             await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
         if chunked:
+            self.can_restart = False
             await wire.send(render_last_chunk(body.trailers))
         self.whole = True
 

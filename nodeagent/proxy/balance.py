@@ -32,11 +32,13 @@ from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.errors import (
     BadRequest,
     ConnectFailed,
+    ConnectionStale,
     ConnectTimeout,
     DeadlineExceeded,
     NoEndpoints,
     NoSuchName,
     ProxyError,
+    ResponseIncomplete,
     TlsFailed,
     TrialTimeout,
 )
@@ -135,9 +137,10 @@ class Client:
         pool: Pool = node.pool  # type: ignore[assignment]
         connection: Http1Connection | None = None
         try:
-            connection = pool.take()
+            fresh = request.fresh or (pool.erratic and not is_repeatable(request))
+            connection = None if fresh else pool.take(started)
             if connection is None:
-                connection = await pool.acquire(functools.partial(self._dial, node))
+                connection = await pool.acquire(functools.partial(self._dial, node), started, fresh=fresh)
             response = await connection.exchange(request)
         except BaseException as error:
             self._failed(request, node, connection, started, error)
@@ -194,6 +197,8 @@ class Client:
         timed_out = isinstance(error, trio.Cancelled) and self._overdue(node, started, ended)
         self.stats.pending -= 1
         learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, BadRequest))
+        request.fresh = isinstance(error, ResponseIncomplete)
+        learnt = learnt and not isinstance(error, ConnectionStale)  # which tells nothing of how it serves
         if learnt:
             request.avoid += (node,)
             self._count(ended - started, False, ended)

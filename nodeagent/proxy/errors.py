@@ -12,6 +12,7 @@
       TlsFailed             the handshake                              502
         TlsCertificateFailed  a certificate is refused                 502
       ResponseIncomplete    the backend closed too early               502
+        ConnectionStale     it had closed a kept connection            502
       ResponseInvalid       the backend does not speak HTTP            502
       BindTimeout           naming took too long                       504
       DeadlineExceeded      attempt, total or propagated deadline      504
@@ -134,6 +135,12 @@ class ResponseIncomplete(ProxyError):
 
     status = 502
     type = "http_response_incomplete"
+
+
+class ConnectionStale(ResponseIncomplete):
+    """The backend had closed a kept connection before the request reached it: nothing was sent."""
+
+    unsent = True
 
 
 class ResponseInvalid(ProxyError):

@@ -124,7 +124,7 @@ class Request:
     """One request on its way: its head and body, and what the stages have found out so far."""
 
     __slots__ = (
-        "avoid", "body", "deadline", "dtab", "fields", "head", "interim", "lost", "node", "nursery", "peer",
+        "avoid", "body", "deadline", "dtab", "fields", "fresh", "head", "interim", "lost", "node", "nursery", "peer",
         "received_at", "tried",
     )  # fmt: skip
 
@@ -151,6 +151,8 @@ class Request:
         """A copy of the attempt that is out was answered first, by another endpoint."""
         self.avoid: tuple[Node, ...] = ()
         """Endpoints that failed this request: tried again only when nothing else is usable."""
+        self.fresh = False
+        """Whether the next attempt is over a new connection, because a kept one was lost under the last."""
         self.tried: tuple[str, ...] = ()
         """What went wrong so far, one text for each attempt that failed."""
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
 from nodeagent.http1.upstream import Http1Connection
 from nodeagent.proxy.errors import Overloaded
+from nodeagent.proxy.idlelimit import IdleLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,12 @@ class _Waiter:
 
 
 class Pool:
-    """Connections to one endpoint. `closed` once the endpoint has left: what comes back is closed then."""
+    """Connections to one endpoint. `closed` once the endpoint has left: what comes back is closed then.
 
-    __slots__ = ("_on_close", "closed", "idle", "limits", "size", "waiters")
+    An idle connection is not used beyond what its backend announced (`Keep-Alive: timeout=`), or was seen to bear.
+    """
+
+    __slots__ = ("_learnt", "_on_close", "closed", "erratic", "idle", "limits", "size", "waiters")
 
     def __init__(self, limits: PoolLimits, on_close: Callable[[], None]) -> None:
         """`on_close` is called for each connection that was given out or kept, and is closed now."""
@@ -58,24 +63,33 @@ class Pool:
         self.waiters: list[_Waiter] = []
         """The first has waited longest. No deque: an empty one takes 760 bytes, and most pools never see a waiter."""
         self.closed = False
+        self.erratic = False
+        """Whether the endpoint was seen to close connections at random: a request that cannot be repeated wants a new
+        one."""
+        self._learnt: IdleLimit | None = None
 
-    def take(self) -> Http1Connection | None:
-        """Return the freshest idle connection that still is silent and open, or None."""
+    def take(self, now: float) -> Http1Connection | None:
+        """Return the freshest idle connection that still is silent, open and young, or None."""
         while self.idle:
             connection = self.idle.pop()
-            if not connection.wire.has_bytes():
+            if now < connection.use_before and not connection.wire.has_bytes():
                 return connection
             self._drop(connection)
         return None
 
-    async def acquire(self, dial: Callable[[], Awaitable[Http1Connection]]) -> Http1Connection:
+    async def acquire(
+        self, dial: Callable[[], Awaitable[Http1Connection]], now: float, *, fresh: bool = False
+    ) -> Http1Connection:
         """Return an idle connection or a new one, waiting when the pool is full.
 
+        `fresh` asks for a new one, which takes the place of the oldest idle one.
         Raises Overloaded when too many wait, and what `dial` raises. Cancelling gives the place back.
         """
-        connection = self.take()
+        connection = None if fresh else self.take(now)
         if connection is not None:
             return connection
+        if fresh and self.idle:  # or who never takes what is kept would pile it up
+            self._drop(self.idle.pop(0))
         if self.size >= self.limits.max_size:
             connection = await self._wait()
             if connection is not None:
@@ -83,10 +97,12 @@ class Pool:
         else:
             self.size += 1
         try:
-            return await dial()
+            connection = await dial()
         except BaseException:
             self._free_place()
             raise
+        connection.wire.on_end = partial(self._hung_up, connection)
+        return connection
 
     def release(self, connection: Http1Connection, now: float) -> None:
         """Take a connection back after its exchange; close it when it cannot serve another."""
@@ -100,16 +116,21 @@ class Pool:
             waiter.served.set()
         else:
             connection.idle_since = now
+            connection.use_before = now + connection.idle_limit
+            if self._learnt is not None:
+                connection.use_before = min(connection.use_before, now + self._learnt.limit(now))
             self.idle.append(connection)
 
     def expire(self, now: float) -> None:
         """Close idle connections that are too old, the oldest first."""
+        if self.erratic and self._learnt is not None:
+            self.erratic = self._learnt.is_erratic(now)
         if not self.idle:
             return
         limit = now - self.limits.idle_time
         spare = len(self.idle) - self.limits.min_size
         old = [c for c in self.idle[: max(spare, 0)] if c.idle_since <= limit]
-        old += [c for c in self.idle if c not in old and self._aged(c, now)]
+        old += [c for c in self.idle if c not in old and (c.use_before <= now or self._aged(c, now))]
         for connection in old:
             self.idle.remove(connection)
             self._drop(connection)
@@ -119,6 +140,21 @@ class Pool:
         self.closed = True
         while self.idle:
             self._drop(self.idle.pop())
+
+    def _hung_up(self, connection: Http1Connection, broken: bool) -> None:  # noqa: ARG002
+        """Hear that the backend has ended a connection; of an idle one, learn how long it lets them be unused."""
+        if connection not in self.idle:
+            return
+        now = trio.current_time()
+        if self._learnt is None:
+            self._learnt = IdleLimit()
+        self._learnt.closed_at_age(now - connection.idle_since, now)
+        self.erratic = self._learnt.is_erratic(now)
+        limit = self._learnt.limit(now)
+        for other in self.idle:
+            other.use_before = min(other.use_before, other.idle_since + limit)
+        self.idle.remove(connection)
+        self._drop(connection)
 
     def _aged(self, connection: Http1Connection, now: float) -> bool:
         return now - connection.opened_at >= self.limits.life_time

@@ -2,7 +2,7 @@
 
     what failed                              is made again when
     connecting, or no endpoint to connect to there is another endpoint or branch that has not failed this request
-    a kept connection that was closed        always: nothing was sent
+    a kept connection that was closed        always, over a new one: nothing was sent
     the connection, before a response head   the method is idempotent (RFC 9110, 9.2.2) and the body can be sent again;
                                              MAX_LOST times, because the request itself may be what breaks its backends
     a trial that got no answer in time       always: only what can be repeated has such a limit
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from nodeagent.proxy.errors import (
     BadRequest,
+    ConnectionStale,
     DeadlineExceeded,
     DestinationForbidden,
     LoopDetected,
@@ -45,8 +46,8 @@ def may_repeat(
     """
     if attempt >= MAX_ATTEMPTS or isinstance(error, BadRequest | DestinationForbidden | LoopDetected | Overloaded):
         return False  # another attempt would end the same way, or make it worse
-    if error.unsent:
-        return elsewhere or isinstance(error, ResponseIncomplete)
+    if error.unsent and (elsewhere or isinstance(error, ConnectionStale)):
+        return True
     if isinstance(error, TrialTimeout):
         return True
     if isinstance(error, DeadlineExceeded):

@@ -26,7 +26,7 @@ from namer.path import Path
 from nodeagent.proxy import deadline
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
-from nodeagent.proxy.errors import DeadlineExceeded, NoSuchName, ProxyError, TrialTimeout
+from nodeagent.proxy.errors import ConnectionStale, DeadlineExceeded, NoSuchName, ProxyError, TrialTimeout
 from nodeagent.proxy.hedge import Hedges
 from nodeagent.proxy.messages import Request, Response, block_of
 from nodeagent.proxy.rehost import Rehosted, Send, without_subset
@@ -178,6 +178,7 @@ class Service:
                     error.message += _tried(request)
                     raise
                 if error.unsent:
+                    rewind(request)
                     continue  # nothing was sent, so there is nobody to spare by a pause
             else:
                 if response.verdict is not _RETRYABLE:
@@ -207,6 +208,7 @@ class Service:
         if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere):
             return False
         free = goes_on if error.unsent else isinstance(error, TrialTimeout)
+        free = free or isinstance(error, ConnectionStale)  # it was nobody's mistake, and is nobody's load
         if not free and not (branch.client.may_requeue() if error.unsent else self._withdraw()):
             return False
         request.tried += (error.message,)

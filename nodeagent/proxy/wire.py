@@ -152,6 +152,17 @@ class Wire:
             self._poll = poll.poll
         return bool(self._poll(0))
 
+    def took_none(self, size: int) -> bool:
+        """Tell whether the peer provably took none of the `size` bytes written last. Asks the kernel.
+
+        To be asked only when `receive` has returned b"" and no write has failed: then the peer has closed, and its
+        close acknowledged all that had reached it before (RFC 9293, 3.4). Bytes that are not acknowledged came later,
+        and a server that has closed processes no more (RFC 9112, 9.6). After a reset the kernel's count proves nothing:
+        it disregards what a reset acknowledges, and a peer may have read bytes that it had not acknowledged yet (RFC
+        1122, 4.2.3.2, delayed ACK).
+        """
+        return self.unacknowledged() >= size
+
     def unacknowledged(self) -> int:
         """Return how many bytes were written that the peer's kernel has not taken yet (SIOCOUTQ, tcp(7))."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import AsyncIterator
 
@@ -58,11 +59,11 @@ def served(pool: Pool, connection: Http1Connection, now: float = 0.0) -> None:
 
 async def test_the_freshest_idle_connection_is_taken(backend: Backend) -> None:
     pool = Pool(PoolLimits(), nothing)
-    first, second = await pool.acquire(backend.dial), await pool.acquire(backend.dial)
+    first, second = await pool.acquire(backend.dial, 0.0), await pool.acquire(backend.dial, 0.0)
     served(pool, first)
     served(pool, second)
 
-    assert await pool.acquire(backend.dial) is second
+    assert await pool.acquire(backend.dial, 0.0) is second
     assert pool.size == 2
     served(pool, second)
     pool.close()
@@ -70,25 +71,25 @@ async def test_the_freshest_idle_connection_is_taken(backend: Backend) -> None:
 
 async def test_a_connection_that_the_backend_closed_is_not_taken(backend: Backend) -> None:
     pool = Pool(PoolLimits(), nothing)
-    connection = await pool.acquire(backend.dial)
+    connection = await pool.acquire(backend.dial, 0.0)
     served(pool, connection)
     backend.far[0].close()
 
-    assert pool.take() is None
+    assert pool.take(0.0) is None
     assert (pool.size, connection.wire.closed) == (0, True)
 
 
 async def test_a_connection_on_which_something_was_said_unasked_is_not_taken(backend: Backend) -> None:
     pool = Pool(PoolLimits(), nothing)
-    served(pool, await pool.acquire(backend.dial))
+    served(pool, await pool.acquire(backend.dial, 0.0))
     backend.far[0].send(b"HTTP/1.1 200 OK\r\n\r\n")
 
-    assert pool.take() is None
+    assert pool.take(0.0) is None
 
 
 async def test_a_connection_that_cannot_be_reused_is_closed(backend: Backend) -> None:
     pool = Pool(PoolLimits(), nothing)
-    connection = await pool.acquire(backend.dial)
+    connection = await pool.acquire(backend.dial, 0.0)
     connection.reusable = False
     pool.release(connection, 0.0)
 
@@ -97,11 +98,11 @@ async def test_a_connection_that_cannot_be_reused_is_closed(backend: Backend) ->
 
 async def test_a_full_pool_makes_callers_wait_their_turn(backend: Backend) -> None:
     pool = Pool(PoolLimits(max_size=1), nothing)
-    connection = await pool.acquire(backend.dial)
+    connection = await pool.acquire(backend.dial, 0.0)
     order: list[str] = []
 
     async def caller(name: str) -> None:
-        got = await pool.acquire(backend.dial)
+        got = await pool.acquire(backend.dial, 0.0)
         order.append(name)
         served(pool, got)
 
@@ -118,22 +119,22 @@ async def test_a_full_pool_makes_callers_wait_their_turn(backend: Backend) -> No
 
 async def test_a_queue_has_an_end(backend: Backend) -> None:
     pool = Pool(PoolLimits(max_size=1, max_waiters=0), nothing)
-    connection = await pool.acquire(backend.dial)
+    connection = await pool.acquire(backend.dial, 0.0)
 
     with pytest.raises(Overloaded):
-        await pool.acquire(backend.dial)
+        await pool.acquire(backend.dial, 0.0)
     served(pool, connection)
     pool.close()
 
 
 async def test_the_place_of_a_broken_connection_passes_to_the_next_in_line(backend: Backend) -> None:
     pool = Pool(PoolLimits(max_size=1), nothing)
-    broken = await pool.acquire(backend.dial)
+    broken = await pool.acquire(backend.dial, 0.0)
 
     async with trio.open_nursery() as nursery:
 
         async def caller() -> None:
-            served(pool, await pool.acquire(backend.dial))
+            served(pool, await pool.acquire(backend.dial, 0.0))
 
         nursery.start_soon(caller)
         await trio.testing.wait_all_tasks_blocked()
@@ -150,7 +151,7 @@ async def test_a_refused_dial_gives_its_place_back(backend: Backend) -> None:
 
     for _ in range(3):
         with pytest.raises(ConnectFailed):
-            await pool.acquire(backend.dial)
+            await pool.acquire(backend.dial, 0.0)
 
     assert pool.size == 0
 
@@ -158,13 +159,13 @@ async def test_a_refused_dial_gives_its_place_back(backend: Backend) -> None:
 @pytest.mark.parametrize("moment", ["dialling", "waiting", "served a connection", "served a place"])
 async def test_a_cancelled_caller_leaves_nothing_behind(backend: Backend, moment: str) -> None:
     pool = Pool(PoolLimits(max_size=1), nothing)
-    held = None if moment == "dialling" else await pool.acquire(backend.dial)
+    held = None if moment == "dialling" else await pool.acquire(backend.dial, 0.0)
     backend.gate = trio.Event()  # from here on, dialling hangs
     scope = trio.CancelScope()
 
     async def caller() -> None:
         with scope:
-            connection = await pool.acquire(backend.dial)
+            connection = await pool.acquire(backend.dial, 0.0)
             try:
                 await trio.sleep_forever()
             finally:
@@ -188,7 +189,7 @@ async def test_a_cancelled_caller_leaves_nothing_behind(backend: Backend, moment
 
 async def test_idle_connections_grow_old(backend: Backend) -> None:
     pool = Pool(PoolLimits(min_size=1, idle_time=30, life_time=100), nothing)
-    connections = [await pool.acquire(backend.dial) for _ in range(3)]
+    connections = [await pool.acquire(backend.dial, 0.0) for _ in range(3)]
     for at, connection in enumerate(connections):
         served(pool, connection, now=float(at))
 
@@ -202,8 +203,91 @@ async def test_idle_connections_grow_old(backend: Backend) -> None:
 
 async def test_what_comes_back_to_a_closed_pool_is_closed(backend: Backend) -> None:
     pool = Pool(PoolLimits(), nothing)
-    connection = await pool.acquire(backend.dial)
+    connection = await pool.acquire(backend.dial, 0.0)
     pool.close()
     served(pool, connection)
 
     assert (pool.size, connection.wire.closed) == (0, True)
+
+
+async def test_a_connection_is_not_used_beyond_what_its_backend_announced(backend: Backend) -> None:
+    pool = Pool(PoolLimits(min_size=1), nothing)
+    connection = await pool.acquire(backend.dial, 0.0)
+    connection.idle_limit = 4.0
+    served(pool, connection, now=10.0)
+
+    assert pool.take(13.9) is connection
+    served(pool, connection, now=20.0)
+    assert pool.take(24.0) is None
+    assert (pool.size, connection.wire.closed) == (0, True)
+
+
+async def test_one_that_is_too_old_to_be_used_is_closed_though_idleness_would_not(backend: Backend) -> None:
+    pool = Pool(PoolLimits(min_size=1), nothing)
+    connection = await pool.acquire(backend.dial, 0.0)
+    connection.idle_limit = 4.0
+    served(pool, connection, now=10.0)
+
+    pool.expire(13.0)
+    assert pool.idle == [connection]
+    pool.expire(14.0)
+    assert (pool.idle, pool.size) == ([], 0)
+
+
+async def test_a_backend_that_hangs_up_on_an_idle_connection_teaches_for_how_long_they_last(backend: Backend) -> None:
+    pool = Pool(PoolLimits(), nothing)
+    connections = [await pool.acquire(backend.dial, 0.0) for _ in range(3)]
+    now = trio.current_time()
+    for connection, age in zip(connections, (10.0, 9.0, 1.0), strict=True):
+        served(pool, connection, now=now - age)
+    backend.far[0].close()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+
+    assert pool.idle == connections[1:], "what has ended is gone at once"
+    assert pool.take(now) is connections[2]
+    assert pool.take(now) is None, "nine seconds are more than four fifths of ten"
+    served(pool, connections[2], now)
+    assert pool.take(now + 7.9) is connections[2]
+    served(pool, connections[2], now)
+    assert pool.take(now + 8.1) is None
+
+
+async def test_a_busy_connection_that_ends_teaches_nothing(backend: Backend) -> None:
+    pool = Pool(PoolLimits(), nothing)
+    first, second = [await pool.acquire(backend.dial, 0.0) for _ in range(2)]
+    served(pool, second, now=trio.current_time())
+    backend.far[0].close()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+
+    assert (pool.idle, pool.size, first.wire.closed) == ([second], 2, False)
+    assert second.use_before == math.inf
+
+
+@pytest.mark.parametrize("most", [2, 100])
+async def test_who_wants_a_new_connection_gets_one_in_place_of_an_idle_one(backend: Backend, most: int) -> None:
+    pool = Pool(PoolLimits(max_size=most), nothing)
+    old = [await pool.acquire(backend.dial, 0.0) for _ in range(2)]
+    for connection in old:
+        served(pool, connection)
+    new = await pool.acquire(backend.dial, 0.0, fresh=True)
+
+    assert new not in old
+    assert (pool.idle, pool.size, old[0].wire.closed) == ([old[1]], 2, True)
+
+
+async def test_a_backend_that_hangs_up_early_again_and_again_is_erratic_for_a_while(
+    backend: Backend, autojump_clock: trio.testing.MockClock
+) -> None:
+    pool = Pool(PoolLimits(), nothing)
+    verdicts = []
+    for _ in range(3):
+        served(pool, await pool.acquire(backend.dial, 0.0), now=trio.current_time())
+        backend.far[-1].close()
+        await trio.sleep(1.5)
+        verdicts.append(pool.erratic)
+
+    assert verdicts == [False, False, True]
+    pool.expire(trio.current_time() + 590)
+    assert pool.erratic
+    pool.expire(trio.current_time() + 600)
+    assert not pool.erratic

@@ -73,9 +73,7 @@ def test_may_repeat(error: ProxyError, asked: Request, again: bool) -> None:
         pytest.param(errors.ConnectTimeout("slow"), 1, False, False, id="there is nowhere else to connect to"),
         pytest.param(errors.NoEndpoints("none"), 1, False, False, id="nowhere at all"),
         pytest.param(errors.NoEndpoints("none"), 1, True, True, id="another branch may have one"),
-        pytest.param(
-            errors.ResponseIncomplete("closed", unsent=True), 1, False, True, id="a kept connection was closed"
-        ),
+        pytest.param(errors.ConnectionStale("closed"), 1, False, True, id="a kept connection was closed"),
         pytest.param(errors.ResponseIncomplete("lost"), 2, True, True, id="lost twice"),
         pytest.param(errors.ResponseIncomplete("lost"), 3, True, False, id="lost three times: it may be the cause"),
         pytest.param(errors.ConnectFailed("refused"), 6, True, False, id="enough"),

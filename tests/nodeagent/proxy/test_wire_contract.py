@@ -325,10 +325,11 @@ async def test_what_the_peers_kernel_has_taken_is_counted(ends: Ends) -> None:
             await trio.sleep(0.01)
 
     assert wire.acknowledged() - before >= 10_000
+    assert not wire.took_none(10_000)
 
 
 async def test_a_closed_wire_has_nothing_to_tell(ends: Ends) -> None:
     wire, _ = ends
     wire.close()
 
-    assert (wire.unacknowledged(), wire.acknowledged()) == (0, 0)
+    assert (wire.unacknowledged(), wire.acknowledged(), wire.took_none(1)) == (0, 0, False)
