@@ -42,7 +42,7 @@ class Backoff(Kinded, frozen=True):
 class ConstantBackoff(Backoff, frozen=True, tag="constant"):
     """Always the same pause."""
 
-    ms: Annotated[MillisFromZero, about("The pause.", why="the budget already bounds retries")] = 0
+    ms: Annotated[MillisFromZero, about("The pause.")] = 0
 
 
 class JitteredBackoff(Backoff, frozen=True, tag="jittered"):
@@ -56,11 +56,46 @@ class JitteredBackoff(Backoff, frozen=True, tag="jittered"):
             yield "maxMs", f"{self.max_ms} is less than minMs, {self.min_ms}"
 
 
+class FullJitterBackoff(Backoff, frozen=True, tag="fullJitter"):
+    """Anything from none to `minMs`, then to twice, four times it and so on, at most to `maxMs`."""
+
+    min_ms: Annotated[Millis, about("The longest first pause.", like="Envoy, linkerd2")] = 25
+    max_ms: Annotated[
+        Millis,
+        about(
+            "The longest pause.", why="a caller waits; it is for a backend to catch its breath", like="Envoy, linkerd2"
+        ),
+    ] = 250
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.max_ms < self.min_ms:
+            yield "maxMs", f"{self.max_ms} is less than minMs, {self.min_ms}"
+
+
 AnyBackoff = ConstantBackoff | JitteredBackoff
+AnyRetryBackoff = ConstantBackoff | JitteredBackoff | FullJitterBackoff
+"""A dead endpoint is left alone for a while at least, so that its pauses are not drawn from zero on."""
 
 
 class Retries(Section, frozen=True):
-    """When a failed request is sent again. Budget and backoff merge apart."""
+    """When a failed request is sent again. Budget, backoff and maximum merge apart."""
 
     budget: Annotated[RetryBudget | None, about("How many retries are paid for, for each service.")] = None
-    backoff: Annotated[AnyBackoff | None, about("The pause before each retry.")] = None
+    backoff: Annotated[
+        AnyRetryBackoff | None,
+        about(
+            "The pause before each retry; what was never sent is sent elsewhere without one.",
+            why="callers of one backend do not come back together",
+            like="Envoy's 25 to 250 ms; linkerd 1.x: none",
+            unset="kind fullJitter",
+        ),
+    ] = None
+    max_per_request: Annotated[
+        CountFromZero | None,
+        about(
+            "Retries of one request, those aside that were never sent.",
+            why="a loop of retries ends",
+            like="linkerd 1.x: no limit",
+            unset="5",
+        ),
+    ] = None

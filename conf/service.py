@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 from conf.classifiers import AnyClassifier, NonRetryable5XX
 from conf.fields import Millis, about
 from conf.hedging import Hedging
-from conf.retries import AnyBackoff, ConstantBackoff, Retries, RetryBudget
+from conf.retries import AnyRetryBackoff, FullJitterBackoff, Retries, RetryBudget
 from conf.section import Kinded, Section, laid_over
 from namer.pattern import PathPattern
 
@@ -24,7 +24,8 @@ class ServiceParams:
     total_timeout_ms: int | None = None
     response_classifier: AnyClassifier = NonRetryable5XX()
     retry_budget: RetryBudget = RetryBudget()
-    retry_backoff: AnyBackoff = ConstantBackoff()
+    retry_backoff: AnyRetryBackoff = FullJitterBackoff()
+    max_retries: int = 5
     hedging: Hedging | None = None
 
 
@@ -62,6 +63,7 @@ class ServiceKeys(Section, frozen=True):
             retry_budget=laid_over(below.retry_budget, retries.budget),
             retry_backoff=laid_over(below.retry_backoff, retries.backoff),
             hedging=laid_over(below.hedging, self.hedging),
+            max_retries=laid_over(below.max_retries, retries.max_per_request),
         )
 
 
@@ -80,8 +82,10 @@ class GlobalService(ServicePolicy, ServiceKeys, frozen=True, tag="io.l5d.global"
         return GlobalService(
             total_timeout_ms=params.total_timeout_ms,
             response_classifier=params.response_classifier,
-            retries=Retries(budget=params.retry_budget, backoff=params.retry_backoff),
             hedging=params.hedging,
+            retries=Retries(
+                budget=params.retry_budget, backoff=params.retry_backoff, max_per_request=params.max_retries
+            ),
         )
 
 

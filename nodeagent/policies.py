@@ -87,6 +87,7 @@ def _service_policy(params: ServiceParams) -> ServicePolicy:
         total_timeout=_seconds(params.total_timeout_ms),
         budget=_budget(params.retry_budget),
         hedging=_hedging(params.hedging),
+        max_retries=params.max_retries,
     )
 
 
@@ -197,12 +198,14 @@ def _check(config: checks.AnyHealthCheck) -> CheckParams | None:
     return CheckParams(schedule, config.timeout / 1000, config.port, http)
 
 
-def _backoff(config: retries.AnyBackoff) -> backoff.Backoff:
+def _backoff(config: retries.AnyRetryBackoff) -> backoff.Backoff:
     match config:
         case retries.ConstantBackoff(ms):
             return backoff.ConstantBackoff(ms / 1000)
         case retries.JitteredBackoff(min_ms, max_ms):
             return backoff.DecorrelatedJitter(min_ms / 1000, max_ms / 1000)
+        case retries.FullJitterBackoff(min_ms, max_ms):
+            return backoff.ExponentialJitter(min_ms / 1000, max_ms / 1000)
 
 
 def _budget(config: retries.RetryBudget) -> RetryBudgetParams:

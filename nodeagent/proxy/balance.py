@@ -18,7 +18,7 @@ import trio
 from balancer.accrual import Health as NodeHealth
 from balancer.balancer import Balancer
 from balancer.node import Node
-from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams, make_retry_budget
+from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from balancer.response_class import ResponseClass
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
 from namer.cell import Cell
@@ -45,6 +45,7 @@ from nodeagent.proxy.errors import (
 from nodeagent.proxy.messages import Request, Response
 from nodeagent.proxy.pool import Pool, PoolLimits
 from nodeagent.proxy.pushback import TOO_MANY_REQUESTS, lesson, retry_after
+from nodeagent.proxy.requeues import Requeues
 from nodeagent.proxy.retry import is_repeatable
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Family
@@ -101,7 +102,7 @@ class Client:
         self.checked = None if checked is None else checked(self.stats)
         self.health: Cell[Health] = Cell(Health.UNKNOWN)
         """Whether it can take traffic, by its addresses and by what its balancer learnt."""
-        self.requeues = make_retry_budget(policy.requeues)
+        self.requeues = Requeues(policy.requeues, self.stats)
         self.users = 0
         """Bound names that use it."""
         self.idle_since = 0.0
@@ -241,12 +242,9 @@ class Client:
         """Tell whether there is an endpoint besides those of `avoid`."""
         return any(node not in avoid for node in self.balancer.nodes)
 
-    def may_requeue(self) -> bool:
-        """Pay for one more attempt at a request that was never sent; False when the budget is used up."""
-        if not self.requeues.try_withdraw(self._now()):
-            return False
-        self.stats.requeues += 1
-        return True
+    def may_requeue(self, request: Request, *, always: bool) -> bool:
+        """Tell whether a request that was never sent is sent once more here; as `Requeues.allow`."""
+        return self.requeues.allow(request, self.balancer.nodes, self._now(), always=always)
 
     async def _dial(self, node: Node) -> Http1Connection:
         connection = await self._dialer.http1(node.endpoint, self.policy.connect_timeout, self.policy.tls)
@@ -317,17 +315,23 @@ class Client:
     def _reading(self) -> BalancerReading:
         now = self.balancer.statistics()
         return BalancerReading(
-            now.alive,
-            now.dead,
-            now.probing,
-            now.ejections,
-            self.policy.accrual.kind,
+            alive=now.alive,
+            dead=now.dead,
+            probing=now.probing,
+            ejections=now.ejections,
+            policy=self.policy.accrual.kind,
             refusals=now.refusals,
             asked=now.asked,
             check_outs=now.check_outs,
+            revivals=now.revivals,
+            probes=now.probes,
+            adds=now.adds,
+            removes=now.removes,
+            max_effort_exhausted=now.max_effort_exhausted,
             all_dead=now.all_dead,
             when_all_dead=self.policy.balancer.all_dead,
             local_share=now.local_share,
+            requeue_budget=self.requeues.balance(self._now()),
         )
 
     @property

@@ -9,8 +9,10 @@
     an attempt's own timeout                 the classifier lets the method be retried, and the body can be sent again
     a response classed as retryable          the body can be sent again
 
-and always: a budget pays, and the request was not tried MAX_ATTEMPTS times. A request whose caller has gone, or whose
-total deadline has passed, is never tried again: its task is cancelled.
+What may have reached a backend is repeated at most `retries.maxPerRequest` times, from a budget, after a pause, and
+only while some endpoint is usable: to ask again where all fail is load without hope. What was never sent is repeated at
+once, while another endpoint is usable even when the budget is empty, MAX_ATTEMPTS attempts at most. A request whose
+caller has gone, or whose total deadline has passed, is never tried again: its task is cancelled.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 from nodeagent.proxy.errors import (
     BadRequest,
     ConnectionStale,
+    ConnectTimeout,
     DeadlineExceeded,
     DestinationForbidden,
     LoopDetected,
@@ -29,27 +32,33 @@ from nodeagent.proxy.errors import (
 from nodeagent.proxy.messages import IDEMPOTENT_METHODS, Request
 from nodeagent.proxy.replay import ReplayBody
 
-MAX_ATTEMPTS = 6
-"""Attempts at one request; linkerd 1.x knew no such limit and could spin for hours."""
+MAX_ATTEMPTS = 26
+"""Attempts at one request, those included that never left; finagle repeats such 25 times."""
+
+MAX_CONNECT_TIMEOUTS = 6
+"""Attempts after which a connect that gets no answer is the last: each costs the caller `connectTimeoutMs`."""
 
 MAX_LOST = 2
 """Repeats of a request whose connection broke while it was answered."""
 
 
 def may_repeat(
-    error: ProxyError, request: Request, timeout_methods: frozenset[bytes], attempt: int, elsewhere: bool
+    error: ProxyError, request: Request, timeout_methods: frozenset[bytes], attempt: int, *, elsewhere: bool, hope: bool
 ) -> bool:
     """Tell whether the `attempt`-th attempt, which ended in `error`, is safe and useful to make again.
 
     `timeout_methods` are those for which the classifier allows a retry after an attempt's timeout; `elsewhere` tells
-    whether there is an endpoint or branch that has not failed this request.
+    whether there is an endpoint or branch that has not failed this request; `hope`, whether what may have reached a
+    backend can go to a usable endpoint, and was not repeated too often.
     """
     if attempt >= MAX_ATTEMPTS or isinstance(error, BadRequest | DestinationForbidden | LoopDetected | Overloaded):
         return False  # another attempt would end the same way, or make it worse
     if error.unsent and (elsewhere or isinstance(error, ConnectionStale)):
-        return True
+        return not (isinstance(error, ConnectTimeout) and attempt >= MAX_CONNECT_TIMEOUTS)
     if isinstance(error, TrialTimeout):
         return True
+    if not hope:
+        return False
     if isinstance(error, DeadlineExceeded):
         return request.head.method in timeout_methods and can_replay(request)
     if isinstance(error, ResponseIncomplete):

@@ -30,7 +30,7 @@ from nodeagent.proxy.errors import ConnectionStale, DeadlineExceeded, NoSuchName
 from nodeagent.proxy.hedge import Hedges
 from nodeagent.proxy.messages import Request, Response, block_of
 from nodeagent.proxy.rehost import Rehosted, Send, without_subset
-from nodeagent.proxy.retry import MAX_ATTEMPTS, can_replay, is_repeatable, may_repeat, rewind
+from nodeagent.proxy.retry import can_replay, is_repeatable, may_repeat, rewind
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServiceStats
 
@@ -53,6 +53,8 @@ class ServicePolicy:
     budget: RetryBudgetParams = RetryBudgetParams()
     hedging: HedgeParams | None = None
     """When an attempt that takes long is made a second time; None: never."""
+    max_retries: int = 5
+    """Repeats of one request that may have reached a backend."""
 
 
 Leaves: TypeAlias = tuple[tuple[Share, Client], ...]
@@ -155,16 +157,19 @@ class Service:
 
     async def _attempts(self, request: Request) -> Response:
         self.budget.deposit(request.received_at)
-        return await self._attempts_after(0, request, request.fields)
+        return await self._attempts_after(0, 0, request, request.fields)
 
-    async def _attempts_after(self, attempt: int, request: Request, base: bytes) -> Response:
-        """Go on after so many attempts; `base` are the fields that all attempts have."""
+    async def _attempts_after(self, attempt: int, repeats: int, request: Request, base: bytes) -> Response:
+        """Go on after so many attempts and, of them, repeats of what may have reached a backend.
+
+        `base` are the fields that all attempts have.
+        """
         policy = self.policy
         delays: Iterator[float] | None = None
         failed: tuple[Branch, ...] = ()
         while True:
             if failed and (renew := self.successor(self)) is not None:
-                return await (await renew())._attempts_after(attempt, request, base)
+                return await (await renew())._attempts_after(attempt, repeats, request, base)
             attempt += 1
             branch = self._single or self._choose(request, failed)
             request.fields = base + branch.fields
@@ -174,17 +179,21 @@ class Service:
                 response = await branch.send(request, policy.classify)
             except ProxyError as error:
                 failed = _with(failed, branch)
-                if not self._again(request, error, attempt, branch, failed):
+                if not self._again(request, error, attempt, branch, failed, repeats < policy.max_retries):
                     error.message += _tried(request)
                     raise
                 if error.unsent:
                     rewind(request)
                     continue  # nothing was sent, so there is nobody to spare by a pause
+                repeats += not isinstance(error, TrialTimeout)
             else:
                 if response.verdict is not _RETRYABLE:
                     return response
-                if attempt >= MAX_ATTEMPTS or not can_replay(request) or not self._withdraw():
+                if repeats >= policy.max_retries or not can_replay(request) or not self._has_usable():
                     return response
+                if not self._withdraw():
+                    return response
+                repeats += 1
                 response.close()
                 failed = _with(failed, branch)
                 request.tried += (f"status {response.status}",)
@@ -194,9 +203,9 @@ class Service:
             await trio.sleep(next(delays))
 
     def _again(
-        self, request: Request, error: ProxyError, attempt: int, branch: Branch, failed: tuple[Branch, ...]
+        self, request: Request, error: ProxyError, attempt: int, branch: Branch, failed: tuple[Branch, ...], more: bool
     ) -> bool:
-        """Decide on another attempt after `error`, and pay for it.
+        """Decide on another attempt after `error`, and pay for it. `more` lets what was sent be repeated.
 
         What was never sent is free when it goes on to another branch, which knows nothing of it, and else paid by the
         concrete name. A trial is free: it was not the caller's idea. The rest is paid by the logical name.
@@ -205,15 +214,26 @@ class Service:
             other not in failed and other.weight for other in self.branches
         )
         elsewhere = goes_on or any(other.client.has_others(request.avoid) for other in self.branches)
-        if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere):
+        hope = more and self._has_usable()
+        if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere=elsewhere, hope=hope):
             return False
         free = goes_on if error.unsent else isinstance(error, TrialTimeout)
-        free = free or isinstance(error, ConnectionStale)  # it was nobody's mistake, and is nobody's load
-        if not free and not (branch.client.may_requeue() if error.unsent else self._withdraw()):
+        if not free and not (self._requeue(request, error, branch) if error.unsent else self._withdraw()):
             return False
         request.tried += (error.message,)
         self.stats.retries[error.type] += 1
         return True
+
+    def _has_usable(self) -> bool:
+        """Tell whether an endpoint is alive or due for a trial: to ask others again is load, and no help."""
+        now = self.now()
+        return self.successor(self) is not None or any(
+            branch.weight and (branch.client.balancer.usable or branch.client.balancer.probe_due(now))
+            for branch in self.branches
+        )
+
+    def _requeue(self, request: Request, error: ProxyError, branch: Branch) -> bool:
+        return branch.client.may_requeue(request, always=isinstance(error, ConnectionStale))
 
     def _withdraw(self) -> bool:
         if self.budget.try_withdraw(self.now()):
@@ -263,7 +283,7 @@ class Service:
                 return await branch.client.connect(request)
             except ProxyError as error:
                 failed = _with(failed, branch)
-                if not self._again(request, error, attempt, branch, failed):
+                if not self._again(request, error, attempt, branch, failed, True):
                     error.message += _tried(request)
                     raise
 

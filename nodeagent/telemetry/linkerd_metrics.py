@@ -9,14 +9,13 @@ absent, not zero.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 
 from nodeagent.telemetry.histogram import Summary
 from nodeagent.telemetry.registry import Registry
-from nodeagent.telemetry.stats import ClientStats, ServerStats, ServiceStats
+from nodeagent.telemetry.stats import BalancerReading, ClientStats, ServerStats, ServiceStats
 
 Tree: TypeAlias = "dict[str, Tree | int | float]"
 
@@ -128,17 +127,33 @@ def _client(client: ClientStats) -> Iterator[_Metric]:
     for reason, count in client.connect_failures.items():
         yield _counter((*scope, "failures"), reason, count)
     yield _gauge(scope, "connections", client.connections)
-    yield _counter((*scope, "retries"), "requeues", client.requeues)
-    total: Counter[str] = Counter()
-    for reading in client.balancers():
-        out = reading.ejections + reading.refusals + reading.check_outs
-        total.update(alive=reading.alive, unavailable=reading.dead + reading.probing, removals=out)
-    yield _counter((*scope, "failure_accrual"), "removals", total["removals"])
-    balancer = (*scope, "loadbalancer")
-    yield _gauge(balancer, "size", total["alive"] + total["unavailable"])
-    yield _gauge(balancer, "available", total["alive"])
+    readings = client.balancers()
+    retries = (*scope, "retries")
+    yield _counter(retries, "requeues", client.requeues)
+    yield _gauge(retries, "budget", sum(reading.requeue_budget for reading in readings))
+    yield _counter(retries, "budget_exhausted", client.requeue_budget_exhausted)
+    yield _counter(retries, "request_limit", client.requeue_limits)
+    yield from _balancers(scope, readings)
+
+
+def _removals(reading: BalancerReading) -> int:
+    return reading.ejections + reading.refusals + reading.asked + reading.check_outs
+
+
+def _balancers(scope: tuple[str, ...], readings: Sequence[BalancerReading]) -> Iterator[_Metric]:
+    accrual, balancer = (*scope, "failure_accrual"), (*scope, "loadbalancer")
+    yield _counter(accrual, "removals", sum(map(_removals, readings)))
+    yield _counter(accrual, "revivals", sum(reading.revivals for reading in readings))
+    yield _counter(accrual, "probes", sum(reading.probes for reading in readings))
+    alive = sum(reading.alive for reading in readings)
+    unavailable = sum(reading.dead + reading.probing for reading in readings)
+    yield _gauge(balancer, "size", alive + unavailable)
+    yield _gauge(balancer, "available", alive)
     # finagle's status Busy: marked dead, or waiting for the outcome of a probe.
-    yield _gauge(balancer, "busy", total["unavailable"])
+    yield _gauge(balancer, "busy", unavailable)
+    yield _counter(balancer, "adds", sum(reading.adds for reading in readings))
+    yield _counter(balancer, "removes", sum(reading.removes for reading in readings))
+    yield _counter(balancer, "max_effort_exhausted", sum(reading.max_effort_exhausted for reading in readings))
 
 
 def _basics(scope: tuple[str, ...], stats: ServiceStats | ClientStats) -> Iterator[_Metric]:

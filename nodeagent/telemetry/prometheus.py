@@ -217,6 +217,18 @@ def _clients(clients: Sequence[ClientStats]) -> Iterator[Metric]:
         labels,
         [(key, client.requeues) for key, client in rows],
     )
+    yield _gauge(
+        "client_requeue_budget",
+        "Attempts at what was never sent that the budget of a concrete name allows now.",
+        labels,
+        [(key, sum(reading.requeue_budget for reading in client.balancers())) for key, client in rows],
+    )
+    yield _counter(
+        "client_requeues_refused",
+        "Attempts at what was never sent that were not made, because too little was left of the budget.",
+        labels,
+        [(key, client.requeue_budget_exhausted + client.requeue_limits) for key, client in rows],
+    )
     yield from _balancers(rows)
 
 

@@ -41,6 +41,14 @@ class BalancerReading:
     when_all_dead: str = "tryAll"
     local_share: float | None = None
     """The part of the traffic that stays in the preferred zone; None without a preference."""
+    revivals: int = 0
+    probes: int = 0
+    adds: int = 0
+    removes: int = 0
+    max_effort_exhausted: int = 0
+    """Picks that found no usable endpoint."""
+    requeue_budget: int = 0
+    """Repeats of what was never sent that could be paid for."""
 
 
 class ServerStats:
@@ -202,11 +210,12 @@ class ServiceStats(Series[float]):
 class ClientStats(Series[BalancerReading]):
     """One concrete name: every attempt counts here. A reader answers for a balancer.
 
-    `connect_failures` counts by reason; `requeues` are repeats of what was never sent. `checks` counts active health
-    checks, which are no attempts, by result: passed or failed.
+    `connect_failures` counts by reason; `requeues` are repeats of what was never sent. Those that were not made are
+    counted by what was short: `requeue_budget_exhausted`, or what one request may take of it, `requeue_limits`.
+    `checks` counts active health checks, which are no attempts, by result: passed or failed.
     """
 
-    __slots__ = ("checks", "connect_failures", "connections", "requeues")
+    __slots__ = ("checks", "connect_failures", "connections", "requeue_budget_exhausted", "requeue_limits", "requeues")
 
     def __init__(self, router: str, name: str) -> None:
         super().__init__(router, name)
@@ -214,9 +223,12 @@ class ClientStats(Series[BalancerReading]):
         self.connect_failures: Counter[str] = Counter()
         self.requeues = 0
         self.checks: Counter[str] = Counter()
+        self.requeue_budget_exhausted = 0
+        self.requeue_limits = 0
 
     def activity(self) -> int:
-        return self.success + self.failure + self.requeues + self.connect_failures.total() + self.checks.total()
+        counts = self.success + self.failure + self.connect_failures.total() + self.checks.total()
+        return counts + self.requeues + self.requeue_budget_exhausted + self.requeue_limits
 
     def busy(self) -> bool:
         return self.pending > 0 or self.connections > 0
@@ -226,12 +238,14 @@ class ClientStats(Series[BalancerReading]):
         self.connect_failures.update(other.connect_failures)
         self.requeues += other.requeues
         self.checks.update(other.checks)
+        self.requeue_budget_exhausted += other.requeue_budget_exhausted
+        self.requeue_limits += other.requeue_limits
 
     def clear(self) -> None:
         super().clear()
         self.connect_failures.clear()
-        self.requeues = 0
         self.checks.clear()
+        self.requeues = self.requeue_budget_exhausted = self.requeue_limits = 0
 
     def adopt_gauges(self, other: Self) -> None:
         super().adopt_gauges(other)

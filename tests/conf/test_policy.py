@@ -12,7 +12,7 @@ from conf.balancing import ApertureBalancer, ConsecutiveFailures, Ewma, P2c
 from conf.classifiers import NonRetryable5XX, RetryableRead5XX
 from conf.client import ClientParams, GlobalClient
 from conf.hedging import Hedging
-from conf.retries import ConstantBackoff, JitteredBackoff, RetryBudget
+from conf.retries import FullJitterBackoff, JitteredBackoff, RetryBudget
 from conf.service import GlobalService, ServiceParams
 from namer.path import Path
 from tests.conf.texts import router
@@ -73,7 +73,7 @@ def test_retries_merge_by_budget_and_backoff() -> None:
     policy = router(SERVICE).service
     fast, slow = resolve(policy, Path.parse("/svc/fast")), resolve(policy, Path.parse("/svc/slow"))
 
-    assert fast == ServiceParams(500, RetryableRead5XX(), RetryBudget(percent_can_retry=0.5), ConstantBackoff(0))
+    assert fast == ServiceParams(500, RetryableRead5XX(), RetryBudget(percent_can_retry=0.5))
     assert slow == dataclasses.replace(fast, total_timeout_ms=5000, retry_backoff=JitteredBackoff(10, 1000))
 
 
@@ -99,7 +99,8 @@ def test_one_policy_for_all_names() -> None:
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    assert ServiceParams() == ServiceParams(None, NonRetryable5XX(), RetryBudget(10, 0.2, 10), ConstantBackoff(0))
+    pause = FullJitterBackoff(25, 250)
+    assert ServiceParams() == ServiceParams(None, NonRetryable5XX(), RetryBudget(10, 0.2, 10), pause, 5)
     assert ClientParams().load_balancer == Ewma(max_effort=5, decay_time_ms=10_000)
     assert ClientParams().failure_accrual == ConsecutiveFailures(failures=5)
     assert ClientParams().request_attempt_timeout_ms is None

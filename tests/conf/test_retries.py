@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conf.retries import ConstantBackoff, JitteredBackoff, Retries, RetryBudget
+from conf.retries import ConstantBackoff, FullJitterBackoff, JitteredBackoff, Retries, RetryBudget
 from conf.service import GlobalService
 from tests.conf.texts import router, router_problems
 
@@ -19,6 +19,11 @@ from tests.conf.texts import router, router_problems
         pytest.param(
             "{backoff: {kind: jittered, minMs: 5, maxMs: 5}}", Retries(backoff=JitteredBackoff(5, 5)), id="jittered"
         ),
+        pytest.param("{backoff: {kind: fullJitter}}", Retries(backoff=FullJitterBackoff(25, 250)), id="full jitter"),
+        pytest.param(
+            "{backoff: {kind: fullJitter, maxMs: 9, minMs: 3}}", Retries(backoff=FullJitterBackoff(3, 9)), id="shorter"
+        ),
+        pytest.param("{maxPerRequest: 0}", Retries(max_per_request=0), id="none"),
     ],
 )
 def test_retries(keys: str, retries: Retries) -> None:
@@ -34,9 +39,20 @@ def test_retries(keys: str, retries: Retries) -> None:
             id="longest below shortest",
         ),
         pytest.param(
+            "{backoff: {kind: fullJitter, minMs: 251}}",
+            "4:32: routers[0].service.retries.backoff.maxMs: 250 is less than minMs, 251",
+            id="longest by default below shortest",
+        ),
+        pytest.param(
             "{backoff: {ms: 6}}",
-            "4:32: routers[0].service.retries.backoff.kind: missing; expected one of constant, jittered",
+            "4:32: routers[0].service.retries.backoff.kind: missing; expected one of constant, jittered, fullJitter",
             id="no kind",
+        ),
+        pytest.param(
+            "{maxPerRequest: -1}",
+            "4:38: routers[0].service.retries.maxPerRequest: -1 is out of range; "
+            "expected a whole number from 0 to 2147483647",
+            id="less than none",
         ),
         pytest.param(
             "{budget: {percentCanRetry: 1001}}",

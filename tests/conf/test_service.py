@@ -20,9 +20,10 @@ def test_configs_keep_their_order() -> None:
 
 
 def test_what_is_set_lies_over_what_is_below() -> None:
-    below = ServiceParams(total_timeout_ms=1, retry_backoff=ConstantBackoff(9))
+    below = ServiceParams(total_timeout_ms=1, retry_backoff=ConstantBackoff(9), max_retries=2)
     keys = ServiceKeys(retries=Retries(budget=RetryBudget(ttl_secs=2)))
 
     assert keys.over(below) == ServiceParams(
-        total_timeout_ms=1, retry_backoff=ConstantBackoff(9), retry_budget=RetryBudget(ttl_secs=2)
+        total_timeout_ms=1, retry_backoff=ConstantBackoff(9), retry_budget=RetryBudget(ttl_secs=2), max_retries=2
     )
+    assert ServiceKeys(retries=Retries(max_per_request=0)).over(below).max_retries == 0

@@ -42,6 +42,11 @@ def test_the_defaults() -> None:
     assert service.budget == client.requeues == RetryBudgetParams(10, 10, 0.2)
     assert service.retry_methods == frozenset()
     assert service.hedging is None
+    assert service.max_retries == 5
+    pauses = [list(islice(service.backoffs(random.Random(seed)), 6)) for seed in range(100)]
+    longest = [max(pause) for pause in zip(*pauses, strict=True)]
+    assert longest == [pytest.approx(cap, rel=0.1) for cap in (0.025, 0.05, 0.1, 0.2, 0.25, 0.25)]
+    assert all(pause <= 0.25 for each in pauses for pause in each)
 
 
 @pytest.mark.parametrize(

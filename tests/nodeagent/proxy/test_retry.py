@@ -64,7 +64,7 @@ CHUNKED = FakeBody(None, 10)
     ],
 )
 def test_may_repeat(error: ProxyError, asked: Request, again: bool) -> None:
-    assert may_repeat(error, asked, SAFE_METHODS, attempt=1, elsewhere=True) is again
+    assert may_repeat(error, asked, SAFE_METHODS, attempt=1, elsewhere=True, hope=True) is again
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,14 @@ def test_may_repeat(error: ProxyError, asked: Request, again: bool) -> None:
         pytest.param(errors.ConnectionStale("closed"), 1, False, True, id="a kept connection was closed"),
         pytest.param(errors.ResponseIncomplete("lost"), 2, True, True, id="lost twice"),
         pytest.param(errors.ResponseIncomplete("lost"), 3, True, False, id="lost three times: it may be the cause"),
-        pytest.param(errors.ConnectFailed("refused"), 6, True, False, id="enough"),
+        pytest.param(errors.ConnectFailed("refused"), 25, True, True, id="a refusal is soon known"),
+        pytest.param(errors.ConnectFailed("refused"), 26, True, False, id="enough"),
+        pytest.param(errors.ConnectTimeout("slow"), 5, True, True, id="slow, and there are others"),
+        pytest.param(errors.ConnectTimeout("slow"), 6, True, False, id="the caller has waited long enough"),
     ],
 )
 def test_repeats_have_an_end(error: ProxyError, attempt: int, elsewhere: bool, again: bool) -> None:
-    assert may_repeat(error, request("GET"), SAFE_METHODS, attempt, elsewhere) is again
+    assert may_repeat(error, request("GET"), SAFE_METHODS, attempt, elsewhere=elsewhere, hope=True) is again
 
 
 async def read_all(body: Body) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 import trio
 
-from balancer.params import RetryBudgetParams
+from balancer.backoff import ConstantBackoff, DecorrelatedJitter
+from balancer.params import AccrualParams, RetryBudgetParams
 from nodeagent.proxy.balance import ClientPolicy
 from tests.nodeagent.proxy.world import CLOSE, OK, Backend, World, free_port
 
@@ -17,6 +19,7 @@ PUT = POST.replace(b"POST", b"PUT")
 CHUNKED = b"PUT / HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
 BAD = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
 RETRYABLE = b"HTTP/1.1 500 Oops\r\nl5d-retryable: true\r\nContent-Length: 0\r\n\r\n"
+NEVER_DEAD = ClientPolicy(accrual=AccrualParams("none"))
 CHUNKED_BAD = b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n4\r\noops\r\n0\r\n\r\n"
 
 
@@ -105,6 +108,7 @@ async def test_the_budget_ends_a_storm() -> None:
     world = World(
         classifier="io.l5d.http.retryableRead5XX",
         budget=RetryBudgetParams(ttl=60, min_per_sec=0, percent_can_retry=0.2),
+        client=NEVER_DEAD,
     )
     async with world.running(Backend([BAD])):
         caller = await world.connect()
@@ -116,12 +120,104 @@ async def test_the_budget_ends_a_storm() -> None:
     assert len(world.backends[0].seen) == 60
 
 
-async def test_one_request_is_not_tried_for_ever() -> None:
-    world = World(classifier="io.l5d.http.retryableRead5XX", budget=RetryBudgetParams(percent_can_retry=100))
+@pytest.mark.parametrize("most", [0, 1, 5])
+async def test_one_request_is_not_tried_for_ever(most: int) -> None:
+    budget = RetryBudgetParams(percent_can_retry=100)
+    world = World(classifier="io.l5d.http.retryableRead5XX", budget=budget, max_retries=most, client=NEVER_DEAD)
     async with world.running(Backend([BAD])):
         answer = await world.ask(GET)
 
-    assert (answer.status, len(world.backends[0].seen)) == (500, 6)
+    assert (answer.status, len(world.backends[0].seen)) == (500, most + 1)
+
+
+async def test_without_retries_what_was_never_sent_goes_elsewhere_all_the_same() -> None:
+    dead = Backend()
+    async with World(dtab="/svc/web => /#/pool", max_retries=0).running(dead, Backend()) as world:
+        dead.kill()
+        answers = [await world.ask(POST) for _ in range(20)]
+
+    assert {answer.status for answer in answers} == {200}
+
+
+async def test_a_request_is_not_tried_again_where_nothing_is_usable() -> None:
+    """Five failures take the endpoint for dead. What follows goes there, for want of a better one, but once only."""
+    world = World(classifier="io.l5d.http.retryableRead5XX", budget=RetryBudgetParams(percent_can_retry=100))
+    async with world.running(Backend([BAD])):
+        first = await world.ask(GET)
+        seen = len(world.backends[0].seen)
+        others = [(await world.ask(GET)).status for _ in range(20)]
+
+    assert (first.status, seen) == (500, 5)
+    assert (others, len(world.backends[0].seen)) == ([500] * 20, 25)
+    assert next(iter(world.stats.services.series())).budget_exhausted == 0
+
+
+async def test_a_lost_request_is_not_tried_again_where_nothing_is_usable() -> None:
+    async with World().running(Backend([CLOSE])) as world:
+        for _ in range(12):
+            await world.ask(GET)
+
+    assert len(world.backends[0].seen) == 5 + 10, "two requests found out, with three attempts and two"
+
+
+async def test_a_retry_is_worth_while_again_when_a_trial_is_due() -> None:
+    soon = ClientPolicy(accrual=AccrualParams(failures=1, backoff=ConstantBackoff(0.2)))
+    world = World(classifier="io.l5d.http.retryableRead5XX", client=soon)
+    async with world.running(Backend([BAD, OK])):
+        first = await world.ask(GET)
+        await trio.sleep(0.25)
+        second = await world.ask(GET)
+
+    assert (first.status, second.status) == (500, 200)
+
+
+async def test_retries_are_spread_over_time_and_their_pauses_grow_to_a_cap() -> None:
+    arrivals: list[float] = []
+
+    async def failing(stream: trio.SocketStream, request: bytes) -> bool:
+        arrivals.append(trio.current_time())
+        await stream.send_all(BAD)
+        return True
+
+    backoff = DecorrelatedJitter(0.02, 0.1)
+    world = World(classifier="io.l5d.http.retryableRead5XX", backoff=backoff, client=NEVER_DEAD)
+    async with world.running(Backend([failing])):
+        await world.ask_at_once(4, GET)
+
+    assert len(arrivals) == 4 * 6
+    assert max(arrivals) - min(arrivals) > 5 * 0.02
+    gaps = [after - before for before, after in pairwise(sorted(arrivals)[4:])]
+    assert len({round(gap, 4) for gap in gaps}) > 5
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_a_post_whose_body_was_sent_is_not_sent_again_whatever_went_wrong_behind_the_backend(status: int) -> None:
+    reply = b"HTTP/1.1 %d Oops\r\nContent-Length: 2\r\n\r\nno" % status
+    for classifier in ("nonRetryable5XX", "retryableRead5XX", "retryableIdempotent5XX"):
+        world = World(classifier=f"io.l5d.http.{classifier}")
+        async with world.running(Backend([reply, OK])):
+            caller = await world.connect()
+            await caller.send(POST)
+            answer = await caller.answer()
+            await caller.stream.send_eof()
+            assert (answer.status, answer.body, await caller.rest()) == (status, b"no", b"")
+            await caller.stream.aclose()
+        assert len(world.backends[0].seen) == 1
+
+
+@pytest.mark.parametrize(("size", "attempts"), [(64 * 1024, 2), (64 * 1024 + 1, 1)])
+async def test_a_body_of_more_than_64_kib_streams_through_and_is_not_sent_again(size: int, attempts: int) -> None:
+    head = b"PUT / HTTP/1.1\r\nHost: web\r\nContent-Length: %d\r\n\r\n" % size
+    async with World(classifier="io.l5d.http.retryableIdempotent5XX").running(Backend([BAD, OK])) as world:
+        caller = await world.connect()
+        await caller.send(head)
+        await trio.sleep(0.02)  # so that it streams
+        await caller.send(b"x" * size)
+        answer = await caller.answer()
+        await caller.stream.aclose()
+
+    assert answer.status == (200 if attempts == 2 else 500)
+    assert [len(seen.partition(b"\r\n\r\n")[2]) for seen in world.backends[0].seen] == [size] * attempts
 
 
 async def test_the_total_time_cuts_the_retries_too() -> None:
@@ -137,6 +233,61 @@ async def test_the_total_time_cuts_the_retries_too() -> None:
     assert 0.19 < took < 2
     assert "error=http_response_timeout;" in str(answer.get("proxy-status"))
     assert world.backends[0].ended == 0
+
+
+async def test_the_second_attempt_after_one_that_took_too_long_is_at_another_endpoint() -> None:
+    async def never(stream: trio.SocketStream, request: bytes) -> None:
+        await stream.receive_some()
+
+    client = ClientPolicy(attempt_timeout=0.1)
+    world = World(dtab="/svc/web => /#/pool", classifier="io.l5d.http.retryableRead5XX", client=client)
+    async with world.running(Backend([never]), Backend()):
+        started = trio.current_time()
+        answers = [await world.ask(GET) for _ in range(6)]
+        took = trio.current_time() - started
+        stuck, other = (len(backend.seen) for backend in world.backends)
+
+    assert {answer.status for answer in answers} == {200}
+    assert (other, stuck >= 1) == (6, True)
+    assert 0.1 * stuck <= took < 0.1 * stuck + 1
+
+
+async def test_the_answer_at_the_end_of_the_total_time_is_in_time_though_retries_are_under_way() -> None:
+    async def slow(stream: trio.SocketStream, request: bytes) -> bool:
+        await trio.sleep(0.08)
+        await stream.send_all(BAD)
+        return True
+
+    times = []
+    world = World(classifier="io.l5d.http.retryableRead5XX", total_timeout=0.3, client=NEVER_DEAD)
+    async with world.running(Backend([slow])):
+        for _ in range(5):
+            started = trio.current_time()
+            answer = await world.ask(GET)
+            times.append(trio.current_time() - started)
+            assert answer.status == 504
+            assert b"tried 4 times" in answer.body
+
+    assert min(times) >= 0.3
+    assert sorted(times)[2] < 0.32, "the median: a busy machine may be late once"
+
+
+async def test_what_is_left_of_a_deadline_shrinks_from_attempt_to_attempt() -> None:
+    async def failing(stream: trio.SocketStream, request: bytes) -> bool:
+        await trio.sleep(0.2)
+        await stream.send_all(BAD)
+        return True
+
+    now = time.time_ns()
+    async with World(classifier="io.l5d.http.retryableRead5XX").running(Backend([failing, OK])) as world:
+        answer = await world.ask(GET[:-2] + b"l5d-ctx-deadline: %d %d\r\n\r\n" % (now, now + 300_000_000))
+
+    assert answer.status == 200
+    fields = [seen.partition(b"l5d-ctx-deadline: ")[2].split()[:2] for seen in world.backends[0].seen]
+    left = [(int(deadline) - int(start)) / 1e6 for start, deadline in fields]
+    assert left[0] == pytest.approx(300, abs=60)
+    assert left[0] - left[1] == pytest.approx(200, abs=60)
+    assert abs(int(fields[0][1]) - int(fields[1][1])) < 50_000_000, "the point in time is the same"
 
 
 async def test_an_attempt_that_takes_too_long_is_made_again_elsewhere() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from balancer.backoff import ConstantBackoff
+from balancer.backoff import Backoff, ConstantBackoff
 from balancer.hedge import HedgeParams
 from balancer.params import RetryBudgetParams
 from namer.addr import Addr, AddrBound, Endpoint
@@ -179,6 +179,8 @@ class World:
     bind_timeout: float = 10.0
     cache: CacheLimits = CacheLimits()
     budget: RetryBudgetParams = RetryBudgetParams()
+    backoff: Backoff = ConstantBackoff(0.0)
+    max_retries: int = 5
     identifier: Identifier = field(default_factory=by_host)
     failover: bool = True
     authority: str | None = None
@@ -257,10 +259,11 @@ class World:
         return ServicePolicy(
             make_classifier(self.classifier),
             RETRYABLE_METHODS[self.classifier],
-            ConstantBackoff(0.0).delays,
+            self.backoff.delays,
             self.total_timeout,
             self.budget,
             self.hedging,
+            self.max_retries,
         )
 
     async def connect(self) -> Caller:

@@ -11,7 +11,21 @@ from nodeagent.telemetry.stats import BalancerReading
 
 
 def balancer() -> BalancerReading:
-    return BalancerReading(3, 1, 1, ejections=4, policy="consecutiveFailures", refusals=2, check_outs=3)
+    return BalancerReading(
+        alive=3,
+        dead=1,
+        probing=1,
+        ejections=4,
+        policy="consecutiveFailures",
+        refusals=2,
+        check_outs=3,
+        revivals=2,
+        probes=6,
+        adds=7,
+        removes=8,
+        max_effort_exhausted=9,
+        requeue_budget=10,
+    )
 
 
 def budget() -> float:
@@ -31,6 +45,7 @@ def registry() -> Registry:
     client = registry.clients.acquire("out", "/#/io.l5d.fs/web", balancer)
     client.success, client.failure, client.connections, client.requeues = 3, 3, 5, 1
     client.connect_failures["connection_refused"] += 2
+    client.requeue_budget_exhausted, client.requeue_limits = 11, 12
     for _ in range(4):
         service.duration.observe(0.1)
     registry.namer("/#/io.l5d.fs").updates += 4
@@ -65,9 +80,17 @@ def registry() -> Registry:
         ("rt/out/client/#/io.l5d.fs/web/request_latency_ms.count", 0),
         ("rt/out/client/#/io.l5d.fs/web/retries/requeues", 1),
         ("rt/out/client/#/io.l5d.fs/web/failure_accrual/removals", 9),
+        ("rt/out/client/#/io.l5d.fs/web/retries/budget", 10.0),
+        ("rt/out/client/#/io.l5d.fs/web/retries/budget_exhausted", 11),
+        ("rt/out/client/#/io.l5d.fs/web/retries/request_limit", 12),
+        ("rt/out/client/#/io.l5d.fs/web/failure_accrual/revivals", 2),
+        ("rt/out/client/#/io.l5d.fs/web/failure_accrual/probes", 6),
         ("rt/out/client/#/io.l5d.fs/web/loadbalancer/size", 5.0),
         ("rt/out/client/#/io.l5d.fs/web/loadbalancer/available", 3.0),
         ("rt/out/client/#/io.l5d.fs/web/loadbalancer/busy", 2.0),
+        ("rt/out/client/#/io.l5d.fs/web/loadbalancer/adds", 7),
+        ("rt/out/client/#/io.l5d.fs/web/loadbalancer/removes", 8),
+        ("rt/out/client/#/io.l5d.fs/web/loadbalancer/max_effort_exhausted", 9),
         ("namer/#/io.l5d.fs/updates", 4),
     ],
 )
