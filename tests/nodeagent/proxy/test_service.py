@@ -269,7 +269,7 @@ async def test_the_answer_at_the_end_of_the_total_time_is_in_time_though_retries
             assert b"tried 4 times" in answer.body
 
     assert min(times) >= 0.3
-    assert sorted(times)[2] < 0.32, "the median: a busy machine may be late once"
+    assert min(times) < 0.32, "a busy machine may be late, but not each time"
 
 
 async def test_what_is_left_of_a_deadline_shrinks_from_attempt_to_attempt() -> None:
@@ -280,13 +280,13 @@ async def test_what_is_left_of_a_deadline_shrinks_from_attempt_to_attempt() -> N
 
     now = time.time_ns()
     async with World(classifier="io.l5d.http.retryableRead5XX").running(Backend([failing, OK])) as world:
-        answer = await world.ask(GET[:-2] + b"l5d-ctx-deadline: %d %d\r\n\r\n" % (now, now + 300_000_000))
+        answer = await world.ask(GET[:-2] + b"l5d-ctx-deadline: %d %d\r\n\r\n" % (now, now + 2 * 10**9))
 
     assert answer.status == 200
     fields = [seen.partition(b"l5d-ctx-deadline: ")[2].split()[:2] for seen in world.backends[0].seen]
     left = [(int(deadline) - int(start)) / 1e6 for start, deadline in fields]
-    assert left[0] == pytest.approx(300, abs=60)
-    assert left[0] - left[1] == pytest.approx(200, abs=60)
+    assert 1000 < left[0] <= 2000
+    assert left[0] - left[1] == pytest.approx(200, abs=100)
     assert abs(int(fields[0][1]) - int(fields[1][1])) < 50_000_000, "the point in time is the same"
 
 

@@ -14,7 +14,7 @@ GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: %d\r\n\r\n"
 CHUNKS = b"POST / HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: chunked\r\n\r\n"
 LIMIT = 0.3
-LONGEST = 2.0
+LONGEST = 5.0
 """Seconds within which a stall of LIMIT is over at the latest, the sweep and a busy machine included."""
 
 
@@ -99,7 +99,7 @@ async def test_a_backend_that_takes_no_more_of_an_upload_is_a_504() -> None:
             caller = await world.connect()
             await caller.send(POST % 200_000_000)
             nursery.start_soon(pour, caller)
-            with trio.fail_after(LONGEST + 5):
+            with trio.fail_after(LONGEST):
                 answer = await caller.answer()
             nursery.cancel_scope.cancel()
             await caller.stream.aclose()
