@@ -17,9 +17,9 @@ the next priority when it is to avoid all that are alive in the better ones. (RF
 contacts the hosts of the best priority it can reach.)
 
 A request that its caller gave up teaches nothing as a rule (finagle). But one that was out for much longer than
-requests to these endpoints take has met an endpoint that does not answer: that is a failure. What requests take
-includes those that were given up: when all endpoints are too slow for their callers none is to blame. Less is enough
-when a copy, sent later to another endpoint, was answered first (hedging).
+requests to these endpoints take, while another endpoint answered in time what it got later, has met one that does not
+answer: that is a failure. When none answers in time, because all are overloaded or the agent itself was held up, none
+is to blame. Less is enough when it was a copy of the request that was answered first (hedging).
 
 Requests with a key (``pick_for``) go by a ring (ring.py) instead of the picker.
 
@@ -289,6 +289,7 @@ class Balancer:
         self._latest = now
         if outcome is _SUCCESS:
             node.metric.succeeded(started, now)
+            node.served_from, node.served_at = started, now
             usual = self._usual
             self._usual = usual + (now - started - usual) * SMOOTHING if usual else now - started
         elif outcome is _IGNORABLE:
@@ -352,13 +353,18 @@ class Balancer:
 
     def _given_up(self, node: Node, started: float, now: float, unusual: float) -> ResponseClass:
         """Return what a request says that nobody waited for: that it failed, when that took *unusual* seconds."""
-        elapsed, usual = now - started, self._usual
-        if not usual or elapsed < unusual:
-            node.metric.given_up(started, now)
-            return _IGNORABLE
-        self._usual = usual + (elapsed - usual) * SMOOTHING
-        node.metric.failed(started, now)
-        return _FAILURE
+        if now - started >= unusual and self._another_served(node, started, unusual):
+            node.metric.failed(started, now)
+            return _FAILURE
+        node.metric.given_up(started, now)
+        return _IGNORABLE
+
+    def _another_served(self, node: Node, started: float, within: float) -> bool:
+        """Tell whether an endpoint other than *node* answered *within* seconds what it got after *started*."""
+        return any(
+            other.served_from > started and other.served_at - other.served_from < within and other is not node
+            for other in self.nodes
+        )
 
     def _changed(self, node: Node, change: Change, now: float) -> None:
         self._ejections += change is Change.EJECTED

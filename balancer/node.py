@@ -1,5 +1,6 @@
 """One endpoint as its balancer sees it."""
 
+from math import inf
 from typing import Protocol
 
 from balancer.accrual import FailureAccrual
@@ -24,7 +25,7 @@ class Node:
     endpoint's connections there; the balancer never looks at it.
     """
 
-    __slots__ = ("accrual", "endpoint", "follower", "metric", "pending", "pool", "rank")
+    __slots__ = ("accrual", "endpoint", "follower", "metric", "pending", "pool", "rank", "served_at", "served_from")
 
     def __init__(self, endpoint: Endpoint, metric: Metric, accrual: FailureAccrual, rank: float) -> None:
         self.endpoint = endpoint
@@ -34,6 +35,8 @@ class Node:
         """A random number that orders endpoints differently in each process."""
         self.pending = 0
         """Requests in flight."""
+        self.served_from = self.served_at = -inf
+        """When the request began, and was answered, that was served last."""
         self.pool: object | None = None
         self.follower: Follower | None = None
         """The picker to tell of load changes, while it chooses among nodes that include this one."""
