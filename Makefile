@@ -23,7 +23,7 @@ MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e bench docs lock clean parts missing-packages
+.PHONY: help run test check lint e2e bench resilience docs lock clean parts missing-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,6 +49,9 @@ e2e: $(DEV) parts ## the tests with real processes only
 
 bench: $(BENCH) ## the agent beside nginx, HAProxy and Envoy
 	$(BIN)/python -m bench.compare
+
+resilience: $(BENCH) ## the same when endpoints are slow or fail, with pictures in build/resilience
+	$(BIN)/python -m bench.resilience --svg build/resilience --json build/resilience/figures.json
 
 docs: $(RUN) ## docs/configuration.md, from the schema
 	$(BIN)/python -m conf.reference > docs/configuration.md

@@ -23,7 +23,10 @@ def bootstrap(port: int, admin_port: int, backends: tuple[int, ...]) -> Json:
     return _bootstrap(port, admin_port, [_cluster("web", backends, {"lb_policy": "ROUND_ROBIN"})], {}, {})
 
 
-def full_bootstrap(port: int, admin_port: int, backends: tuple[int, ...]) -> Json:
+RETRY_ON = "connect-failure,refused-stream,reset"
+
+
+def full_bootstrap(port: int, admin_port: int, backends: tuple[int, ...], *, retry_on: str = RETRY_ON) -> Json:
     """The same with balancing by load, ejection, retries under a budget, a deadline and trace headers."""
     web: Json = {
         "lb_policy": "LEAST_REQUEST",
@@ -33,7 +36,7 @@ def full_bootstrap(port: int, admin_port: int, backends: tuple[int, ...]) -> Jso
     collector = _cluster("collector", (admin_port,), {})  # nothing is sampled, so nothing is sent to it
     route: Json = {
         "timeout": "30s",
-        "retry_policy": {"retry_on": "connect-failure,refused-stream,reset", "num_retries": 3},
+        "retry_policy": {"retry_on": retry_on, "num_retries": 3},
     }
     manager: Json = {"via": "envoy", "generate_request_id": True, "tracing": _tracing()}
     return _bootstrap(port, admin_port, [_cluster("web", backends, web), collector], route, manager)

@@ -28,7 +28,7 @@ class Site:
     directory: Path
     port: int
     admin_port: int
-    backends: tuple[int, int]
+    backends: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _nginx_arguments(site: Site) -> tuple[str, ...]:
 
 # --- HAProxy ---
 
-_HAPROXY = """\
+HAPROXY_FRAME = """\
 global
   nbthread 1
   maxconn 8192
@@ -150,6 +150,9 @@ frontend outgoing
   bind 127.0.0.1:{port}
   default_backend web
 backend web
+"""
+
+_HAPROXY_SERVERS = """\
   balance roundrobin
   server one 127.0.0.1:{backends[0]}
   server two 127.0.0.1:{backends[1]}
@@ -158,7 +161,7 @@ backend web
 
 def haproxy_files(site: Site) -> dict[str, str]:
     """HAProxy with one thread and shared connections to the endpoints."""
-    return {"haproxy.cfg": _HAPROXY.format(port=site.port, backends=site.backends)}
+    return {"haproxy.cfg": (HAPROXY_FRAME + _HAPROXY_SERVERS).format(port=site.port, backends=site.backends)}
 
 
 # --- Envoy ---

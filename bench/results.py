@@ -132,11 +132,16 @@ def _plain(spreads: Sequence[Spread | None]) -> dict[str, dict[str, float]]:
 
 
 def _table(corner: str, rows: Mapping[str, Sequence[Spread | None]], digits: int | None) -> str:
-    """A Markdown table of the metrics that any row has, in aligned columns."""
+    """A table of the metrics that any row has."""
     shown = [i for i in range(len(METRICS)) if any(cells[i] is not None for cells in rows.values())]
     lines = [[corner, *(METRICS[i].title for i in shown)]]
     for name, cells in rows.items():
         lines.append([name, *(_cell(cells[i], METRICS[i].digits if digits is None else digits) for i in shown)])
+    return markdown(lines)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table in aligned columns; the first line is its head, and all are as long."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     rule = ["-" * width for width in widths]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]

@@ -48,11 +48,20 @@ class Stage:
             yield it
 
 
-@contextmanager
-def stage() -> Iterator[Stage]:
-    """Set up the backend and its surroundings, and take everything away again, also on SIGTERM and Ctrl-C.
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A directory for everything that is written, and the two cores."""
 
-    Raises BenchError when there are not two cores, or no backend.
+    directory: Path
+    proxy_core: int
+    load_core: int
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    """A place to measure in; it is gone afterwards, also on SIGTERM and Ctrl-C. The caller moves to the load's core.
+
+    Raises BenchError when there are not two cores.
     """
     cores = os.sched_getaffinity(0)
     if len(cores) < 2:
@@ -61,11 +70,19 @@ def stage() -> Iterator[Stage]:
     with ExitStack() as undo:
         undo.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
         undo.enter_context(pinned(load_core))
-        directory = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nodeagent-bench-")))
+        yield Ground(
+            Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nodeagent-bench-"))), proxy_core, load_core
+        )
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Set up the backend and its surroundings, and take everything away again. Raises BenchError without a backend."""
+    with ground() as it:
         one, two, unused = free_ports(3)
-        site = Site(Path(tempfile.mkdtemp(dir=directory, prefix="backend")), unused, unused, (one, two))
-        undo.enter_context(started(BACKEND, site, core=load_core))
-        yield Stage(directory, proxy_core, load_core, (one, two))
+        site = Site(Path(tempfile.mkdtemp(dir=it.directory, prefix="backend")), unused, unused, (one, two))
+        with started(BACKEND, site, core=it.load_core):
+            yield Stage(it.directory, it.proxy_core, it.load_core, (one, two))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from bench.load import WORKLOADS
 from bench.peers import Peer, Site
 from bench.processes import BenchError, free_ports
-from bench.stage import check_reply, missing, started, version
+from bench.stage import check_reply, ground, missing, started, version
 
 CORE = min(os.sched_getaffinity(0))
 
@@ -48,6 +48,17 @@ ABSENT = replace(STAND_IN, find=lambda: None)
 def site(tmp_path: Path) -> Site:
     port, admin, one, two = free_ports(4)
     return Site(tmp_path, port, admin, (one, two))
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two cores are needed")
+def test_the_ground_is_left_as_it_was() -> None:
+    before = os.sched_getaffinity(0)
+    with ground() as it:
+        assert os.sched_getaffinity(0) == {it.load_core}
+        assert it.proxy_core in before - {it.load_core}
+        (it.directory / "something").write_text("written")
+    assert not it.directory.exists()
+    assert os.sched_getaffinity(0) == before
 
 
 def test_a_peer_is_started_found_ready_and_stopped(site: Site) -> None:
