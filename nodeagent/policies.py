@@ -47,6 +47,7 @@ def _client_policy(params: ClientParams) -> ClientPolicy:
             min_size=pool.min_size,
             max_size=math.inf if pool.max_size is None else pool.max_size,
             max_waiters=math.inf if pool.max_waiters is None else pool.max_waiters,
+            max_wait=(params.connect_timeout_ms if pool.max_wait_ms is None else pool.max_wait_ms) / 1000,
             idle_time=min(pool.idle_time_ms / 1000, _limit(session.idle_time_ms)),
             life_time=_limit(session.life_time_ms),
         ),

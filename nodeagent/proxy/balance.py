@@ -31,6 +31,7 @@ from nodeagent.proxy.errors import (
     ConnectFailed,
     ConnectTimeout,
     DeadlineExceeded,
+    EndpointFull,
     NoEndpoints,
     NoSuchName,
     ProxyError,
@@ -40,6 +41,7 @@ from nodeagent.proxy.errors import (
 from nodeagent.proxy.messages import Request, Response
 from nodeagent.proxy.pool import Pool, PoolLimits
 from nodeagent.proxy.retry import is_repeatable
+from nodeagent.proxy.room import pick_with_room, requests_waiting
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
@@ -95,6 +97,7 @@ class Client:
         self._dialer = dialer
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self._seconds = policy.attempt_timeout
+        self._pick = balancer.pick if policy.pool.max_size == inf else functools.partial(pick_with_room, balancer)
         balancer.on_usable = self._assess
         addr.subscribe(self._follow)
         self._follow()
@@ -114,20 +117,22 @@ class Client:
     async def _attempt(self, request: Request, classify: Classify) -> Response:
         balancer, stats = self.balancer, self.stats
         started = self._now()
-        node = balancer.pick(started, request.avoid)
+        node = self._pick(started, request.avoid)
         if node is None:
             raise self._nowhere()
         balancer.begin(node, started)
         stats.pending += 1
         pool: Pool = node.pool  # type: ignore[assignment]
         connection: Http1Connection | None = None
+        queued = False
         try:
             connection = pool.take()
             if connection is None:
+                queued = not pool.has_room
                 connection = await pool.acquire(functools.partial(self._dial, node))
             response = await connection.exchange(request)
         except BaseException as error:
-            self._failed(request, node, connection, started, error)
+            self._failed(request, node, connection, started, error, queued)
             raise
         ended = self._now()
         verdict = response.verdict = classify(request.head.method, response)
@@ -170,14 +175,20 @@ class Client:
         connection: Http1Connection | None,
         started: float,
         error: BaseException,
+        queued: bool = False,
     ) -> None:
         ended = self._now()
         if connection is not None:
             connection.reusable = False
             node.pool.release(connection, ended)  # type: ignore[attr-defined]
-        timed_out = isinstance(error, trio.Cancelled) and self._overdue(node, started, ended)
+        asked = connection is not None or not queued  # else nobody blames the endpoint for the time
+        timed_out = asked and isinstance(error, trio.Cancelled) and self._overdue(node, started, ended)
         self.stats.pending -= 1
-        learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, BadRequest))
+        if isinstance(error, EndpointFull):
+            error.message = f"balance {self.id.show()}: {node.endpoint.show()}: {error.message}"
+            self.stats.rejected[error.reason] += 1
+            request.avoid += (node,)
+        learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, BadRequest | EndpointFull))
         if learnt:
             request.avoid += (node,)
             self._count(ended - started, False, ended)
@@ -215,10 +226,6 @@ class Client:
             self.requeues.deposit(now)
         else:
             stats.failure += 1
-
-    def has_others(self, avoid: tuple[Node, ...]) -> bool:
-        """Tell whether there is an endpoint besides those of `avoid`."""
-        return any(node not in avoid for node in self.balancer.nodes)
 
     def may_requeue(self) -> bool:
         """Pay for one more attempt at a request that was never sent; False when the budget is used up."""
@@ -292,7 +299,8 @@ class Client:
 
     def _reading(self) -> BalancerReading:
         now = self.balancer.statistics()
-        return BalancerReading(now.alive, now.dead, now.probing, now.ejections, self.policy.accrual.kind, now.refusals)
+        kind, waiting = self.policy.accrual.kind, requests_waiting(self.balancer.nodes)
+        return BalancerReading(now.alive, now.dead, now.probing, now.ejections, kind, now.refusals, waiting)
 
     @property
     def connections(self) -> int:

@@ -2,6 +2,8 @@
 
     what failed                              is made again when
     connecting, or no endpoint to connect to there is another endpoint or branch that has not failed this request
+    a full endpoint                          there is another one that is alive and has room, or a place in its queue
+                                             unless the request has waited already
     a kept connection that was closed        always: nothing was sent
     the connection, before a response head   the method is idempotent (RFC 9110, 9.2.2) and the body can be sent again;
                                              MAX_LOST times, because the request itself may be what breaks its backends
@@ -19,6 +21,7 @@ from nodeagent.proxy.errors import (
     BadRequest,
     DeadlineExceeded,
     DestinationForbidden,
+    EndpointFull,
     LoopDetected,
     Overloaded,
     ProxyError,
@@ -41,9 +44,13 @@ def may_repeat(
     """Tell whether the `attempt`-th attempt, which ended in `error`, is safe and useful to make again.
 
     `timeout_methods` are those for which the classifier allows a retry after an attempt's timeout; `elsewhere` tells
-    whether there is an endpoint or branch that has not failed this request.
+    whether there is an endpoint or branch that has not failed this request; of a full endpoint, one with room.
     """
-    if attempt >= MAX_ATTEMPTS or isinstance(error, BadRequest | DestinationForbidden | LoopDetected | Overloaded):
+    if attempt >= MAX_ATTEMPTS:
+        return False
+    if isinstance(error, EndpointFull):
+        return elsewhere
+    if isinstance(error, BadRequest | DestinationForbidden | LoopDetected | Overloaded):
         return False  # another attempt would end the same way, or make it worse
     if error.unsent:
         return elsewhere or isinstance(error, ResponseIncomplete)

@@ -25,10 +25,11 @@ from namer.path import Path
 from nodeagent.proxy import deadline
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
-from nodeagent.proxy.errors import DeadlineExceeded, NoSuchName, ProxyError, TrialTimeout
+from nodeagent.proxy.errors import DeadlineExceeded, EndpointFull, NoSuchName, ProxyError, TrialTimeout
 from nodeagent.proxy.messages import Request, Response, block_of
 from nodeagent.proxy.rehost import Rehosted, Send, without_subset
 from nodeagent.proxy.retry import MAX_ATTEMPTS, can_replay, is_repeatable, may_repeat, rewind
+from nodeagent.proxy.room import has_others, has_room
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServiceStats
 
@@ -194,7 +195,11 @@ class Service:
         goes_on = self.successor(self) is not None or any(
             other not in failed and other.weight for other in self.branches
         )
-        elsewhere = goes_on or any(other.client.has_others(request.avoid) for other in self.branches)
+        nodes = [node for other in self.branches if other.weight for node in other.client.balancer.nodes]
+        if isinstance(error, EndpointFull):  # nothing was dialled, so going on is free
+            goes_on = elsewhere = has_room(nodes, request.avoid, error.waited)
+        else:
+            elsewhere = goes_on or has_others(nodes, request.avoid)
         if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere):
             return False
         free = goes_on if error.unsent else isinstance(error, TrialTimeout)

@@ -133,6 +133,9 @@ def _client(client: ClientStats) -> Iterator[_Metric]:
     for reading in client.balancers():
         out = reading.ejections + reading.refusals
         total.update(alive=reading.alive, unavailable=reading.dead + reading.probing, removals=out)
+        total.update(waiting=reading.waiting)
+    yield _gauge(scope, "pool_waiters", total["waiting"])
+    yield _counter(scope, "pool_num_too_many_waiters", client.rejected["queue_full"])
     yield _counter((*scope, "failure_accrual"), "removals", total["removals"])
     balancer = (*scope, "loadbalancer")
     yield _gauge(balancer, "size", total["alive"] + total["unavailable"])

@@ -33,6 +33,8 @@ class BalancerReading:
     policy: str
     """The failure accrual policy that ejects, by its configuration name: `consecutiveFailures`, `none`..."""
     refusals: int = 0
+    waiting: int = 0
+    """Requests that wait for a connection, because an endpoint's pool is full."""
 
 
 class ServerStats:
@@ -172,19 +174,22 @@ class ServiceStats(Series[float]):
 class ClientStats(Series[BalancerReading]):
     """One concrete name: every attempt counts here. A reader answers for a balancer.
 
-    `connect_failures` counts by reason; `requeues` are repeats of what was never sent.
+    `connect_failures` counts by reason; `requeues` are repeats of what was never sent; `rejected` counts attempts that
+    a full pool refused, by reason: `queue_full`, `queue_timeout`.
     """
 
-    __slots__ = ("connect_failures", "connections", "requeues")
+    __slots__ = ("connect_failures", "connections", "rejected", "requeues")
 
     def __init__(self, router: str, name: str) -> None:
         super().__init__(router, name)
         self.connections = 0
         self.connect_failures: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
         self.requeues = 0
 
     def activity(self) -> int:
-        return self.success + self.failure + self.requeues + self.connect_failures.total()
+        failures = self.connect_failures.total() + self.rejected.total()
+        return self.success + self.failure + self.requeues + failures
 
     def busy(self) -> bool:
         return self.pending > 0 or self.connections > 0
@@ -192,11 +197,13 @@ class ClientStats(Series[BalancerReading]):
     def absorb(self, other: Self) -> None:
         super().absorb(other)
         self.connect_failures.update(other.connect_failures)
+        self.rejected.update(other.rejected)
         self.requeues += other.requeues
 
     def clear(self) -> None:
         super().clear()
         self.connect_failures.clear()
+        self.rejected.clear()
         self.requeues = 0
 
     def adopt_gauges(self, other: Self) -> None:

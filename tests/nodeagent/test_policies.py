@@ -32,7 +32,7 @@ def test_the_defaults() -> None:
 
     assert client.balancer == BalancerParams("ewma")
     assert (client.accrual.kind, client.accrual.failures) == ("consecutiveFailures", 5)
-    assert client.pool == PoolLimits(idle_time=30.0)
+    assert client.pool == PoolLimits(idle_time=30.0, max_wait=client.connect_timeout)
     assert (client.connect_timeout, client.attempt_timeout, service.total_timeout) == (3.0, None, None)
     assert service.budget == client.requeues == RetryBudgetParams(10, 10, 0.2)
     assert service.retry_methods == frozenset()
@@ -80,11 +80,11 @@ def test_accruals(keys: str, params: AccrualParams) -> None:
 
 def test_pools_and_sessions() -> None:
     config = router(
-        "  client: {hostConnectionPool: {minSize: 1, maxSize: 5, idleTimeMs: 60000, maxWaiters: 9},"
+        "  client: {hostConnectionPool: {minSize: 1, maxSize: 5, idleTimeMs: 60000, maxWaiters: 9, maxWaitMs: 70},"
         " clientSession: {idleTimeMs: 20000, lifeTimeMs: 90000}}"
     )
 
-    assert policies.client_policy(config.client, WEB).pool == PoolLimits(1, 5, 9, 20.0, 90.0)
+    assert policies.client_policy(config.client, WEB).pool == PoolLimits(1, 5, 9, 20.0, 90.0, 0.07)
 
 
 def test_retries() -> None:

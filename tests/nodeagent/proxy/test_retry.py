@@ -61,6 +61,7 @@ CHUNKED = FakeBody(None, 10)
         pytest.param(errors.BadRequest("body broke off"), request("GET"), False, id="the caller's fault"),
         pytest.param(errors.LoopDetected("self", unsent=True), request("GET"), False, id="a loop stays one"),
         pytest.param(errors.Overloaded("full"), request("GET"), False, id="more would be worse"),
+        pytest.param(errors.EndpointFull("full", waited=True), request("POST", CHUNKED), True, id="another has room"),
     ],
 )
 def test_may_repeat(error: ProxyError, asked: Request, again: bool) -> None:
