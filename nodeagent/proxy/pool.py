@@ -165,16 +165,24 @@ class Pool:
         try:
             with trio.move_on_after(limits.max_wait):
                 await waiter.served.wait()
-        finally:
-            if (
-                not waiter.served.is_set()
-            ):  # cancelled, or too late; never after it was served: trio delivers one of both
-                self.waiters.remove(waiter)
+        except BaseException:
+            self._withdraw(waiter)
+            raise
         if not waiter.served.is_set():
+            self.waiters.remove(waiter)
             raise EndpointFull(f"{busy}, and stayed so for {limits.max_wait * 1000:g} ms (maxWaitMs)", waited=True)
         if waiter.error is not None:
             raise waiter.error
         return waiter.connection
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        """Undo a wait that is cancelled. It may have been served since: between the cancellation and its delivery."""
+        if not waiter.served.is_set():
+            self.waiters.remove(waiter)
+        elif waiter.connection is not None:
+            self.release(waiter.connection, trio.current_time())
+        elif waiter.error is None:
+            self._free_place()
 
     def _send_away(self, kind: type[ProxyError], message: str) -> None:
         """End the wait of all with an error of their own."""
