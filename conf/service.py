@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from conf.classifiers import AnyClassifier, NonRetryable5XX
+from conf.concurrency import AnyConcurrency
 from conf.fields import Millis, about
 from conf.retries import AnyBackoff, ConstantBackoff, Retries, RetryBudget
 from conf.section import Kinded, Section, laid_over
@@ -24,6 +25,7 @@ class ServiceParams:
     response_classifier: AnyClassifier = NonRetryable5XX()
     retry_budget: RetryBudget = RetryBudget()
     retry_backoff: AnyBackoff = ConstantBackoff()
+    concurrency: AnyConcurrency | None = None
 
 
 class ServiceKeys(Section, frozen=True):
@@ -41,6 +43,15 @@ class ServiceKeys(Section, frozen=True):
         AnyClassifier | None, about("Which responses are failures, and which may be retried.")
     ] = None
     retries: Annotated[Retries | None, about("When a failed request is sent again.")] = None
+    concurrency: Annotated[
+        AnyConcurrency | None,
+        about(
+            "How many requests to a name may be under way at once.",
+            why="what a service can do is known to its owner; a wrong guess fails requests that it could serve",
+            like="linkerd 1.x: none; Envoy: 1024",
+            unset="no limit",
+        ),
+    ] = None
 
     def over(self, below: ServiceParams) -> ServiceParams:
         """These keys laid over others: what is not set here stays."""
@@ -50,6 +61,7 @@ class ServiceKeys(Section, frozen=True):
             response_classifier=laid_over(below.response_classifier, self.response_classifier),
             retry_budget=laid_over(below.retry_budget, retries.budget),
             retry_backoff=laid_over(below.retry_backoff, retries.backoff),
+            concurrency=laid_over(below.concurrency, self.concurrency),
         )
 
 
@@ -69,6 +81,7 @@ class GlobalService(ServicePolicy, ServiceKeys, frozen=True, tag="io.l5d.global"
             total_timeout_ms=params.total_timeout_ms,
             response_classifier=params.response_classifier,
             retries=Retries(budget=params.retry_budget, backoff=params.retry_backoff),
+            concurrency=params.concurrency,
         )
 
 

@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import Final
 
 from balancer import backoff
+from balancer.limiter import AdmissionParams, FixedParams, GradientParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
-from conf import balancing, identifiers, resolve, retries
+from conf import balancing, concurrency, identifiers, resolve, retries
 from conf.client import AnyClientPolicy, ClientParams
 from conf.router import HttpRouter
 from conf.server import Server
@@ -72,6 +73,7 @@ def _service_policy(params: ServiceParams) -> ServicePolicy:
         backoffs=_backoff(params.retry_backoff).delays,
         total_timeout=_seconds(params.total_timeout_ms),
         budget=_budget(params.retry_budget),
+        admission=_admission(params.concurrency),
     )
 
 
@@ -171,6 +173,17 @@ def client_tls(keys: ClientTlsKeys | None) -> ClientTls | None:
     trust = keys.trust_certs if keys.trust_certs_bundle is None else (keys.trust_certs_bundle,)
     context = ContextParams(not keys.disable_validation, trust, own, keys.protocols or PROTOCOLS)
     return ClientTls(keys.common_name, context)
+
+
+def _admission(config: concurrency.AnyConcurrency | None) -> AdmissionParams | None:
+    match config:
+        case None:
+            return None
+        case concurrency.FixedConcurrency():
+            limit: FixedParams | GradientParams = FixedParams(config.limit)
+        case concurrency.GradientConcurrency():
+            limit = GradientParams(config.min_limit, config.max_limit, config.initial_limit, config.tolerance)
+    return AdmissionParams(limit, config.max_waiters, config.max_wait_ms / 1000)
 
 
 def _seconds(milliseconds: int | None) -> float | None:

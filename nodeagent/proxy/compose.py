@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import trio
 
+from balancer.limiter import AdmissionParams
 from balancer.params import make_balancer, make_retry_budget
 from namer.namer import Bound
 from namer.path import Path
+from nodeagent.proxy.admission import Admission, LimitedService
 from nodeagent.proxy.balance import Client, ClientPolicy
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.fixed import FixedStatus, status_of
 from nodeagent.proxy.service import Leaves, Service, ServicePolicy
 from nodeagent.telemetry.registry import Registry
+from nodeagent.telemetry.stats import ServiceStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Composer:
     dialer: Dialer
     stats: Registry
     rng: random.Random
+    admissions: WeakValueDictionary[Path, Admission] = field(default_factory=WeakValueDictionary)
+    """Of the names whose concurrency is limited, while they are bound or requests to them are under way."""
 
     def client(self, bound: Bound) -> Client:
         """Return the client of a concrete name."""
@@ -59,7 +65,7 @@ class Composer:
             return budget.balance(now())
 
         stats = self.stats.services.acquire(self.router, name.show(), balance)
-        return Service(
+        service = (Service if policy.admission is None else LimitedService)(
             name,
             leaves,
             recovering,
@@ -69,3 +75,15 @@ class Composer:
             rng=self.rng,
             release=lambda: self.stats.services.release(stats, balance),
         )
+        if isinstance(service, LimitedService) and policy.admission is not None:
+            service.admission = self._admission(name, policy.admission, stats)
+        return service
+
+    def _admission(self, name: Path, params: AdmissionParams, stats: ServiceStats) -> Admission:
+        """Return the admission of a name, which all that it is bound to share."""
+        admission = self.admissions.get(name)
+        if admission is None:
+            admission = self.admissions[name] = Admission(name, params)
+        if stats.name == name.show():  # and not what is shared by names that are not shown
+            stats.concurrency = admission.reading
+        return admission

@@ -18,6 +18,7 @@ from typing import TypeAlias
 import trio
 
 from balancer.budget import RetryBudget
+from balancer.limiter import AdmissionParams
 from balancer.params import RetryBudgetParams
 from balancer.response_class import ResponseClass
 from namer.binding import Share
@@ -50,6 +51,7 @@ class ServicePolicy:
     """Makes the delays before the second, third... attempt of one request."""
     total_timeout: float | None = None
     budget: RetryBudgetParams = RetryBudgetParams()
+    admission: AdmissionParams | None = None
 
 
 Leaves: TypeAlias = tuple[tuple[Share, Client], ...]

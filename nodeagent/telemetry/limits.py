@@ -31,6 +31,13 @@ def counters(registry: Registry) -> Iterator[Measure]:
         ("router", "client", "reason"),
         [((each.router, each.name, reason), count) for each in clients for reason, count in each.rejected.items()],
     )
+    services = tuple(registry.services.series())
+    yield Measure(
+        "service_rejected",
+        "Requests refused because concurrency has a limit; queue_full: at once, queue_timeout: after maxWaitMs.",
+        ("router", "service", "reason"),
+        [((each.router, each.name, reason), count) for each in services for reason, count in each.rejected.items()],
+    )
 
 
 def gauges(registry: Registry) -> Iterator[Measure]:
@@ -40,6 +47,30 @@ def gauges(registry: Registry) -> Iterator[Measure]:
         "Requests that wait for a connection, because an endpoint's pool is full.",
         ("router", "client"),
         [((each.router, each.name), requests_waiting(each)) for each in registry.clients.series()],
+    )
+    labels = ("router", "service")
+    limited = [
+        ((each.router, each.name), each.concurrency())
+        for each in registry.services.series()
+        if each.concurrency is not None
+    ]
+    yield Measure(
+        "service_concurrency_limit",
+        "Requests to a logical name that may be under way at once.",
+        labels,
+        [(key, now.limit) for key, now in limited],
+    )
+    yield Measure(
+        "service_concurrency",
+        "Requests to a logical name that are under way, streams and tunnels included; where there is a limit.",
+        labels,
+        [(key, now.under_way) for key, now in limited],
+    )
+    yield Measure(
+        "service_waiting",
+        "Requests to a logical name that wait for one to end.",
+        labels,
+        [(key, now.waiting) for key, now in limited],
     )
 
 

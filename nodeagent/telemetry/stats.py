@@ -37,6 +37,15 @@ class BalancerReading:
     """Requests that wait for a connection, because an endpoint's pool is full."""
 
 
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """The requests of a logical name: how many may be under way, how many are, how many wait."""
+
+    limit: int
+    under_way: int
+    waiting: int
+
+
 class ServerStats:
     """One listener.
 
@@ -129,16 +138,20 @@ class ServiceStats(Series[float]):
 
     A reader answers with the balance of a retry budget. `retries` counts retries by reason.
     `retries_per_request` observes the number of retries of each request that had any; those without are known
-    from `duration`, and cost nothing.
+    from `duration`, and cost nothing. `rejected` counts requests refused because as many as `concurrency` allows were
+    under way, by reason: `queue_full`, `queue_timeout`; these are failures too.
     """
 
-    __slots__ = ("budget_exhausted", "retries", "retries_per_request")
+    __slots__ = ("budget_exhausted", "concurrency", "rejected", "retries", "retries_per_request")
 
     def __init__(self, router: str, name: str) -> None:
         super().__init__(router, name)
         self.retries: Counter[str] = Counter()
         self.retries_per_request = Histogram(SMALL_COUNT)
         self.budget_exhausted = 0
+        self.rejected: Counter[str] = Counter()
+        self.concurrency: Callable[[], Concurrency] | None = None
+        """Asked for its gauges; None where concurrency has no limit."""
 
     def activity(self) -> int:
         return self.success + self.failure + self.budget_exhausted + self.retries.total()
@@ -149,12 +162,14 @@ class ServiceStats(Series[float]):
     def absorb(self, other: Self) -> None:
         super().absorb(other)
         self.retries.update(other.retries)
+        self.rejected.update(other.rejected)
         self.retries_per_request.absorb(other.retries_per_request)
         self.budget_exhausted += other.budget_exhausted
 
     def clear(self) -> None:
         super().clear()
         self.retries.clear()
+        self.rejected.clear()
         self.retries_per_request.clear()
         self.budget_exhausted = 0
 

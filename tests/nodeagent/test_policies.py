@@ -9,6 +9,7 @@ from itertools import islice
 import pytest
 
 import conf
+from balancer.limiter import AdmissionParams, FixedParams, GradientParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from conf.router import HttpRouter
 from namer.path import Path
@@ -85,6 +86,25 @@ def test_pools_and_sessions() -> None:
     )
 
     assert policies.client_policy(config.client, WEB).pool == PoolLimits(1, 5, 9, 20.0, 90.0, 0.07)
+
+
+@pytest.mark.parametrize(
+    ("keys", "params"),
+    [
+        ("{limit: 10}", AdmissionParams(FixedParams(10))),
+        ("{limit: 10, maxWaiters: 5, maxWaitMs: 250}", AdmissionParams(FixedParams(10), 5, 0.25)),
+        (
+            "{kind: gradient, minLimit: 2, initialLimit: 3, maxLimit: 4, tolerance: 2.0}",
+            AdmissionParams(GradientParams(2, 4, 3, 2.0)),
+        ),
+        ("{kind: gradient}", AdmissionParams(GradientParams())),
+    ],
+)
+def test_concurrency(keys: str, params: AdmissionParams) -> None:
+    config = router(f"  service: {{concurrency: {keys}}}")
+
+    assert policies.service_policy(config.service, WEB).admission == params
+    assert policies.service_policy(router("").service, WEB).admission is None
 
 
 def test_retries() -> None:

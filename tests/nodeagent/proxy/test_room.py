@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 import trio
-import trio.testing
 
 from balancer.balancer import Balancer
 from balancer.params import AccrualParams, BalancerParams, make_balancer
@@ -15,7 +14,7 @@ from namer.addr import Endpoint
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.pool import Pool, PoolLimits
 from nodeagent.proxy.room import has_others, has_room, pick_with_room, requests_waiting
-from tests.nodeagent.proxy.world import Answer, Backend, World
+from tests.nodeagent.proxy.world import Answer, Backend, Held, World
 
 GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
 POOL = "/svc/web => /#/pool"
@@ -82,19 +81,6 @@ def test_where_a_request_may_go_on(limits: PoolLimits, waited: bool, room: bool)
     assert not has_room(made.nodes, (first, second), waited)
     assert has_others(made.nodes, (first, second))
     assert requests_waiting(made.nodes) == 0
-
-
-class Held(Backend):
-    """Answers when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__([self._hold])
-        self.let = trio.Event()
-
-    async def _hold(self, stream: trio.SocketStream, _: bytes) -> bool:
-        await self.let.wait()
-        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        return True
 
 
 async def _until(true: object) -> None:

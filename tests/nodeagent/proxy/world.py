@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 import trio
 
 from balancer.backoff import ConstantBackoff
+from balancer.limiter import AdmissionParams
 from balancer.params import RetryBudgetParams
 from namer.addr import Addr, AddrBound, Endpoint
 from namer.binding import Namers
@@ -125,6 +126,19 @@ class Backend:
                     await stream.send_all(reply)
 
 
+class Held(Backend):
+    """Answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__([self._hold])
+        self.let = trio.Event()
+
+    async def _hold(self, stream: trio.SocketStream, _: bytes) -> bool:
+        await self.let.wait()
+        await stream.send_all(OK)
+        return True
+
+
 class _Started:
     """Turns serve_listeners' value into nothing."""
 
@@ -185,6 +199,7 @@ class World:
     server: Server = field(init=False)
     router: Router = field(init=False)
     stats: Registry = field(default_factory=Registry)
+    admission: AdmissionParams | None = None
     backends: tuple[Backend, ...] = ()
 
     @asynccontextmanager
@@ -249,6 +264,7 @@ class World:
             ConstantBackoff(0.0).delays,
             self.total_timeout,
             self.budget,
+            self.admission,
         )
 
     async def connect(self) -> Caller:

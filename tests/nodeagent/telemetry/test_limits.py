@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nodeagent.telemetry import linkerd_metrics
 from nodeagent.telemetry.prometheus import Exposition
 from nodeagent.telemetry.registry import Registry
-from nodeagent.telemetry.stats import BalancerReading
+from nodeagent.telemetry.stats import BalancerReading, Concurrency
 
 WEB = "/#/io.l5d.fs/web"
 
@@ -18,6 +18,10 @@ def registry() -> Registry:
     registry = Registry()
     client = registry.clients.acquire("out", WEB, lambda: BalancerReading(1, 0, 0, 0, "none", waiting=4))
     client.rejected.update(queue_full=3, queue_timeout=2)
+    service = registry.services.acquire("out", "/svc/web", lambda: 1.0)
+    service.rejected.update(queue_full=7, queue_timeout=6)
+    service.concurrency = lambda: Concurrency(10, 9, 8)
+    registry.services.acquire("out", "/svc/unlimited", lambda: 1.0)
     return registry
 
 
@@ -36,20 +40,33 @@ def scrape(registry: Registry) -> dict[tuple[str, ...], float]:
         (("nodeagent_client_rejected_total", WEB, "queue_full", "out"), 3),
         (("nodeagent_client_rejected_total", WEB, "queue_timeout", "out"), 2),
         (("nodeagent_client_waiting", WEB, "out"), 4),
+        (("nodeagent_service_rejected_total", "queue_full", "out", "/svc/web"), 7),
+        (("nodeagent_service_rejected_total", "queue_timeout", "out", "/svc/web"), 6),
+        (("nodeagent_service_concurrency_limit", "out", "/svc/web"), 10),
+        (("nodeagent_service_concurrency", "out", "/svc/web"), 9),
+        (("nodeagent_service_waiting", "out", "/svc/web"), 8),
     ],
 )
 def test_what_is_bounded_is_shown(registry: Registry, row: tuple[str, ...], value: float) -> None:
     assert scrape(registry)[row] == value
 
 
+def test_what_has_no_limit_shows_none(registry: Registry) -> None:
+    assert ("nodeagent_service_concurrency_limit", "out", "/svc/unlimited") not in scrape(registry)
+
+
 def test_what_is_refused_is_use_and_goes_to_other_whole(registry: Registry) -> None:
     (client,) = registry.clients.series()
-    other = type(client)("out", "other")
+    service = next(iter(registry.services.series()))
+    other, others = type(client)("out", "other"), type(service)("out", "other")
 
-    assert client.activity() == 5
+    assert (client.activity(), service.activity()) == (5, 0)  # a service's are failures, and counted as such
     other.absorb(client)
+    others.absorb(service)
     client.clear()
-    assert (other.rejected.total(), client.rejected.total()) == (5, 0)
+    service.clear()
+    assert (other.rejected.total(), others.rejected.total()) == (5, 13)
+    assert (client.rejected.total(), service.rejected.total()) == (0, 0)
 
 
 def test_linkerds_names(registry: Registry) -> None:
