@@ -54,6 +54,7 @@ class Conversation:
         "_head_begun",
         "_last",
         "_owed",
+        "_replay",
         "_scope",
         "_why",
         "answering",
@@ -76,6 +77,7 @@ class Conversation:
         self.tunnelling = False
         self._last = False
         self._owed = False  # a request was read, and no answer to it was counted yet
+        self._replay: ReplayBody | None = None
         self._head_begun = False
         self._asked_at = 0.0
         self._why: ProxyError | None = None
@@ -125,6 +127,11 @@ class Conversation:
             self._last = True
             if not self.answering:
                 self.deadline = min(self.deadline, self.server.now() + QUIET)
+
+    def save_memory(self) -> None:
+        """Keep nothing of a body that is being sent, so that it cannot be sent again."""
+        if self._replay is not None:
+            self._replay.forget()
 
     def _body_ended(self, whole: bool) -> None:  # noqa: ARG002
         self._asked_at = self.server.now()
@@ -195,11 +202,13 @@ class Conversation:
         # While its body comes in, the request is not asked yet: the grace for a half-close begins at the body's end.
         self._asked_at = inf
         stream = StreamBody(wire, framing, BadRequest, self._body_ended)
-        request = Request(head, stream if framing == CHUNKED else ReplayBody(stream), now, self.peer)
+        self._replay = None if framing == CHUNKED else ReplayBody(stream)
+        request = Request(head, self._replay or stream, now, self.peer)
         async with trio.open_nursery() as nursery:
             request.nursery = nursery
             keep = await self._respond(request, stream)
             nursery.cancel_scope.cancel()
+        self._replay = None
         if not stream.whole:
             await self._linger()
             return False

@@ -41,6 +41,13 @@ class ReplayBody:
         """Whether `rewind` can bring everything back."""
         return not self._lost
 
+    def forget(self) -> None:
+        """Keep nothing any more, because memory is short; what is being read again is still read to its end."""
+        if self._at == len(self._kept):
+            self._kept.clear()
+            self._at = 0
+        self._lost = True
+
     def rewind(self) -> None:
         """Start over with the first byte."""
         self._at = 0

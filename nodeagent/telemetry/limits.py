@@ -48,6 +48,19 @@ def gauges(registry: Registry) -> Iterator[Measure]:
         ("router", "client"),
         [((each.router, each.name), requests_waiting(each)) for each in registry.clients.series()],
     )
+    memory = registry.memory
+    yield Measure(
+        "memory_limit_bytes",
+        "Resident memory that the agent may take.",
+        (),
+        [] if memory.limit is None else [((), memory.limit)],
+    )
+    yield Measure(
+        "memory_shedding",
+        "Whether new requests are refused because memory is short; 0 or 1.",
+        (),
+        [((), memory.shedding)],
+    )
     labels = ("router", "service")
     limited = [
         ((each.router, each.name), each.concurrency())

@@ -111,6 +111,27 @@ async def test_a_body_that_was_sent_in_part_is_sent_whole_again() -> None:
     assert await read_all(body) == b"x" * 2500
 
 
+@pytest.mark.parametrize("read", [0, 1, 3], ids=["nothing", "a part", "all"])
+async def test_a_body_is_not_kept_while_memory_is_short(read: int) -> None:
+    body = ReplayBody(FakeBody(2500, 2500))
+    begun = b"".join([await body.read() for _ in range(read)])
+
+    body.forget()
+    assert not can_replay(request("PUT", body))
+    assert begun + await read_all(body) == b"x" * 2500
+
+
+async def test_a_body_that_is_sent_again_already_is_sent_to_its_end() -> None:
+    body = ReplayBody(FakeBody(2500, 2500))
+    for _ in range(2):
+        await body.read()
+    body.rewind()
+    begun = await body.read()
+
+    body.forget()
+    assert begun + await read_all(body) == b"x" * 2500
+
+
 async def test_a_large_body_is_not_kept() -> None:
     size = MAX_REPLAY + 1
     body = ReplayBody(FakeBody(size, size))

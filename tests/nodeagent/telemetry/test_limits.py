@@ -22,6 +22,7 @@ def registry() -> Registry:
     service.rejected.update(queue_full=7, queue_timeout=6)
     service.concurrency = lambda: Concurrency(10, 9, 8)
     registry.services.acquire("out", "/svc/unlimited", lambda: 1.0)
+    registry.memory.limit, registry.memory.shedding = 1000, True
     return registry
 
 
@@ -45,6 +46,8 @@ def scrape(registry: Registry) -> dict[tuple[str, ...], float]:
         (("nodeagent_service_concurrency_limit", "out", "/svc/web"), 10),
         (("nodeagent_service_concurrency", "out", "/svc/web"), 9),
         (("nodeagent_service_waiting", "out", "/svc/web"), 8),
+        (("nodeagent_memory_limit_bytes",), 1000),
+        (("nodeagent_memory_shedding",), 1),
     ],
 )
 def test_what_is_bounded_is_shown(registry: Registry, row: tuple[str, ...], value: float) -> None:
@@ -53,6 +56,8 @@ def test_what_is_bounded_is_shown(registry: Registry, row: tuple[str, ...], valu
 
 def test_what_has_no_limit_shows_none(registry: Registry) -> None:
     assert ("nodeagent_service_concurrency_limit", "out", "/svc/unlimited") not in scrape(registry)
+    assert ("nodeagent_memory_limit_bytes",) not in scrape(Registry())
+    assert scrape(Registry())[("nodeagent_memory_shedding",)] == 0
 
 
 def test_what_is_refused_is_use_and_goes_to_other_whole(registry: Registry) -> None:
