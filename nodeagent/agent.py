@@ -8,7 +8,6 @@ root -- naming      files, watches: one child a name that somebody needs
 
 from __future__ import annotations
 
-import math
 import random
 import socket
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from namer.watch import SourceTotals
 from nodeagent import policies
 from nodeagent.edges import make_edge
 from nodeagent.listen import Listening, OwnPorts, address, listen, take_inherited
-from nodeagent.memory import Memory, Pressure, ceiling
+from nodeagent.memory import ceiling, guard
 from nodeagent.naming.naming import Naming
 from nodeagent.proxy.bind import Bindings
 from nodeagent.proxy.compose import Composer
@@ -108,7 +107,7 @@ class Agent:
             root.start_soon(self._housekeeping)
             await root.start(self._serve_admin, sockets[-1][1])
             if (limit := ceiling(self.config.memory_limit_mb)) is not None:
-                root.start_soon(Memory(limit, self._strain, self.stats.memory).watch)
+                root.start_soon(guard(limit, self.routers, self.stats.memory).watch)
             async with trio.open_nursery() as servers:
                 for running in self.routers:
                     for server in running.servers:
@@ -222,16 +221,6 @@ class Agent:
 
         app = admin_app(self, socket.gethostname())
         await serve(app, sock, shutdown=trio.sleep_forever, task_status=task_status)
-
-    def _strain(self, pressure: Pressure, why: str) -> None:
-        """Do what the shortness of memory asks for."""
-        short = pressure is not Pressure.ENOUGH
-        for running in self.routers:
-            for server in running.servers:
-                server.strain(why if short else None, accepts=pressure is not Pressure.FULL)
-            if short:
-                for client in running.router.bindings.clients.values():
-                    client.expire(math.inf)  # connections that nobody uses now
 
     async def _housekeeping(self) -> None:
         """Let go of what is unused, and move the statistics on."""

@@ -7,9 +7,11 @@ SHORT: new requests are answered 503, what is under way goes on, connections tha
 nobody is accepted. The marks are apart, so that it does not flap. One request at a time is let in all the same: an
 agent that is above the ceiling at rest must limp, and not stand still for ever.
 
-What is measured is resident memory, by ``/proc/self/statm``; what the kernel holds for sockets is not in it. Between
-two looks there is room for a tenth of the ceiling. Precedent: Envoy's overload manager, which shrinks the heap at 95 %
-and stops accepting at 98 %; the kernel's own watermarks.
+What is measured is resident memory, by ``/proc/self/statm``; what the kernel holds for sockets is not in it. It
+is looked at by the clock and whenever some more requests are under way, for a burst can be quicker than the clock; and
+what each exchange may hold is its share of what is left (frugal.py), so that what is let in cannot grow beyond it.
+Precedent: Envoy's overload manager, which shrinks the heap at 95 % and stops accepting at 98 %; the kernel's own
+watermarks.
 """
 
 from __future__ import annotations
@@ -17,14 +19,19 @@ from __future__ import annotations
 import ctypes
 import enum
 import gc
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 import trio
 
+from nodeagent.proxy.dispatch import Router
+from nodeagent.proxy.frugal import FRUGAL
+from nodeagent.proxy.server import GROWTH, Server
 from nodeagent.telemetry.registry import MemoryStats
 
 log = structlog.get_logger("nodeagent.memory")
@@ -70,59 +77,101 @@ class Watermarks:
         return self.pressure
 
 
+@dataclass(frozen=True, slots=True)
+class Strain:
+    """What a look at the memory says."""
+
+    pressure: Pressure
+    changed: bool
+    """Whether it is another one than before."""
+    why: str
+    """For callers who are refused."""
+    room: float
+    """Bytes that may still be taken before it is full."""
+
+
 class Memory:
     """Watches the memory of this process, and says how short it is."""
 
     def __init__(
         self,
         limit: int,
-        strain: Callable[[Pressure, str], None],
+        react: Callable[[Strain], None],
         stats: MemoryStats,
         resident: Callable[[], int] | None = None,
     ) -> None:
-        """`strain` is told of each change, with a text for callers. `resident` reads the bytes in use."""
+        """`react` is told of each look. `resident` reads the bytes in use."""
         self.limit = limit
         self._marks = Watermarks(limit)
-        self._strain = strain
+        self._react = react
         self._stats = stats
         self._resident = resident or resident_bytes
         self._trim = malloc_trim()
+        self._trim_at = 0.0
 
     async def watch(self) -> None:
         """Look until cancelled."""
         self._stats.limit = self.limit
-        if self._resident() >= LOW * self.limit:
-            log.warning("the memory limit leaves no room: the agent at rest takes more", **self._sizes())
-        trim_at = 0.0
+        used = self._resident()
+        if used >= LOW * self.limit:
+            log.warning("the memory limit leaves no room: the agent at rest takes more", **self._sizes(used))
         while True:
+            self.look()
+            if self._marks.pressure is not Pressure.ENOUGH and trio.current_time() >= self._trim_at:
+                await self._relieve()
             await trio.sleep(PERIOD)
-            before = self._marks.pressure
-            now = self._marks.update(self._resident())
-            if now is not before:
-                self._tell(before, now)
+
+    def look(self) -> None:
+        """Look now, because much may have changed since."""
+        used = self._resident()
+        before = self._marks.pressure
+        now = self._marks.update(used)
+        if now is not before:
+            self._stats.shedding = now is not Pressure.ENOUGH
             if now is Pressure.ENOUGH:
-                continue
-            if trio.current_time() >= trim_at:
-                await self._relieve(before)
-                trim_at = trio.current_time() + TRIM
+                log.warning("memory suffices again: requests are taken", **self._sizes(used))
+            elif before is Pressure.ENOUGH:
+                log.warning("memory is short: new requests are refused", **self._sizes(used))
+        percent, limit = round(100 * used / self.limit), self.limit / MEGABYTE
+        why = f"memory: {percent} % of the {limit:g} MB that the agent may take are in use"
+        self._react(Strain(now, now is not before, why, FULL * self.limit - used))
 
-    def _tell(self, before: Pressure, now: Pressure) -> None:
-        self._stats.shedding = now is not Pressure.ENOUGH
-        percent = round(100 * self._resident() / self.limit)
-        self._strain(now, f"memory: {percent} % of the {self.limit / MEGABYTE:g} MB that the agent may take are in use")
-        if now is Pressure.ENOUGH:
-            log.warning("memory suffices again: requests are taken", **self._sizes())
-        elif before is Pressure.ENOUGH:
-            log.warning("memory is short: new requests are refused", **self._sizes())
-
-    async def _relieve(self, before: Pressure) -> None:
+    async def _relieve(self) -> None:
         """Free what nobody holds, and give what is free back to the system, which the C library puts off."""
-        if before is Pressure.ENOUGH:
+        if trio.current_time() >= self._trim_at + TRIM:  # it is short since now
             gc.collect()
         await trio.to_thread.run_sync(self._trim)
+        self._trim_at = trio.current_time() + TRIM
 
-    def _sizes(self) -> dict[str, float]:
-        return {"used_mb": round(self._resident() / MEGABYTE, 1), "limit_mb": round(self.limit / MEGABYTE, 1)}
+    def _sizes(self, used: int) -> dict[str, float]:
+        return {"used_mb": round(used / MEGABYTE, 1), "limit_mb": round(self.limit / MEGABYTE, 1)}
+
+
+class Routing(Protocol):
+    """A router with its listeners, as the memory knows it."""
+
+    router: Router
+    servers: list[Server]
+
+
+def guard(limit: int, routers: Sequence[Routing], stats: MemoryStats) -> Memory:
+    """Return what keeps the memory of `routers` below `limit` bytes, once it is watched."""
+    servers = [server for running in routers for server in running.servers]
+
+    def react(strain: Strain) -> None:
+        FRUGAL.share(strain.room, sum(server.in_flight + GROWTH for server in servers))
+        short = strain.pressure is not Pressure.ENOUGH
+        for server in servers:
+            server.strain(strain.why if short else None, accepts=strain.pressure is not Pressure.FULL)
+        if short and strain.changed:
+            for running in routers:
+                for client in running.router.bindings.clients.values():
+                    client.expire(math.inf)  # connections that nobody uses now
+
+    memory = Memory(limit, react, stats)
+    for server in servers:
+        server.on_growth = memory.look
+    return memory
 
 
 def resident_bytes() -> int:

@@ -47,8 +47,9 @@ class Admission:
             await self._wait(stats)
         else:
             stats.rejected["queue_full"] += 1
-            wait = f" and {len(self.waiters)} wait" if self.waiters else ""
-            raise Overloaded(f"{self._under_way()}{wait}, as many as concurrency allows")
+            waiting = len(self.waiters)
+            queue = "" if not waiting else " and 1 waits" if waiting == 1 else f" and {waiting} wait"
+            raise Overloaded(f"{self._under_way()}{queue}, as many as concurrency allows")
         return self._now()
 
     async def _wait(self, stats: ServiceStats) -> None:

@@ -8,16 +8,15 @@ import pathlib
 import re
 import signal
 import socket
-from contextlib import suppress
 
 import pytest
 import trio
 import trio.testing
 
-from nodeagent.memory import MEGABYTE, Memory, Pressure, Watermarks, ceiling, malloc_trim, resident_bytes
+from nodeagent.memory import MEGABYTE, Memory, Pressure, Strain, Watermarks, ceiling, malloc_trim, resident_bytes
 from nodeagent.telemetry.registry import MemoryStats
 from tests.nodeagent.cli.processes import Process, fetch, ports, started
-from tests.nodeagent.proxy.world import listen
+from tests.nodeagent.proxy.world import Caller, listen
 
 ENOUGH, SHORT, FULL = Pressure.ENOUGH, Pressure.SHORT, Pressure.FULL
 
@@ -77,33 +76,37 @@ def test_the_ceiling_of_the_cgroup(tmp_path: pathlib.Path, files: dict[str, str]
     assert ceiling(7, tmp_path) == 7 * MEGABYTE
 
 
-async def test_each_change_is_told_once_with_a_text_for_callers() -> None:
+def test_each_look_says_how_it_stands() -> None:
     used = [50]
-    told: list[tuple[Pressure, str]] = []
-    changed = trio.Event()
-
-    def strain(pressure: Pressure, why: str) -> None:
-        nonlocal changed
-        told.append((pressure, why))
-        changed.set()
-        changed = trio.Event()
-
+    told: list[Strain] = []
     stats = MemoryStats()
-    memory = Memory(100 * MEGABYTE, strain, stats, lambda: used[0] * MEGABYTE)
+    memory = Memory(100 * MEGABYTE, told.append, stats, lambda: used[0] * MEGABYTE)
     shedding = []
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(memory.watch)
-            for megabytes in (91, 96, 80):
-                await trio.testing.wait_all_tasks_blocked()
-                used[0] = megabytes
-                await changed.wait()
-                shedding.append(stats.shedding)
-            nursery.cancel_scope.cancel()
+    for megabytes in (50, 91, 92, 96, 80):
+        used[0] = megabytes
+        memory.look()
+        shedding.append(stats.shedding)
 
-    text = "memory: {} % of the 100 MB that the agent may take are in use"
-    assert told == [(SHORT, text.format(91)), (FULL, text.format(96)), (ENOUGH, text.format(80))]
-    assert (stats.limit, shedding) == (100 * MEGABYTE, [True, True, False])
+    assert [(each.pressure, each.changed) for each in told] == [
+        (ENOUGH, False),
+        (SHORT, True),
+        (SHORT, False),
+        (FULL, True),
+        (ENOUGH, True),
+    ]
+    assert told[1].why == "memory: 91 % of the 100 MB that the agent may take are in use"
+    assert [round(each.room / MEGABYTE) for each in told] == [45, 4, 3, -1, 15]
+    assert shedding == [False, True, True, True, False]
+
+
+async def test_it_is_looked_at_ten_times_a_second(autojump_clock: trio.testing.MockClock) -> None:
+    looks: list[float] = []
+    memory = Memory(100, lambda strain: looks.append(trio.current_time()), MemoryStats(), lambda: 1)
+
+    with trio.move_on_after(0.95):
+        await memory.watch()
+
+    assert looks == pytest.approx([each / 10 for each in range(10)])
 
 
 def test_what_is_freed_is_given_back_to_the_system() -> None:
@@ -133,50 +136,50 @@ routers:
   dtab: /svc/web => /$/inet/127.0.0.1/{backend}
   servers: [{{port: 0}}]
 """
-GET = b"GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n"
-SIZE = 4 * MEGABYTE
-"""Of a response: more than sockets keep, so that the agent holds a piece of it while its reader pauses."""
-PIECE = bytes(MEGABYTE)
-DOWNLOADS = 900
+GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
+HALF = bytes(20_000)
+"""Of an answer: it comes, and the other half when the test says so."""
+MOST = 2000
 
 
 @pytest.mark.e2e
 async def test_an_agent_at_its_ceiling_refuses_new_work_finishes_what_is_under_way_and_recovers(
     tmp_path: pathlib.Path,
 ) -> None:
-    """Callers begin downloads and pause, until the agent refuses some; then they read to the end."""
+    """Callers ask for answers that take their time, more and more, until the agent refuses some."""
+    finish = trio.Event()
     async with trio.open_nursery() as nursery:
         source = listen()
         source.listen(1024)
-        nursery.start_soon(_serve, source)
-        at_rest = await trio.to_thread.run_sync(_at_rest, tmp_path, source.getsockname()[1])
-        limit = at_rest + 24
-        (tmp_path / "l5d.yaml").write_text(CONFIG.format(limit=limit, backend=source.getsockname()[1]))
+        backend = source.getsockname()[1]
+        nursery.start_soon(_serve, source, finish)
+        limit = await trio.to_thread.run_sync(_at_rest, tmp_path, backend) + 16
+        (tmp_path / "l5d.yaml").write_text(CONFIG.format(limit=limit, backend=backend))
         with started("run", "l5d.yaml", cwd=tmp_path) as agent:
             found = ports(agent, 2)
             sizes: list[int] = []
             async with trio.open_nursery() as measuring:
                 measuring.start_soon(_measure, agent, sizes)
-                answers = await _downloads(found["router out"], at_once=DOWNLOADS)
+                answers = await _ask_until_refused(found["router out"], finish)
                 metrics = await trio.to_thread.run_sync(_metrics, found["admin"])
                 with trio.fail_after(10):
                     while (await trio.to_thread.run_sync(_metrics, found["admin"]))["nodeagent_memory_shedding"]:
                         await trio.sleep(0.1)
-                again = await _downloads(found["router out"], at_once=5)
+                again = [await _ask(found["router out"]) for _ in range(5)]
                 measuring.cancel_scope.cancel()
             agent.signal(signal.SIGTERM)
             code, _, err = await trio.to_thread.run_sync(agent.end)
         nursery.cancel_scope.cancel()
 
     refused = [text for status, text in answers if status == 503]
+    served = [answer for answer in answers if answer[0] != 503]
     assert refused
-    assert len(answers) - len(refused) > 50
-    assert all(text == "whole" for status, text in answers if status != 503)
+    assert len(served) > 50
+    assert set(served) == set(again) == {(200, "whole")}
     assert re.match(r"memory: 9\d % of the \d+ MB that the agent may take are in use", refused[0]), refused[0]
-    assert 0.9 * limit * MEGABYTE < max(sizes) < limit * MEGABYTE
+    assert 0.9 * limit * MEGABYTE <= max(sizes) < limit * MEGABYTE
     assert metrics["nodeagent_memory_limit_bytes"] == limit * MEGABYTE
     assert metrics['nodeagent_errors_total{error="connection_limit_reached",router="out"}'] >= len(refused)
-    assert again == [(200, "whole")] * 5
     assert (code, err.count("memory is short") >= 1, "Traceback" in err) == (0, True, False), err
 
 
@@ -185,8 +188,7 @@ def _at_rest(directory: pathlib.Path, backend: int) -> int:
     (directory / "l5d.yaml").write_text(CONFIG.format(limit=10_000, backend=backend))
     with started("run", "l5d.yaml", cwd=directory) as agent:
         found = ports(agent, 2)
-        for _ in range(5):
-            fetch(found["router out"], "web")
+        fetch(found["router out"], "nobody")
         return int(_metrics(found["admin"])["process_resident_memory_bytes"] / MEGABYTE)
 
 
@@ -202,51 +204,39 @@ async def _measure(agent: Process, sizes: list[int]) -> None:
         await trio.sleep(0.01)
 
 
-async def _downloads(port: int, *, at_once: int) -> list[tuple[int, str]]:
-    """Begin so many downloads, or until some are refused, then end those that are under way; return all answers."""
+async def _ask_until_refused(port: int, finish: trio.Event) -> list[tuple[int, str]]:
+    """Ask until some are refused, then let those that are under way end; return all answers."""
     answers: list[tuple[int, str]] = []
-    finish = trio.Event()
 
     async def one() -> None:
-        answers.append(await _download(port, finish))
+        answers.append(await _ask(port))
 
     with trio.fail_after(15):
         async with trio.open_nursery() as nursery:
-            for _ in range(at_once):
+            for _ in range(MOST):
                 nursery.start_soon(one)
-                await trio.sleep(0.01)  # slower than the agent looks at its memory
+                await trio.sleep(0.003)
                 if len(answers) >= 5:
                     break
             finish.set()
     return answers
 
 
-async def _download(port: int, finish: trio.Event) -> tuple[int, str]:
-    """Ask, and read on only when it is to `finish`; return the status, and the text or whether it came whole."""
+async def _ask(port: int) -> tuple[int, str]:
+    """Return the status, and the text of an error or whether the answer came whole."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        await stream.send_all(GET)
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += await stream.receive_some(500) or b"\r\n\r\n"
-        head, _, text = data.partition(b"\r\n\r\n")
-        status, size = int(head[9:12] or b"0"), len(text)
-        if status != 200:
-            return status, text.decode()
-        await finish.wait()
-        while piece := await stream.receive_some(1 << 20):
-            size += len(piece)
-    return status, "whole" if size == SIZE else f"{size} bytes"
+        caller = Caller(stream)
+        await caller.send(GET)
+        answer = await caller.answer()
+    return answer.status, "whole" if answer.whole and answer.body == 2 * HALF else answer.body.decode()
 
 
-async def _serve(source: socket.socket) -> None:
-    """A backend that answers each connection with as many bytes as its reader takes."""
-
+async def _serve(source: socket.socket, finish: trio.Event) -> None:
     async def answer(stream: trio.SocketStream) -> None:
-        with suppress(trio.BrokenResourceError):
-            await stream.receive_some()
-            await stream.send_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % SIZE)
-            for _ in range(SIZE // MEGABYTE):
-                await stream.send_all(PIECE)
-        await stream.aclose()
+        async with stream:
+            while await stream.receive_some():
+                await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * len(HALF)) + HALF)
+                await finish.wait()
+                await stream.send_all(HALF)
 
     await trio.serve_listeners(answer, [trio.SocketListener(trio.socket.from_stdlib_socket(source))])

@@ -6,8 +6,9 @@ import pytest
 
 from nodeagent.proxy import errors
 from nodeagent.proxy.errors import ProxyError
+from nodeagent.proxy.frugal import REPLAY
 from nodeagent.proxy.messages import SAFE_METHODS, Body, Request, RequestHead
-from nodeagent.proxy.replay import MAX_REPLAY, ReplayBody
+from nodeagent.proxy.replay import ReplayBody
 from nodeagent.proxy.retry import can_replay, may_repeat, rewind
 
 
@@ -133,7 +134,7 @@ async def test_a_body_that_is_sent_again_already_is_sent_to_its_end() -> None:
 
 
 async def test_a_large_body_is_not_kept() -> None:
-    size = MAX_REPLAY + 1
+    size = REPLAY + 1
     body = ReplayBody(FakeBody(size, size))
 
     assert not can_replay(request("PUT", body))

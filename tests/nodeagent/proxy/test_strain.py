@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from nodeagent.proxy.server import GROWTH, ServerLimits
 from tests.nodeagent.proxy.world import OK, Answer, Backend, Held, World
 
 GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
@@ -106,3 +107,36 @@ async def test_a_body_that_is_being_sent_is_not_kept_for_a_repeat(strained: bool
         await caller.stream.aclose()
 
     assert answer.status == (502 if strained else 200)
+
+
+async def test_a_burst_is_looked_at_before_any_clock_could() -> None:
+    backend, looks = Held(), list[int]()
+    async with World().running(backend) as world, trio.open_nursery() as nursery:
+
+        def look() -> None:
+            looks.append(world.server.in_flight)
+            world.server.strain(WHY if len(looks) >= 3 else None)
+
+        world.server.on_growth = look
+        world.server.strain(None)
+        for _ in range(3 * GROWTH + 5):
+            nursery.start_soon(world.ask, GET)
+        await _until(lambda: world.stats.errors("test")["connection_limit_reached"] >= 5)
+        backend.let.set()
+
+    assert looks[:3] == [GROWTH, 2 * GROWTH, 3 * GROWTH]
+    assert len(backend.seen) == 3 * GROWTH
+
+
+async def test_the_limit_of_a_listener_holds_whatever_the_memory_says() -> None:
+    backend = Held()
+    world = World(limits=ServerLimits(concurrent=2))
+    async with world.running(backend), trio.open_nursery() as nursery:
+        world.server.strain(None)
+        for _ in range(2):
+            nursery.start_soon(world.ask, GET)
+        await _until(lambda: len(backend.seen) == 2)
+        refused = await world.ask(GET)
+        backend.let.set()
+
+    assert refused.body == b"2 requests are under way, as many as maxConcurrentRequests allows\n"
