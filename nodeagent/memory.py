@@ -19,7 +19,6 @@ from __future__ import annotations
 import ctypes
 import enum
 import gc
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ import trio
 
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.frugal import FRUGAL
+from nodeagent.proxy.room import clear
 from nodeagent.proxy.server import GROWTH, Server
 from nodeagent.telemetry.registry import MemoryStats
 
@@ -166,7 +166,7 @@ def guard(limit: int, routers: Sequence[Routing], stats: MemoryStats) -> Memory:
         if short and strain.changed:
             for running in routers:
                 for client in running.router.bindings.clients.values():
-                    client.expire(math.inf)  # connections that nobody uses now
+                    clear(client.balancer.nodes)
 
     memory = Memory(limit, react, stats)
     for server in servers:

@@ -138,6 +138,10 @@ class Pool:
         self._send_away(
             NoEndpoints, "balance: the endpoint left discovery while the request waited for a connection to it"
         )
+        self.clear()
+
+    def clear(self) -> None:
+        """Close what is idle now."""
         while self.idle:
             self._drop(self.idle.pop())
 

@@ -49,6 +49,12 @@ def requests_waiting(nodes: Iterable[Node]) -> int:
     return sum(len(_pool(node).waiters) for node in nodes)
 
 
+def clear(nodes: Iterable[Node]) -> None:
+    """Close the connections to `nodes` that nobody uses now."""
+    for node in nodes:
+        _pool(node).clear()
+
+
 def _pool(node: Node) -> Pool:
     assert isinstance(node.pool, Pool)
     return node.pool

@@ -194,13 +194,13 @@ class Service:
         What was never sent is free when it goes on to another branch, which knows nothing of it, and else paid by the
         concrete name. A trial is free: it was not the caller's idea. The rest is paid by the logical name.
         """
-        goes_on = self.successor(self) is not None or any(
-            other not in failed and other.weight for other in self.branches
-        )
-        nodes = [node for other in self.branches if other.weight for node in other.client.balancer.nodes]
+        replaced = self.successor(self) is not None
+        able = [other for other in self.branches if other.weight]
+        nodes = (node for other in able for node in other.client.balancer.nodes)
         if isinstance(error, EndpointFull):  # nothing was dialled, so going on is free
-            goes_on = elsewhere = has_room(nodes, request.avoid, error.waited)
+            goes_on = elsewhere = replaced or has_room(nodes, request.avoid, error.waited)
         else:
+            goes_on = replaced or any(other not in failed for other in able)
             elsewhere = goes_on or has_others(nodes, request.avoid)
         if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere):
             return False

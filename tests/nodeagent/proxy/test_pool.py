@@ -262,6 +262,18 @@ async def test_who_is_served_as_its_time_ends_keeps_what_it_got(
     pool.close()
 
 
+async def test_what_is_idle_can_be_closed_at_once(backend: Backend) -> None:
+    pool = Pool(PoolLimits(min_size=2), nothing)
+    first, busy = await pool.acquire(backend.dial), await pool.acquire(backend.dial)
+    served(pool, first)
+    pool.clear()
+
+    assert (pool.size, first.wire.closed, busy.wire.closed) == (1, True, False)
+    served(pool, busy)
+    assert pool.take() is busy
+    pool.close()
+
+
 async def test_nobody_waits_for_an_endpoint_that_has_left(backend: Backend) -> None:
     pool = Pool(PoolLimits(max_size=1), nothing)
     held = await pool.acquire(backend.dial)
