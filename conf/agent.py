@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from conf.admin import Admin
 from conf.dns import Dns
 from conf.errors import KeyPath
-from conf.fields import NOT_A_KEY, Secret, about
+from conf.fields import NOT_A_KEY, Count, Secret, about
 from conf.namers import AnyNamer
 from conf.router import AnyRouter
 from conf.section import Section
@@ -25,8 +26,8 @@ class Origins:
     Configurations are compared by their values, wherever those came from.
     """
 
-    origin: str = field(default="", compare=False)
-    lines: Mapping[KeyPath, int] = field(default_factory=dict, compare=False)
+    origin: str = attribute(default="", compare=False)
+    lines: Mapping[KeyPath, int] = attribute(default_factory=dict, compare=False)
 
 
 class Usage(Section, frozen=True):
@@ -46,5 +47,15 @@ class AgentConfig(Section, frozen=True, kw_only=True):
     namers: Annotated[tuple[AnyNamer, ...], about("Service discovery; the last is asked first.")] = ()
     dns: Annotated[Dns, about("How host names are resolved.", like="linkerd 1.x: none")] = Dns()
     telemetry: Annotated[tuple[AnyTelemeter, ...], about("Exporters of measurements.")] = ()
+    memory_limit_mb: Annotated[
+        Count | None,
+        about(
+            "Resident memory that the agent may take. From 90 % of it new requests are answered 503, from 95 % nobody "
+            "is accepted, until it is below 85 %.",
+            why="refusing some work is better than being killed with all of it",
+            like="Envoy's overload manager; linkerd 1.x: the JVM's heap",
+            unset="the limit of the agent's cgroup; no limit if that has none",
+        ),
+    ] = field(default=None, name="memoryLimitMB")
     usage: Annotated[Usage, about("linkerd's report to its vendor; nothing is sent.")] = Usage()
     origins: Annotated[Origins, NOT_A_KEY] = Origins()

@@ -217,6 +217,16 @@ class HostConnectionPool(Section, frozen=True):
         CountFromZero | None,
         about("Requests that may wait for a connection when `maxSize` is reached.", unset="no limit"),
     ] = None
+    max_wait_ms: Annotated[
+        Millis | None,
+        about(
+            "How long a request may wait for a connection when `maxSize` is reached; then it goes to an endpoint with "
+            "room, or is answered 503.",
+            why="whether it waits for a place or for a handshake, it waits as long",
+            like="HAProxy: `timeout queue` is `timeout connect`; linkerd 1.x: no limit",
+            unset="as `connectTimeoutMs`",
+        ),
+    ] = None
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.max_size is not None and self.max_size < self.min_size:

@@ -36,7 +36,8 @@ The configuration is one file in linkerd 1.x's vocabulary, YAML or JSON, or the 
   are `true` and `false` only. A key without a value (`client:`) is as if it were not there.
 * A kind is given by linkerd's name or by its short form: `io.l5d.fs` or `fs`.
 * Anchors and aliases work. Tags and merge keys (`<<`) do not. A file has at most 8 MiB.
-* Keys that end in `Ms` are milliseconds, in `Secs` seconds, in `KB` 1024 bytes.
+* Keys that end in `Ms` are milliseconds, in `Secs` seconds, in `KB` 1024 bytes, in
+  `MB` 1024 of these.
 * Of a policy by prefix (`configs`), a default is what holds when no prefix that matches sets the key.
 """
 

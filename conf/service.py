@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from conf.classifiers import AnyClassifier, NonRetryable5XX
+from conf.concurrency import AnyConcurrency
 from conf.fields import Millis, about
 from conf.hedging import Hedging
 from conf.retries import AnyRetryBackoff, FullJitterBackoff, Retries, RetryBudget
@@ -27,6 +28,7 @@ class ServiceParams:
     retry_backoff: AnyRetryBackoff = FullJitterBackoff()
     max_retries: int = 5
     hedging: Hedging | None = None
+    concurrency: AnyConcurrency | None = None
 
 
 class ServiceKeys(Section, frozen=True):
@@ -53,6 +55,15 @@ class ServiceKeys(Section, frozen=True):
             unset="never",
         ),
     ] = None
+    concurrency: Annotated[
+        AnyConcurrency | None,
+        about(
+            "How many requests to a name may be under way at once.",
+            why="what a service can do is known to its owner; a wrong guess fails requests that it could serve",
+            like="linkerd 1.x: none; Envoy: 1024",
+            unset="no limit",
+        ),
+    ] = None
 
     def over(self, below: ServiceParams) -> ServiceParams:
         """These keys laid over others: what is not set here stays."""
@@ -64,6 +75,7 @@ class ServiceKeys(Section, frozen=True):
             retry_backoff=laid_over(below.retry_backoff, retries.backoff),
             hedging=laid_over(below.hedging, self.hedging),
             max_retries=laid_over(below.max_retries, retries.max_per_request),
+            concurrency=laid_over(below.concurrency, self.concurrency),
         )
 
 
@@ -86,6 +98,7 @@ class GlobalService(ServicePolicy, ServiceKeys, frozen=True, tag="io.l5d.global"
             retries=Retries(
                 budget=params.retry_budget, backoff=params.retry_backoff, max_per_request=params.max_retries
             ),
+            concurrency=params.concurrency,
         )
 
 

@@ -27,6 +27,7 @@ from namer.watch import SourceTotals
 from nodeagent import policies
 from nodeagent.edges import make_edge
 from nodeagent.listen import Listening, OwnPorts, address, listen, take_inherited
+from nodeagent.memory import ceiling, guard
 from nodeagent.naming.naming import Naming
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.bind import Bindings
@@ -116,6 +117,8 @@ class Agent:
             root.start_soon(self._housekeeping)
             root.start_soon(self._alarms.run)
             await root.start(self._serve_admin, sockets[-1][1])
+            if (limit := ceiling(self.config.memory_limit_mb)) is not None:
+                root.start_soon(guard(limit, self.routers, self.stats.memory).watch)
             async with trio.open_nursery() as servers:
                 for running in self.routers:
                     for server in running.servers:

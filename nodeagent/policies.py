@@ -11,9 +11,10 @@ from typing import Final
 from balancer import backoff
 from balancer.checks import CheckSchedule
 from balancer.hedge import HedgeParams
+from balancer.limiter import AdmissionParams, FixedParams, GradientParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from balancer.zones import ZoneParams
-from conf import balancing, checks, identifiers, resolve, retries
+from conf import balancing, checks, concurrency, identifiers, resolve, retries
 from conf.client import AnyClientPolicy, ClientParams
 from conf.hedging import Hedging
 from conf.router import HttpRouter
@@ -53,6 +54,7 @@ def _client_policy(params: ClientParams, zone: str | None) -> ClientPolicy:
             min_size=pool.min_size,
             max_size=math.inf if pool.max_size is None else pool.max_size,
             max_waiters=math.inf if pool.max_waiters is None else pool.max_waiters,
+            max_wait=(params.connect_timeout_ms if pool.max_wait_ms is None else pool.max_wait_ms) / 1000,
             idle_time=min(pool.idle_time_ms / 1000, _limit(session.idle_time_ms)),
             life_time=_limit(session.life_time_ms),
         ),
@@ -88,6 +90,7 @@ def _service_policy(params: ServiceParams) -> ServicePolicy:
         budget=_budget(params.retry_budget),
         hedging=_hedging(params.hedging),
         max_retries=params.max_retries,
+        admission=_admission(params.concurrency),
     )
 
 
@@ -227,6 +230,17 @@ def client_tls(keys: ClientTlsKeys | None) -> ClientTls | None:
     trust = keys.trust_certs if keys.trust_certs_bundle is None else (keys.trust_certs_bundle,)
     context = ContextParams(not keys.disable_validation, trust, own, keys.protocols or PROTOCOLS)
     return ClientTls(keys.common_name, context)
+
+
+def _admission(config: concurrency.AnyConcurrency | None) -> AdmissionParams | None:
+    match config:
+        case None:
+            return None
+        case concurrency.FixedConcurrency():
+            limit: FixedParams | GradientParams = FixedParams(config.limit)
+        case concurrency.GradientConcurrency():
+            limit = GradientParams(config.min_limit, config.max_limit, config.initial_limit, config.tolerance)
+    return AdmissionParams(limit, config.max_waiters, config.max_wait_ms / 1000)
 
 
 def _seconds(milliseconds: int | None) -> float | None:

@@ -35,6 +35,7 @@ from nodeagent.proxy.errors import (
     ConnectionStale,
     ConnectTimeout,
     DeadlineExceeded,
+    EndpointFull,
     NoEndpoints,
     NoSuchName,
     ProxyError,
@@ -47,12 +48,16 @@ from nodeagent.proxy.pool import Pool, PoolLimits
 from nodeagent.proxy.pushback import TOO_MANY_REQUESTS, lesson, retry_after
 from nodeagent.proxy.requeues import Requeues
 from nodeagent.proxy.retry import is_repeatable
+from nodeagent.proxy.room import pick_with_room, requests_waiting
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
 from tls.params import ClientTls
 
 _SUCCESS = ResponseClass.SUCCESS
+
+_TELLS_NOTHING = BadRequest | EndpointFull | ConnectionStale
+"""Errors that tell nothing of how an endpoint serves."""
 
 TRIAL = 5.0
 """Seconds that a trial may take to be answered, unless `requestAttemptTimeoutMs` gives another limit."""
@@ -109,6 +114,7 @@ class Client:
         self._dialer = dialer
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self._seconds = policy.attempt_timeout
+        self._pick = balancer.pick if policy.pool.max_size == inf else functools.partial(pick_with_room, balancer)
         balancer.on_usable = self._assess
         addr.subscribe(self._follow)
         self._follow()
@@ -129,7 +135,7 @@ class Client:
         balancer, stats = self.balancer, self.stats
         started = self._now()
         avoid = request.avoid
-        node = balancer.pick(started, avoid) if key is None else balancer.pick_for(key, started, avoid)
+        node = self._pick(started, avoid) if key is None else balancer.pick_for(key, started, avoid)
         if node is None:
             raise self._nowhere()
         request.node = node
@@ -137,14 +143,16 @@ class Client:
         stats.pending += 1
         pool: Pool = node.pool  # type: ignore[assignment]
         connection: Http1Connection | None = None
+        queued = False
         try:
             fresh = request.fresh or (pool.erratic and not is_repeatable(request))
             connection = None if fresh else pool.take(started)
             if connection is None:
+                queued = not pool.has_room
                 connection = await pool.acquire(functools.partial(self._dial, node), started, fresh=fresh)
             response = await connection.exchange(request)
         except BaseException as error:
-            self._failed(request, node, connection, started, error)
+            self._failed(request, node, connection, started, error, queued)
             raise
         ended = self._now()
         verdict = response.verdict = classify(request.head.method, response)
@@ -190,16 +198,21 @@ class Client:
         connection: Http1Connection | None,
         started: float,
         error: BaseException,
+        queued: bool = False,
     ) -> None:
         ended = self._now()
         if connection is not None:
             connection.reusable = False
             node.pool.release(connection, ended)  # type: ignore[attr-defined]
-        timed_out = isinstance(error, trio.Cancelled) and self._overdue(node, started, ended)
+        asked = connection is not None or not queued  # else nobody blames the endpoint for the time
+        timed_out = asked and isinstance(error, trio.Cancelled) and self._overdue(node, started, ended)
         self.stats.pending -= 1
-        learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, BadRequest))
         request.fresh = isinstance(error, ResponseIncomplete)
-        learnt = learnt and not isinstance(error, ConnectionStale)  # which tells nothing of how it serves
+        if isinstance(error, EndpointFull):
+            error.message = f"balance {self.id.show()}: {node.endpoint.show()}: {error.message}"
+            self.stats.rejected[error.reason] += 1
+            request.avoid += (node,)
+        learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, _TELLS_NOTHING))
         if learnt:
             request.avoid += (node,)
             self._count(ended - started, False, ended)
@@ -237,10 +250,6 @@ class Client:
             self.requeues.deposit(now)
         else:
             stats.failure += 1
-
-    def has_others(self, avoid: tuple[Node, ...]) -> bool:
-        """Tell whether there is an endpoint besides those of `avoid`."""
-        return any(node not in avoid for node in self.balancer.nodes)
 
     def may_requeue(self, request: Request, *, always: bool) -> bool:
         """Tell whether a request that was never sent is sent once more here; as `Requeues.allow`."""
@@ -332,6 +341,7 @@ class Client:
             when_all_dead=self.policy.balancer.all_dead,
             local_share=now.local_share,
             requeue_budget=self.requeues.balance(self._now()),
+            waiting=requests_waiting(self.balancer.nodes),
         )
 
     @property

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import trio
 
 from balancer.balancer import Balancer
+from balancer.limiter import AdmissionParams
 from balancer.params import make_balancer, make_retry_budget
 from namer.namer import Bound
 from namer.path import Path
+from nodeagent.proxy.admission import Admission, LimitedService
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import Client, ClientPolicy
 from nodeagent.proxy.checks import CheckedEndpoints, Checker, Checks
@@ -22,7 +25,7 @@ from nodeagent.proxy.hedge import Hedges
 from nodeagent.proxy.service import Leaves, Service, ServicePolicy
 from nodeagent.proxy.sticky import StickyClient
 from nodeagent.telemetry.registry import Registry
-from nodeagent.telemetry.stats import ClientStats
+from nodeagent.telemetry.stats import ClientStats, ServiceStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Composer:
     """Who starts second copies."""
     checks: Checks | None = None
     """Who makes active health checks; None where no policy asks for any."""
+    admissions: WeakValueDictionary[Path, Admission] = field(default_factory=WeakValueDictionary)
+    """Of the names whose concurrency is limited, while they are bound or requests to them are under way."""
 
     def client(self, bound: Bound) -> Client:
         """Return the client of a concrete name."""
@@ -90,7 +95,7 @@ class Composer:
             return budget.balance(now())
 
         stats = self.stats.services.acquire(self.router, name.show(), balance)
-        return Service(
+        service = (Service if policy.admission is None else LimitedService)(
             name,
             leaves,
             recovering,
@@ -101,3 +106,15 @@ class Composer:
             rng=self.rng,
             release=lambda: self.stats.services.release(stats, balance),
         )
+        if isinstance(service, LimitedService) and policy.admission is not None:
+            service.admission = self._admission(name, policy.admission, stats)
+        return service
+
+    def _admission(self, name: Path, params: AdmissionParams, stats: ServiceStats) -> Admission:
+        """Return the admission of a name, which all that it is bound to share."""
+        admission = self.admissions.get(name)
+        if admission is None:
+            admission = self.admissions[name] = Admission(name, params)
+        if stats.name == name.show():  # and not what is shared by names that are not shown
+            stats.concurrency = admission.reading
+        return admission

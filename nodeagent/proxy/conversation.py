@@ -56,6 +56,7 @@ class Conversation:
         "_head_begun",
         "_last",
         "_owed",
+        "_replay",
         "_scope",
         "_stall",
         "_why",
@@ -79,6 +80,7 @@ class Conversation:
         self.tunnelling = False
         self._last = False
         self._owed = False  # a request was read, and no answer to it was counted yet
+        self._replay: ReplayBody | None = None
         self._head_begun = False
         self._asked_at = 0.0
         self._why: ProxyError | None = None
@@ -148,6 +150,11 @@ class Conversation:
         if self._stall is None:
             self._stall = Stall(self.wire, self.server.limits.stream_idle, self.progress)
         return self._stall
+
+    def save_memory(self) -> None:
+        """Keep nothing of a body that is being sent, so that it cannot be sent again."""
+        if self._replay is not None:
+            self._replay.forget()
 
     def _body_ended(self, whole: bool) -> None:  # noqa: ARG002
         self._asked_at = self.server.now()
@@ -221,11 +228,13 @@ class Conversation:
         self._asked_at = inf
         self.progress()
         stream = StreamBody(self._watch(), framing, BadRequest, self._body_ended)
-        request = Request(head, stream if framing == CHUNKED else ReplayBody(stream), now, self.peer)
+        self._replay = None if framing == CHUNKED else ReplayBody(stream)
+        request = Request(head, self._replay or stream, now, self.peer)
         async with trio.open_nursery() as nursery:
             request.nursery = nursery
             keep = await self._respond(request, stream)
             nursery.cancel_scope.cancel()
+        self._replay = None
         if not stream.whole:
             await self.wire.linger(LINGER, LINGER_BYTES)
             return False

@@ -7,6 +7,7 @@
       NoSuchName            the name binds to nothing                  502
       NoEndpoints           bound, and nothing to send it to           503
       Overloaded            a limit of the agent is reached            503
+        EndpointFull        the limit of one endpoint                  503
       ConnectFailed         refused or unreachable                     502
       ConnectTimeout        no answer to a connect                     504
       TlsFailed             the handshake                              502
@@ -98,6 +99,20 @@ class Overloaded(ProxyError):
     type = "connection_limit_reached"
     unsent = True
     retry_after = 1
+
+
+class EndpointFull(Overloaded):
+    """As many requests as its pool allows hold or await a connection to one endpoint: another may have room."""
+
+    def __init__(self, message: str, *, waited: bool) -> None:
+        """`waited` tells that the request has spent the time that it may wait."""
+        super().__init__(message)
+        self.waited = waited
+
+    @property
+    def reason(self) -> str:
+        """For the metrics: what of the queue was exhausted, its places or its time."""
+        return "queue_timeout" if self.waited else "queue_full"
 
 
 class ConnectFailed(ProxyError):

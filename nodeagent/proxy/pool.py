@@ -6,6 +6,8 @@
 
 Every entry belongs to one request or to the idle list at any moment: `size` counts both and what is being dialled, so
 that a request cancelled at any point gives its place back (the lesson of pools that await between the two).
+A wait has an end: the queue is bounded in length and time, and an endpoint that cannot be connected to, or has left,
+sends those who wait away at once.
 Precedent: finagle's watermark and caching pools in one.
 """
 
@@ -19,7 +21,7 @@ from functools import partial
 import trio
 
 from nodeagent.http1.upstream import Http1Connection
-from nodeagent.proxy.errors import Overloaded
+from nodeagent.proxy.errors import ConnectFailed, ConnectTimeout, EndpointFull, NoEndpoints, ProxyError, TlsFailed
 from nodeagent.proxy.idlelimit import IdleLimit
 
 
@@ -33,16 +35,19 @@ class PoolLimits:
     max_waiters: float = math.inf
     idle_time: float = 30.0
     life_time: float = math.inf
+    max_wait: float = math.inf
+    """Of one request for a connection, when `max_size` are busy."""
 
 
 class _Waiter:
-    """A request that waits for its turn: it is given a connection, or (None) the right to dial one."""
+    """A request that waits for its turn: it is given a connection, the right to dial one (None), or an error."""
 
-    __slots__ = ("connection", "served")
+    __slots__ = ("connection", "error", "served")
 
     def __init__(self) -> None:
         self.served = trio.Event()
         self.connection: Http1Connection | None = None
+        self.error: ProxyError | None = None
 
 
 class Pool:
@@ -68,6 +73,16 @@ class Pool:
         one."""
         self._learnt: IdleLimit | None = None
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a request would get a connection without waiting for its turn."""
+        return self.size < self.limits.max_size or bool(self.idle)
+
+    @property
+    def has_place(self) -> bool:
+        """Whether a request would be taken, be it into the queue."""
+        return self.has_room or len(self.waiters) < self.limits.max_waiters
+
     def take(self, now: float) -> Http1Connection | None:
         """Return the freshest idle connection that still is silent, open and young, or None."""
         while self.idle:
@@ -83,7 +98,8 @@ class Pool:
         """Return an idle connection or a new one, waiting when the pool is full.
 
         `fresh` asks for a new one, which takes the place of the oldest idle one.
-        Raises Overloaded when too many wait, and what `dial` raises. Cancelling gives the place back.
+        Raises EndpointFull when too many wait or it waited too long, NoEndpoints when the endpoint left meanwhile, and
+        what `dial` raises: those who wait for a connection get the same. Cancelling gives the place back.
         """
         connection = None if fresh else self.take(now)
         if connection is not None:
@@ -98,7 +114,9 @@ class Pool:
             self.size += 1
         try:
             connection = await dial()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ConnectFailed | ConnectTimeout | TlsFailed):
+                self._send_away(type(error), error.message)  # one after the other they would meet the same
             self._free_place()
             raise
         connection.wire.on_end = partial(self._hung_up, connection)
@@ -136,8 +154,15 @@ class Pool:
             self._drop(connection)
 
     def close(self) -> None:
-        """Close what is idle now, and what is busy when it comes back."""
+        """Close what is idle now, and what is busy when it comes back. Who waits for a connection waits no more."""
         self.closed = True
+        self._send_away(
+            NoEndpoints, "balance: the endpoint left discovery while the request waited for a connection to it"
+        )
+        self.clear()
+
+    def clear(self) -> None:
+        """Close what is idle now."""
         while self.idle:
             self._drop(self.idle.pop())
 
@@ -171,16 +196,40 @@ class Pool:
             self.size -= 1
 
     async def _wait(self) -> Http1Connection | None:
-        if len(self.waiters) >= self.limits.max_waiters:
-            raise Overloaded(f"balance: all {self.size} connections to the endpoint are busy and the queue is full")
+        limits = self.limits
+        busy = f"all its connections are busy (hostConnectionPool.maxSize: {limits.max_size})"
+        if len(self.waiters) >= limits.max_waiters:
+            raise EndpointFull(f"{busy}, its queue is full (maxWaiters: {limits.max_waiters})", waited=False)
         waiter = _Waiter()
         self.waiters.append(waiter)
         try:
-            await waiter.served.wait()
-        except trio.Cancelled:  # never after it was served: trio delivers one or the other
-            self.waiters.remove(waiter)
+            with trio.move_on_after(limits.max_wait):
+                await waiter.served.wait()
+        except BaseException:
+            self._withdraw(waiter)
             raise
+        if not waiter.served.is_set():
+            self.waiters.remove(waiter)
+            raise EndpointFull(f"{busy}, and stayed so for {limits.max_wait * 1000:g} ms (maxWaitMs)", waited=True)
+        if waiter.error is not None:
+            raise waiter.error
         return waiter.connection
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        """Undo a wait that is cancelled. It may have been served since: between the cancellation and its delivery."""
+        if not waiter.served.is_set():
+            self.waiters.remove(waiter)
+        elif waiter.connection is not None:
+            self.release(waiter.connection, trio.current_time())
+        elif waiter.error is None:
+            self._free_place()
+
+    def _send_away(self, kind: type[ProxyError], message: str) -> None:
+        """End the wait of all with an error of their own."""
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            waiter.error = kind(message)
+            waiter.served.set()
 
     def __repr__(self) -> str:
         return f"<Pool {self.size} open, {len(self.idle)} idle, {len(self.waiters)} waiting>"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from nodeagent.proxy.frugal import FRUGAL
 from nodeagent.proxy.messages import Body
-
-MAX_REPLAY = 64 * 1024
-"""Bytes of body kept for another attempt; linkerd2-proxy keeps as much."""
 
 
 class ReplayBody:
     """A body of known length that keeps what was read of it, so that `rewind` can start over.
 
-    What exceeds MAX_REPLAY passes through unkept; it cannot be rewound then. A chunked body is never replayed
+    What exceeds FRUGAL.replay passes through unkept; it cannot be rewound then. A chunked body is never replayed
     (linkerd 1.x), and is not wrapped.
     """
 
@@ -21,7 +19,7 @@ class ReplayBody:
         self._body = body
         self._kept: list[bytes] = []
         self._at = 0
-        self._lost = body.length is None or body.length > MAX_REPLAY
+        self._lost = body.length is None or body.length > FRUGAL.replay
         self.length = body.length
         self.trailers = body.trailers
 
@@ -40,6 +38,13 @@ class ReplayBody:
     def replayable(self) -> bool:
         """Whether `rewind` can bring everything back."""
         return not self._lost
+
+    def forget(self) -> None:
+        """Keep nothing any more, because memory is short; what is being read again is still read to its end."""
+        if self._at == len(self._kept):
+            self._kept.clear()
+            self._at = 0
+        self._lost = True
 
     def rewind(self) -> None:
         """Start over with the first byte."""

@@ -2,6 +2,8 @@
 
     what failed                              is made again when
     connecting, or no endpoint to connect to there is another endpoint or branch that has not failed this request
+    a full endpoint                          there is another one that is alive and has room, or a place in its queue
+                                             unless the request has waited already
     a kept connection that was closed        always, over a new one: nothing was sent
     the connection, before a response head   the method is idempotent (RFC 9110, 9.2.2) and the body can be sent again;
                                              MAX_LOST times, because the request itself may be what breaks its backends
@@ -23,6 +25,7 @@ from nodeagent.proxy.errors import (
     ConnectTimeout,
     DeadlineExceeded,
     DestinationForbidden,
+    EndpointFull,
     LoopDetected,
     Overloaded,
     ProxyError,
@@ -48,10 +51,14 @@ def may_repeat(
     """Tell whether the `attempt`-th attempt, which ended in `error`, is safe and useful to make again.
 
     `timeout_methods` are those for which the classifier allows a retry after an attempt's timeout; `elsewhere` tells
-    whether there is an endpoint or branch that has not failed this request; `hope`, whether what may have reached a
-    backend can go to a usable endpoint, and was not repeated too often.
+    whether there is an endpoint or branch that has not failed this request, and of a full endpoint, one with room;
+    `hope`, whether what may have reached a backend can go to a usable endpoint, and was not repeated too often.
     """
-    if attempt >= MAX_ATTEMPTS or isinstance(error, BadRequest | DestinationForbidden | LoopDetected | Overloaded):
+    if attempt >= MAX_ATTEMPTS:
+        return False
+    if isinstance(error, EndpointFull):
+        return elsewhere
+    if isinstance(error, BadRequest | DestinationForbidden | LoopDetected | Overloaded):
         return False  # another attempt would end the same way, or make it worse
     if error.unsent and (elsewhere or isinstance(error, ConnectionStale)):
         return not (isinstance(error, ConnectTimeout) and attempt >= MAX_CONNECT_TIMEOUTS)

@@ -30,6 +30,12 @@ SWEEP = 0.25
 ACCEPTS = 64
 """Connections accepted before others get their turn."""
 
+FRESH = 1.0
+"""Seconds for which a connection lives while memory is short: long enough for a request to arrive and be refused."""
+
+GROWTH = 32
+"""Requests that come in between two looks at the memory, at most: a burst can be quicker than any clock."""
+
 PAUSE = 0.1
 """Seconds to wait when there is no room for another connection."""
 
@@ -94,6 +100,11 @@ class Server:
         self.draining = False
         self.conversations: set[Conversation] = set()
         self.in_flight = 0
+        self.on_growth: Callable[[], None] | None = None
+        """Called when GROWTH more requests are under way than when `strain` was called last, which it may call."""
+        self._bound = limits.concurrent  # requests under way from which `admit` looks closer
+        self._strained: str | None = None
+        self._accepts = True
         self._accepting = trio.CancelScope()
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
@@ -119,11 +130,33 @@ class Server:
         self.draining = True
         self._accepting.cancel()
 
+    def strain(self, why: str | None, *, accepts: bool = True) -> None:
+        """Refuse requests because of `why`, and end connections that idle, until it is None.
+
+        What is under way goes on, but for the copies of bodies that are kept for a repeat. Unless it `accepts`, nobody
+        who connects is let in either. One request, and one connection, always is.
+        """
+        if why is not None and self._strained is None:
+            for conversation in self.conversations:
+                conversation.save_memory()
+        self._strained = why
+        self._accepts = accepts
+        self._bound = min(self.limits.concurrent, self.in_flight + GROWTH) if why is None else 1
+
     def admit(self) -> ProxyError | None:
         """Count a request in, or say why not. After None `leave` must follow."""
+        if self.in_flight >= self._bound and (refusal := self._at_bound()) is not None:
+            return refusal
+        self.in_flight += 1
+        return None
+
+    def _at_bound(self) -> ProxyError | None:
+        if self.on_growth is not None:
+            self.on_growth()
+        if self._strained is not None and self.in_flight:
+            return Overloaded(self._strained)
         if self.in_flight >= self.limits.concurrent:
             return Overloaded(f"{self.in_flight} requests are under way, as many as maxConcurrentRequests allows")
-        self.in_flight += 1
         return None
 
     def leave(self) -> None:
@@ -146,7 +179,8 @@ class Server:
     async def _accept(self, connections: trio.Nursery) -> None:
         while True:
             await wait_readable(self.listener.fileno())
-            if not self._accept_waiting(connections):
+            waits = self.conversations and not self._accepts
+            if waits or not self._accept_waiting(connections):
                 await trio.sleep(PAUSE)
 
     def _accept_waiting(self, connections: trio.Nursery) -> bool:
@@ -188,7 +222,7 @@ class Server:
         while True:
             await trio.sleep(SWEEP)
             now = trio.current_time()
-            born = now - self.limits.life
+            born = now - (self.limits.life if self._strained is None else FRESH)
             for conversation in tuple(self.conversations):
                 if conversation.deadline <= now:
                     conversation.expire()

@@ -19,6 +19,7 @@ import trio
 
 from balancer.budget import RetryBudget
 from balancer.hedge import HedgeParams
+from balancer.limiter import AdmissionParams
 from balancer.params import RetryBudgetParams
 from balancer.response_class import ResponseClass
 from namer.binding import Share
@@ -26,11 +27,19 @@ from namer.path import Path
 from nodeagent.proxy import deadline
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
-from nodeagent.proxy.errors import ConnectionStale, DeadlineExceeded, NoSuchName, ProxyError, TrialTimeout
+from nodeagent.proxy.errors import (
+    ConnectionStale,
+    DeadlineExceeded,
+    EndpointFull,
+    NoSuchName,
+    ProxyError,
+    TrialTimeout,
+)
 from nodeagent.proxy.hedge import Hedges
 from nodeagent.proxy.messages import Request, Response, block_of
 from nodeagent.proxy.rehost import Rehosted, Send, without_subset
 from nodeagent.proxy.retry import can_replay, is_repeatable, may_repeat, rewind
+from nodeagent.proxy.room import has_others, has_room
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServiceStats
 
@@ -55,6 +64,7 @@ class ServicePolicy:
     """When an attempt that takes long is made a second time; None: never."""
     max_retries: int = 5
     """Repeats of one request that may have reached a backend."""
+    admission: AdmissionParams | None = None
 
 
 Leaves: TypeAlias = tuple[tuple[Share, Client], ...]
@@ -210,10 +220,14 @@ class Service:
         What was never sent is free when it goes on to another branch, which knows nothing of it, and else paid by the
         concrete name. A trial is free: it was not the caller's idea. The rest is paid by the logical name.
         """
-        goes_on = self.successor(self) is not None or any(
-            other not in failed and other.weight for other in self.branches
-        )
-        elsewhere = goes_on or any(other.client.has_others(request.avoid) for other in self.branches)
+        replaced = self.successor(self) is not None
+        able = [other for other in self.branches if other.weight]
+        nodes = (node for other in able for node in other.client.balancer.nodes)
+        if isinstance(error, EndpointFull):  # nothing was dialled, so going on is free
+            goes_on = elsewhere = replaced or has_room(nodes, request.avoid, error.waited)
+        else:
+            goes_on = replaced or any(other not in failed for other in able)
+            elsewhere = goes_on or has_others(nodes, request.avoid)
         hope = more and self._has_usable()
         if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere=elsewhere, hope=hope):
             return False

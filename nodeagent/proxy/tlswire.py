@@ -19,7 +19,8 @@ import trio
 from trio.lowlevel import ParkingLot, wait_readable, wait_writable
 
 from nodeagent.proxy.errors import TlsCertificateFailed, TlsFailed
-from nodeagent.proxy.wire import READ_SIZE, Wire
+from nodeagent.proxy.frugal import FRUGAL, PIECE
+from nodeagent.proxy.wire import Wire
 from tls.params import host_name
 
 BATCH = 64 * 1024
@@ -206,13 +207,13 @@ class TlsWire(Wire):
         Raises ssl.SSLWantReadError when there are none yet, OSError when the connection broke.
         """
         try:
-            data = self._tls.read(READ_SIZE)
+            data = self._tls.read(PIECE)
         except ssl.SSLZeroReturnError:
             return b""
         pieces = [data]
         while data and self._incoming.pending:
             try:
-                data = self._tls.read(READ_SIZE)
+                data = self._tls.read(PIECE)
             except ssl.SSLError:  # what it is, is said again at the next call
                 break
             pieces.append(data)
@@ -221,7 +222,7 @@ class TlsWire(Wire):
     def _feed_nowait(self) -> None:
         """Take in what the kernel has. Raises OSError."""
         try:
-            data = self.sock.recv(READ_SIZE)
+            data = self.sock.recv(FRUGAL.piece)
         except (BlockingIOError, InterruptedError):
             return
         if data:

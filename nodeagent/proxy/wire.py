@@ -22,12 +22,8 @@ from fcntl import ioctl
 import trio
 from trio import lowlevel
 
+from nodeagent.proxy.frugal import FRUGAL
 from nodeagent.proxy.readiness import readiness
-
-READ_SIZE = 128 * 1024
-"""Bytes asked of the kernel at once: the most that one connection holds of a body. Twice the 64 KiB that many programs
-write at once, so that such a write is read in one piece together with its head."""
-
 
 BYTES_ACKED = struct.Struct("Q")
 
@@ -81,8 +77,9 @@ class Wire:
                 assert self._task is None, "two tasks read one connection"
                 self._task = lowlevel.current_task()
                 await lowlevel.wait_task_rescheduled(self._stop_waiting)
+            size = FRUGAL.piece
             try:
-                data = self._read(READ_SIZE)
+                data = self._read(size)
             except (BlockingIOError, InterruptedError):
                 self._ready = self._ended
                 continue
@@ -90,7 +87,7 @@ class Wire:
                 if self.closed:
                     raise trio.ClosedResourceError("closed by the agent") from None
                 raise
-            if len(data) < READ_SIZE:
+            if len(data) < size:
                 self._ready = self._ended
             return data
 

@@ -128,6 +128,8 @@ def _client(client: ClientStats) -> Iterator[_Metric]:
         yield _counter((*scope, "failures"), reason, count)
     yield _gauge(scope, "connections", client.connections)
     readings = client.balancers()
+    yield _gauge(scope, "pool_waiters", sum(reading.waiting for reading in readings))
+    yield _counter(scope, "pool_num_too_many_waiters", client.rejected["queue_full"])
     retries = (*scope, "retries")
     yield _counter(retries, "requeues", client.requeues)
     yield _gauge(retries, "budget", sum(reading.requeue_budget for reading in readings))

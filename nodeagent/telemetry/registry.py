@@ -188,6 +188,16 @@ class Family(Generic[S, R]):
         return names
 
 
+@dataclass(slots=True)
+class MemoryStats:
+    """The ceiling for the agent's memory."""
+
+    limit: int | None = None
+    """In bytes; None when there is none."""
+    shedding: bool = False
+    """Whether new requests are refused because of it."""
+
+
 class Registry:
     """Everything that is counted in one agent.
 
@@ -195,11 +205,12 @@ class Registry:
     before they have earned it. At their defaults a flood of names leaves under 1,000 series.
     """
 
-    __slots__ = ("_errors", "_namers", "_servers", "clients", "originators", "services", "survey_namers")
+    __slots__ = ("_errors", "_namers", "_servers", "clients", "memory", "originators", "services", "survey_namers")
 
     def __init__(self, *, limit: int = 1000, eager: int = 16) -> None:
         self.services: Family[ServiceStats, float] = Family(ServiceStats, limit=limit, eager=eager)
         self.clients: Family[ClientStats, BalancerReading] = Family(ClientStats, limit=limit, eager=eager)
+        self.memory = MemoryStats()
         self.originators: set[str] = set()
         """Routers that are the first agent on the way of their requests (linkerd's key)."""
         self.survey_namers: Callable[[], None] = _nothing

@@ -49,6 +49,17 @@ class BalancerReading:
     """Picks that found no usable endpoint."""
     requeue_budget: int = 0
     """Repeats of what was never sent that could be paid for."""
+    waiting: int = 0
+    """Requests that wait for a connection, because an endpoint's pool is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """The requests of a logical name: how many may be under way, how many are, how many wait."""
+
+    limit: int
+    under_way: int
+    waiting: int
 
 
 class ServerStats:
@@ -143,7 +154,8 @@ class ServiceStats(Series[float]):
 
     A reader answers with the balance of a retry budget. `retries` counts retries by reason.
     `retries_per_request` observes the number of retries of each request that had any; those without are known
-    from `duration`, and cost nothing.
+    from `duration`, and cost nothing. `rejected` counts requests refused because as many as `concurrency` allows were
+    under way, by reason: `queue_full`, `queue_timeout`; these are failures too.
 
     `hedges` counts second copies by what became of them: "won", their answer was the caller's; "lost", another one
     was, or the caller left; "failed". `hedge_delay` is after how many seconds the latest request would have had one.
@@ -151,9 +163,11 @@ class ServiceStats(Series[float]):
 
     __slots__ = (
         "budget_exhausted",
+        "concurrency",
         "hedge_budget_exhausted",
         "hedge_delay",
         "hedges",
+        "rejected",
         "retries",
         "retries_per_request",
     )
@@ -166,6 +180,9 @@ class ServiceStats(Series[float]):
         self.hedges: Counter[str] = Counter()
         self.hedge_budget_exhausted = 0
         self.hedge_delay = 0.0
+        self.rejected: Counter[str] = Counter()
+        self.concurrency: Callable[[], Concurrency] | None = None
+        """Asked for its gauges; None where concurrency has no limit."""
 
     def activity(self) -> int:
         exhausted = self.budget_exhausted + self.hedge_budget_exhausted
@@ -177,6 +194,7 @@ class ServiceStats(Series[float]):
     def absorb(self, other: Self) -> None:
         super().absorb(other)
         self.retries.update(other.retries)
+        self.rejected.update(other.rejected)
         self.retries_per_request.absorb(other.retries_per_request)
         self.budget_exhausted += other.budget_exhausted
         self.hedges.update(other.hedges)
@@ -185,6 +203,7 @@ class ServiceStats(Series[float]):
     def clear(self) -> None:
         super().clear()
         self.retries.clear()
+        self.rejected.clear()
         self.retries_per_request.clear()
         self.budget_exhausted = 0
         self.hedges.clear()
@@ -210,25 +229,36 @@ class ServiceStats(Series[float]):
 class ClientStats(Series[BalancerReading]):
     """One concrete name: every attempt counts here. A reader answers for a balancer.
 
-    `connect_failures` counts by reason; `requeues` are repeats of what was never sent. Those that were not made are
-    counted by what was short: `requeue_budget_exhausted`, or what one request may take of it, `requeue_limits`.
-    `checks` counts active health checks, which are no attempts, by result: passed or failed.
+    `connect_failures` counts by reason; `rejected` counts attempts that a full pool refused, by reason: `queue_full`,
+    `queue_timeout`. `requeues` are repeats of what was never sent. Those that were not made are counted by what was
+    short: `requeue_budget_exhausted`, or what one request may take of it, `requeue_limits`. `checks` counts active
+    health checks, which are no attempts, by result: passed or failed.
     """
 
-    __slots__ = ("checks", "connect_failures", "connections", "requeue_budget_exhausted", "requeue_limits", "requeues")
+    __slots__ = (
+        "checks",
+        "connect_failures",
+        "connections",
+        "rejected",
+        "requeue_budget_exhausted",
+        "requeue_limits",
+        "requeues",
+    )
 
     def __init__(self, router: str, name: str) -> None:
         super().__init__(router, name)
         self.connections = 0
         self.connect_failures: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
         self.requeues = 0
         self.checks: Counter[str] = Counter()
         self.requeue_budget_exhausted = 0
         self.requeue_limits = 0
 
     def activity(self) -> int:
-        counts = self.success + self.failure + self.connect_failures.total() + self.checks.total()
-        return counts + self.requeues + self.requeue_budget_exhausted + self.requeue_limits
+        attempts = self.success + self.failure + self.connect_failures.total() + self.rejected.total()
+        requeues = self.requeues + self.requeue_budget_exhausted + self.requeue_limits
+        return attempts + requeues + self.checks.total()
 
     def busy(self) -> bool:
         return self.pending > 0 or self.connections > 0
@@ -236,6 +266,7 @@ class ClientStats(Series[BalancerReading]):
     def absorb(self, other: Self) -> None:
         super().absorb(other)
         self.connect_failures.update(other.connect_failures)
+        self.rejected.update(other.rejected)
         self.requeues += other.requeues
         self.checks.update(other.checks)
         self.requeue_budget_exhausted += other.requeue_budget_exhausted
@@ -245,6 +276,7 @@ class ClientStats(Series[BalancerReading]):
         super().clear()
         self.connect_failures.clear()
         self.checks.clear()
+        self.rejected.clear()
         self.requeues = self.requeue_budget_exhausted = self.requeue_limits = 0
 
     def adopt_gauges(self, other: Self) -> None:

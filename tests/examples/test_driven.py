@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -141,6 +142,34 @@ def test_zones(tmp_path: Path) -> None:
         assert _local_share(it) == 0
         with backend("here", port=local):
             it.eventually("catalog", "here")
+
+
+def test_limits(tmp_path: Path) -> None:
+    with driven("limits.yaml", tmp_path, ["one", "--delay", "1"], ["two", "--delay", "1"]) as it:
+        users = _at_once(it, "users", 6)
+        orders = _at_once(it, "orders", 7)
+        metrics = fetch(it.admin, f"127.0.0.1:{it.admin}", "/metrics")[1]
+
+    refused = "balance /svc/users: 4 requests are under way and 1 waits, as many as concurrency allows"
+    assert Counter(status for status, _, _ in users) == {200: 5, 503: 1}
+    assert [(text, seconds < 0.5) for status, text, seconds in users if status == 503] == [(refused, True)]
+    assert Counter(status for status, _, _ in orders) == {200: 2, 503: 5}
+    waited = [seconds >= 0.3 for status, _, seconds in orders if status == 503]
+    assert (waited.count(True), waited.count(False)) == (4, 1)
+    assert _sum(metrics, "nodeagent_service_rejected_total") == 1
+    assert _sum(metrics, "nodeagent_service_concurrency_limit") == 4
+    assert "nodeagent_memory_limit_bytes 2.68435456e+08" in metrics
+
+
+def _at_once(it: Driven, host: str, times: int) -> list[tuple[int, str, float]]:
+    """Status, text and seconds of so many requests at the same time."""
+
+    def ask(_: int) -> tuple[int, str, float]:
+        began = time.monotonic()
+        return (*it.ask(host), time.monotonic() - began)
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(ask, range(times)))
 
 
 @needs_consul

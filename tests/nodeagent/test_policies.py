@@ -11,6 +11,7 @@ import pytest
 import conf
 from balancer.checks import CheckSchedule
 from balancer.hedge import HedgeParams
+from balancer.limiter import AdmissionParams, FixedParams, GradientParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from balancer.zones import ZoneParams
 from conf.router import HttpRouter
@@ -37,7 +38,7 @@ def test_the_defaults() -> None:
 
     assert client.balancer == BalancerParams("ewma")
     assert (client.accrual.kind, client.accrual.failures) == ("consecutiveFailures", 5)
-    assert client.pool == PoolLimits(idle_time=30.0)
+    assert client.pool == PoolLimits(idle_time=30.0, max_wait=client.connect_timeout)
     assert (client.connect_timeout, client.attempt_timeout, service.total_timeout) == (3.0, None, None)
     assert service.budget == client.requeues == RetryBudgetParams(10, 10, 0.2)
     assert service.retry_methods == frozenset()
@@ -141,11 +142,30 @@ def test_health_checks(keys: str, params: CheckParams | None) -> None:
 
 def test_pools_and_sessions() -> None:
     config = router(
-        "  client: {hostConnectionPool: {minSize: 1, maxSize: 5, idleTimeMs: 60000, maxWaiters: 9},"
+        "  client: {hostConnectionPool: {minSize: 1, maxSize: 5, idleTimeMs: 60000, maxWaiters: 9, maxWaitMs: 70},"
         " clientSession: {idleTimeMs: 20000, lifeTimeMs: 90000}}"
     )
 
-    assert policies.client_policy(config.client, WEB).pool == PoolLimits(1, 5, 9, 20.0, 90.0)
+    assert policies.client_policy(config.client, WEB).pool == PoolLimits(1, 5, 9, 20.0, 90.0, 0.07)
+
+
+@pytest.mark.parametrize(
+    ("keys", "params"),
+    [
+        ("{limit: 10}", AdmissionParams(FixedParams(10))),
+        ("{limit: 10, maxWaiters: 5, maxWaitMs: 250}", AdmissionParams(FixedParams(10), 5, 0.25)),
+        (
+            "{kind: gradient, minLimit: 2, initialLimit: 3, maxLimit: 4, tolerance: 2.0}",
+            AdmissionParams(GradientParams(2, 4, 3, 2.0)),
+        ),
+        ("{kind: gradient}", AdmissionParams(GradientParams())),
+    ],
+)
+def test_concurrency(keys: str, params: AdmissionParams) -> None:
+    config = router(f"  service: {{concurrency: {keys}}}")
+
+    assert policies.service_policy(config.service, WEB).admission == params
+    assert policies.service_policy(router("").service, WEB).admission is None
 
 
 def test_retries() -> None:

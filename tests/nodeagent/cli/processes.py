@@ -25,6 +25,11 @@ class Process:
     def __init__(self, popen: subprocess.Popen[str]) -> None:
         self._popen = popen
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
     def read_line(self) -> str:
         """The next line of stdout, "" at its end."""
         assert self._popen.stdout is not None

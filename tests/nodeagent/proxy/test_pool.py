@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from nodeagent.http1.upstream import Http1Connection
-from nodeagent.proxy.errors import ConnectFailed, Overloaded
+from nodeagent.proxy.errors import ConnectFailed, EndpointFull, NoEndpoints, Overloaded
 from nodeagent.proxy.pool import Pool, PoolLimits
 from nodeagent.proxy.wire import Wire
 
@@ -157,7 +157,8 @@ async def test_a_refused_dial_gives_its_place_back(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("moment", ["dialling", "waiting", "served a connection", "served a place"])
-async def test_a_cancelled_caller_leaves_nothing_behind(backend: Backend, moment: str) -> None:
+@pytest.mark.parametrize("first", ["served", "cancelled"])
+async def test_a_cancelled_caller_leaves_nothing_behind(backend: Backend, moment: str, first: str) -> None:
     pool = Pool(PoolLimits(max_size=1), nothing)
     held = None if moment == "dialling" else await pool.acquire(backend.dial, 0.0)
     backend.gate = trio.Event()  # from here on, dialling hangs
@@ -175,6 +176,8 @@ async def test_a_cancelled_caller_leaves_nothing_behind(backend: Backend, moment
     async with trio.open_nursery() as nursery:
         nursery.start_soon(caller)
         await trio.testing.wait_all_tasks_blocked()
+        if first == "cancelled":  # and it hears of that only after it was served
+            scope.cancel()
         if held is not None and moment.startswith("served"):
             held.reusable = moment == "served a connection"
             pool.release(held, 0.0)
@@ -183,7 +186,7 @@ async def test_a_cancelled_caller_leaves_nothing_behind(backend: Backend, moment
     if held is not None and moment == "waiting":
         served(pool, held)
         assert pool.size == 1
-        pool.close()
+    pool.close()
     assert (pool.size, len(pool.waiters)) == (0, 0)
 
 
@@ -291,3 +294,127 @@ async def test_a_backend_that_hangs_up_early_again_and_again_is_erratic_for_a_wh
     assert pool.erratic
     pool.expire(trio.current_time() + 600)
     assert not pool.erratic
+
+
+async def test_a_wait_has_an_end(backend: Backend, autojump_clock: trio.testing.MockClock) -> None:
+    pool = Pool(PoolLimits(max_size=1, max_wait=2.0), nothing)
+    connection = await pool.acquire(backend.dial, 0.0)
+
+    with pytest.raises(EndpointFull, match=r"maxSize: 1\), and stayed so for 2000 ms") as caught:
+        await pool.acquire(backend.dial, 0.0)
+
+    assert (trio.current_time(), caught.value.waited, pool.waiters, pool.size) == (2.0, True, [], 1)
+    served(pool, connection)
+    pool.close()
+
+
+async def test_a_full_queue_refuses_at_once(backend: Backend, autojump_clock: trio.testing.MockClock) -> None:
+    pool = Pool(PoolLimits(max_size=2, max_waiters=3, max_wait=1.0), nothing)
+    for _ in range(2):
+        await pool.acquire(backend.dial, 0.0)
+    ends: list[tuple[float, bool]] = []
+
+    async def caller() -> None:
+        with pytest.raises(EndpointFull) as caught:
+            await pool.acquire(backend.dial, 0.0)
+        ends.append((trio.current_time(), caught.value.waited))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(caller)
+
+    assert ends == [(0.0, False), (0.0, False), (1.0, True), (1.0, True), (1.0, True)]
+
+
+@pytest.mark.parametrize("served_with", ["a connection", "a place"])
+async def test_who_is_served_as_its_time_ends_keeps_what_it_got(
+    backend: Backend, autojump_clock: trio.testing.MockClock, served_with: str
+) -> None:
+    pool = Pool(PoolLimits(max_size=1, max_wait=1.0), nothing)
+    held = await pool.acquire(backend.dial, 0.0)
+
+    async def caller() -> None:
+        served(pool, await pool.acquire(backend.dial, 0.0))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(caller)
+        await trio.sleep(1.0 - 1e-9)
+        held.reusable = served_with == "a connection"
+        pool.release(held, 0.0)
+
+    assert (pool.size, len(pool.idle)) == (1, 1)
+    pool.close()
+
+
+async def test_what_is_idle_can_be_closed_at_once(backend: Backend) -> None:
+    pool = Pool(PoolLimits(min_size=2), nothing)
+    first, busy = await pool.acquire(backend.dial, 0.0), await pool.acquire(backend.dial, 0.0)
+    served(pool, first)
+    pool.clear()
+
+    assert (pool.size, first.wire.closed, busy.wire.closed) == (1, True, False)
+    served(pool, busy)
+    assert pool.take(0.0) is busy
+    pool.close()
+
+
+async def test_nobody_waits_for_an_endpoint_that_has_left(backend: Backend) -> None:
+    pool = Pool(PoolLimits(max_size=1), nothing)
+    held = await pool.acquire(backend.dial, 0.0)
+
+    async def caller() -> None:
+        with pytest.raises(NoEndpoints, match="left discovery while the request waited"):
+            await pool.acquire(backend.dial, 0.0)
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(caller)
+            await trio.testing.wait_all_tasks_blocked()
+            pool.close()
+
+    served(pool, held)
+    assert (pool.size, pool.waiters) == (0, [])
+
+
+async def test_nobody_waits_to_find_out_that_an_endpoint_cannot_be_connected_to(backend: Backend) -> None:
+    """One dial fails for all who wait: behind a host that is gone, each would have to wait for a timeout of its own."""
+    pool = Pool(PoolLimits(max_size=1), nothing)
+    backend.gate, backend.refuse = trio.Event(), True
+    errors: list[str] = []
+
+    async def caller() -> None:
+        with pytest.raises(ConnectFailed) as caught:
+            await pool.acquire(backend.dial, 0.0)
+        errors.append(caught.value.message)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(caller)
+            await trio.testing.wait_all_tasks_blocked()
+        backend.gate.set()
+
+    assert (errors, pool.size, pool.waiters) == (["refused"] * 3, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("limits", "busy", "waiting", "room", "place"),
+    [
+        pytest.param(PoolLimits(), 9, 0, True, True, id="no limit"),
+        pytest.param(PoolLimits(max_size=2, max_waiters=1), 1, 0, True, True, id="below the limit"),
+        pytest.param(PoolLimits(max_size=2, max_waiters=1), 2, 0, False, True, id="full, and a queue"),
+        pytest.param(PoolLimits(max_size=2, max_waiters=1), 2, 1, False, False, id="full, and the queue too"),
+    ],
+)
+async def test_room_and_places(
+    backend: Backend, limits: PoolLimits, busy: int, waiting: int, room: bool, place: bool
+) -> None:
+    pool = Pool(limits, nothing)
+    for _ in range(busy):
+        await pool.acquire(backend.dial, 0.0)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(waiting):
+            nursery.start_soon(pool.acquire, backend.dial, 0.0)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (pool.has_room, pool.has_place) == (room, place)
+        nursery.cancel_scope.cancel()

@@ -10,8 +10,9 @@ import pytest
 import trio
 import trio.testing
 
+from nodeagent.proxy.frugal import PIECE
 from nodeagent.proxy.readiness import readiness
-from nodeagent.proxy.wire import READ_SIZE, Wire
+from nodeagent.proxy.wire import Wire
 
 
 def pair() -> tuple[Wire, socket.socket]:
@@ -45,7 +46,7 @@ async def test_what_came_before_anybody_read_is_read() -> None:
     wire.close()
 
 
-@pytest.mark.parametrize("size", [1, 1000, READ_SIZE // 2])
+@pytest.mark.parametrize("size", [1, 1000, PIECE // 2])
 async def test_the_end_is_read_after_the_last_bytes_though_both_came_at_once(size: int) -> None:
     wire, peer = pair()
     peer.sendall(b"x" * size)

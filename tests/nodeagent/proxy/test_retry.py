@@ -6,8 +6,9 @@ import pytest
 
 from nodeagent.proxy import errors
 from nodeagent.proxy.errors import ProxyError
+from nodeagent.proxy.frugal import REPLAY
 from nodeagent.proxy.messages import SAFE_METHODS, Body, Request, RequestHead
-from nodeagent.proxy.replay import MAX_REPLAY, ReplayBody
+from nodeagent.proxy.replay import ReplayBody
 from nodeagent.proxy.retry import can_replay, may_repeat, rewind
 
 
@@ -61,6 +62,7 @@ CHUNKED = FakeBody(None, 10)
         pytest.param(errors.BadRequest("body broke off"), request("GET"), False, id="the caller's fault"),
         pytest.param(errors.LoopDetected("self", unsent=True), request("GET"), False, id="a loop stays one"),
         pytest.param(errors.Overloaded("full"), request("GET"), False, id="more would be worse"),
+        pytest.param(errors.EndpointFull("full", waited=True), request("POST", CHUNKED), True, id="another has room"),
     ],
 )
 def test_may_repeat(error: ProxyError, asked: Request, again: bool) -> None:
@@ -111,8 +113,29 @@ async def test_a_body_that_was_sent_in_part_is_sent_whole_again() -> None:
     assert await read_all(body) == b"x" * 2500
 
 
+@pytest.mark.parametrize("read", [0, 1, 3], ids=["nothing", "a part", "all"])
+async def test_a_body_is_not_kept_while_memory_is_short(read: int) -> None:
+    body = ReplayBody(FakeBody(2500, 2500))
+    begun = b"".join([await body.read() for _ in range(read)])
+
+    body.forget()
+    assert not can_replay(request("PUT", body))
+    assert begun + await read_all(body) == b"x" * 2500
+
+
+async def test_a_body_that_is_sent_again_already_is_sent_to_its_end() -> None:
+    body = ReplayBody(FakeBody(2500, 2500))
+    for _ in range(2):
+        await body.read()
+    body.rewind()
+    begun = await body.read()
+
+    body.forget()
+    assert begun + await read_all(body) == b"x" * 2500
+
+
 async def test_a_large_body_is_not_kept() -> None:
-    size = MAX_REPLAY + 1
+    size = REPLAY + 1
     body = ReplayBody(FakeBody(size, size))
 
     assert not can_replay(request("PUT", body))

@@ -18,6 +18,7 @@ import trio
 
 from balancer.backoff import Backoff, ConstantBackoff
 from balancer.hedge import HedgeParams
+from balancer.limiter import AdmissionParams
 from balancer.params import RetryBudgetParams
 from namer.addr import Addr, AddrBound, Endpoint
 from namer.binding import Namers
@@ -129,6 +130,19 @@ class Backend:
                     await stream.send_all(reply)
 
 
+class Held(Backend):
+    """Answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__([self._hold])
+        self.let = trio.Event()
+
+    async def _hold(self, stream: trio.SocketStream, _: bytes) -> bool:
+        await self.let.wait()
+        await stream.send_all(OK)
+        return True
+
+
 class _Started:
     """Turns serve_listeners' value into nothing."""
 
@@ -193,6 +207,7 @@ class World:
     router: Router = field(init=False)
     stats: Registry = field(default_factory=Registry)
     alarms: Alarms = field(default_factory=Alarms)
+    admission: AdmissionParams | None = None
     backends: tuple[Backend, ...] = ()
 
     @asynccontextmanager
@@ -264,6 +279,7 @@ class World:
             self.budget,
             self.hedging,
             self.max_retries,
+            self.admission,
         )
 
     async def connect(self) -> Caller:
