@@ -53,9 +53,10 @@ class PeakEwma:
         """Return the faded cost, or the age of the oldest request if that is more, times *pending* + 1."""
         cost = self.cost
         age = 0.0
-        for oldest in self._out:
-            age = now - oldest
-            break
+        if pending:
+            for oldest in self._out:
+                age = now - oldest
+                break
         if cost == 0.0 and age < FLOOR:
             return UNPROVEN + pending if pending else 0.0
         waiting = pending + self._recent_failures(now) if self._failed else pending
@@ -69,7 +70,11 @@ class PeakEwma:
 
     def succeeded(self, started: float, now: float) -> None:
         """Learn from a request that succeeded."""
-        self._answered(started)
+        out = self._out
+        if out[started] == 1:  # as `_answered`, without the call
+            del out[started]
+        else:
+            out[started] -= 1
         elapsed = now - started
         cost = self.cost
         if elapsed > cost:
@@ -99,11 +104,10 @@ class PeakEwma:
 
     def _answered(self, started: float) -> None:
         out = self._out
-        count = out[started]
-        if count == 1:
+        if out[started] == 1:
             del out[started]
         else:
-            out[started] = count - 1
+            out[started] -= 1
 
     def _recent_failures(self, now: float) -> float:
         return self._failed * exp((self._failed_at - now) / FLOOR)

@@ -41,22 +41,34 @@ class PowerOfChoices:
             second += 1
         best = nodes[first]
         other = nodes[second]
-        if count == 2 or self._choices == 2:
-            return other if other.metric.load(other.pending, now) < best.metric.load(best.pending, now) else best
-        return self._best(now, first, second)
-
-    def _best(self, now: float, *drawn: int) -> Node:
-        """Draw the rest of the choices and return the best of all."""
-        nodes = self._nodes
-        indices = list(drawn)
-        wanted = min(self._choices, len(nodes))
-        while len(indices) < wanted:
-            index = int(self._random() * len(nodes))
-            if index not in indices:
-                indices.append(index)
-        best = nodes[indices[0]]
         least = best.metric.load(best.pending, now)
-        for index in indices[1:]:
+        load = other.metric.load(other.pending, now)
+        if load < least:
+            best, least = other, load
+        if count == 2 or self._choices == 2:
+            return best
+        third = int(random() * (count - 2))
+        if third >= (first if first < second else second):
+            third += 1
+        if third >= (second if first < second else first):
+            third += 1
+        other = nodes[third]
+        load = other.metric.load(other.pending, now)
+        if load < least:
+            best, least = other, load
+        if count == 3 or self._choices == 3:
+            return best
+        return self._best_of_more(best, least, [first, second, third], now)
+
+    def _best_of_more(self, best: Node, least: float, drawn: list[int], now: float) -> Node:
+        """Draw the rest of the choices; *best*, of load *least*, is the best of those *drawn* so far."""
+        nodes = self._nodes
+        wanted = min(self._choices, len(nodes))
+        while len(drawn) < wanted:
+            index = int(self._random() * len(nodes))
+            if index in drawn:
+                continue
+            drawn.append(index)
             node = nodes[index]
             load = node.metric.load(node.pending, now)
             if load < least:
