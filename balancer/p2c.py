@@ -48,9 +48,9 @@ class PowerOfChoices:
         if count == 2 or self._choices == 2:
             return best
         third = int(random() * (count - 2))
-        if third >= (first if first < second else second):
+        if third >= (min(second, first)):
             third += 1
-        if third >= (second if first < second else first):
+        if third >= (max(first, second)):
             third += 1
         other = nodes[third]
         load = other.metric.load(other.pending, now)

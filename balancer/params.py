@@ -11,23 +11,18 @@ from math import inf
 from random import Random
 from typing import Literal
 
-from balancer.accrual import (
-    AccrualPolicy,
-    ConsecutiveFailures,
-    FailureAccrual,
-    NeverFails,
-    SuccessRate,
-    SuccessRateWindowed,
-)
+from balancer.accrual import AccrualPolicy, FailureAccrual
+from balancer.accrual_policies import ConsecutiveFailures, NeverFails, SuccessRate, SuccessRateWindowed
 from balancer.aperture import Aperture
 from balancer.backoff import Backoff, EqualJitter
-from balancer.balancer import AllDead, Balancer, Parts
+from balancer.balancer import Balancer, Parts
 from balancer.budget import RetryBudget
 from balancer.ewma import PeakEwma
 from balancer.heap import HeapLeastLoaded
 from balancer.load import LeastLoaded, Metric
 from balancer.p2c import PowerOfChoices
 from balancer.picker import Picker
+from balancer.rotation import AllDead
 from balancer.round_robin import RoundRobin
 from balancer.zones import ZoneParams
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, get_args
 
-from balancer.balancer import AllDead
+from balancer.rotation import AllDead
 from conf.balancing import (
     AnyAccrual,
     AnyBalancer,

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from balancer.balancer import BalancerStatistics
+from balancer.statistics import BalancerStatistics
 from namer.addr import AddrFailed, AddrPending
 from namer.binding import Namers, Outcome, Share, bind, shares, unique, verdict
 from namer.cell import Cell

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from balancer.balancer import NodeStatistics
+from balancer.statistics import NodeStatistics
 from balancer.zones import zone_of
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
 from namer.binding import Step

@@ -17,7 +17,7 @@ import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from balancer.balancer import BalancerStatistics
+from balancer.statistics import BalancerStatistics
 from namer.addr import AddrBound
 from namer.cell import Cell
 from namer.delegation import AltNode, DelegateNode, LeafNode, Node, UnionNode, delegate

@@ -18,7 +18,7 @@ from random import Random
 
 import trio
 
-from balancer.balancer import NodeStatistics
+from balancer.statistics import NodeStatistics
 from conf import AgentConfig
 from nodeagent.agent import Agent
 from nodeagent.cli.demo_load import CALLERS, Caller, Tally

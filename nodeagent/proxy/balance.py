@@ -36,8 +36,6 @@ from nodeagent.proxy.errors import (
     ConnectTimeout,
     DeadlineExceeded,
     EndpointFull,
-    NoEndpoints,
-    NoSuchName,
     ProxyError,
     ResponseIncomplete,
     TlsFailed,
@@ -46,9 +44,11 @@ from nodeagent.proxy.errors import (
 from nodeagent.proxy.messages import Request, Response
 from nodeagent.proxy.pool import Pool, PoolLimits
 from nodeagent.proxy.pushback import TOO_MANY_REQUESTS, lesson, retry_after
+from nodeagent.proxy.reading import reading_of
 from nodeagent.proxy.requeues import Requeues
 from nodeagent.proxy.retry import is_repeatable
-from nodeagent.proxy.room import pick_with_room, requests_waiting
+from nodeagent.proxy.room import pick_with_room
+from nodeagent.proxy.unbound import why_nowhere
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
@@ -137,7 +137,7 @@ class Client:
         avoid = request.avoid
         node = self._pick(started, avoid) if key is None else balancer.pick_for(key, started, avoid)
         if node is None:
-            raise self._nowhere()
+            raise why_nowhere(self.id, self.addr, any_endpoints=bool(balancer.nodes))
         request.node = node
         balancer.begin(node, started)
         stats.pending += 1
@@ -272,7 +272,7 @@ class Client:
         started = self._now()
         node = balancer.pick(started, avoid) if key is None else balancer.pick_for(key, started, avoid)
         if node is None:
-            raise self._nowhere()
+            raise why_nowhere(self.id, self.addr, any_endpoints=bool(balancer.nodes))
         self.balancer.begin(node, started)
         self.stats.pending += 1
         try:
@@ -322,26 +322,11 @@ class Client:
         self._family.release(self.stats, self._reading)
 
     def _reading(self) -> BalancerReading:
-        now = self.balancer.statistics()
-        return BalancerReading(
-            alive=now.alive,
-            dead=now.dead,
-            probing=now.probing,
-            ejections=now.ejections,
+        return reading_of(
+            self.balancer,
             policy=self.policy.accrual.kind,
-            refusals=now.refusals,
-            asked=now.asked,
-            check_outs=now.check_outs,
-            revivals=now.revivals,
-            probes=now.probes,
-            adds=now.adds,
-            removes=now.removes,
-            max_effort_exhausted=now.max_effort_exhausted,
-            all_dead=now.all_dead,
             when_all_dead=self.policy.balancer.all_dead,
-            local_share=now.local_share,
             requeue_budget=self.requeues.balance(self._now()),
-            waiting=requests_waiting(self.balancer.nodes),
         )
 
     @property
@@ -353,9 +338,7 @@ class Client:
         match self.addr.value:
             case AddrBound(endpoints):
                 removed = self.balancer.update(endpoints, self._now())
-            case (
-                AddrNeg() | AddrFailed()
-            ):  # a failure takes the place of endpoints only when they are too old to be used
+            case AddrNeg() | AddrFailed():  # a failure takes the place of endpoints when they are too old to be used
                 removed = self.balancer.update((), self._now())
             case AddrPending():
                 return
@@ -372,22 +355,6 @@ class Client:
         """Say whether there is a usable endpoint, to those who have alternatives."""
         known = health_of(self.addr.value)
         self.health.set(known if self.balancer.usable or known is not Health.USABLE else Health.UNUSABLE, self._now())
-
-    def _nowhere(self) -> ProxyError:
-        name = self.id.show()
-        match self.addr.value:
-            case AddrNeg():
-                return NoSuchName(f"balance {name}: no such host or service")
-            case AddrFailed(reason):
-                return NoEndpoints(f"balance {name}: discovery failed: {reason}")
-            case AddrPending():
-                return NoEndpoints(f"balance {name}: discovery has not answered yet")
-        if self.balancer.nodes:
-            return NoEndpoints(
-                f"balance {name}: its endpoints are all dead, and whenAllDead is failFast", retry_after=1
-            )
-        why = f": {self.addr.error}" if self.addr.error else ""
-        return NoEndpoints(f"balance {name}: it has no endpoints{why}")
 
     def __repr__(self) -> str:
         return f"<Client {self.id.show()} {len(self.balancer.nodes)} endpoints, {self.connections} connections>"

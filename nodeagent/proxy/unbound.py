@@ -1,12 +1,16 @@
-"""Why a name is bound to nothing, in words for whoever asked for it. Pure."""
+"""Why a name leads nowhere, in words for whoever asked for it. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from namer.addr import Addr, AddrFailed, AddrNeg, AddrPending
 from namer.binding import Outcome
+from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.nametree import Empty, Fail
+from namer.path import Path
+from nodeagent.proxy.errors import NoEndpoints, NoSuchName, ProxyError
 
 MAX_DTAB_CHARS: Final = 500
 """How much of a table is shown."""
@@ -19,6 +23,21 @@ def why_unbound(outcome: Outcome, base: Dtab, local: Dtab) -> str:
     words = {Fail: "to Fail", Empty: "to Empty"}
     text = f"the name binds {words.get(type(outcome.state), 'to nothing')}, base dtab: {_short(base)}"
     return text + f", local dtab: {_short(local)}" if local.dentries else text
+
+
+def why_nowhere(id: Path, addr: Cell[Addr], *, any_endpoints: bool) -> ProxyError:  # noqa: A002
+    """Return the error for a concrete name that has no endpoint to send to, though it may have some that are dead."""
+    name = f"balance {id.show()}:"
+    match addr.value:
+        case AddrNeg():
+            return NoSuchName(f"{name} no such host or service")
+        case AddrFailed(reason):
+            return NoEndpoints(f"{name} discovery failed: {reason}")
+        case AddrPending():
+            return NoEndpoints(f"{name} discovery has not answered yet")
+    if any_endpoints:
+        return NoEndpoints(f"{name} its endpoints are all dead, and whenAllDead is failFast", retry_after=1)
+    return NoEndpoints(f"{name} it has no endpoints{f': {addr.error}' if addr.error else ''}")
 
 
 def _short(dtab: Dtab) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from itertools import count
 from random import Random
 
-from balancer.accrual import FailureAccrual, NeverFails
+from balancer.accrual import FailureAccrual
+from balancer.accrual_policies import NeverFails
 from balancer.backoff import ConstantBackoff
 from balancer.balancer import Balancer
 from balancer.load import LeastLoaded, Metric

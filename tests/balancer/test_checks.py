@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.accrual import Change, ConsecutiveFailures, FailureAccrual, Health, Reason
+from balancer.accrual import Change, FailureAccrual, Health, Reason
+from balancer.accrual_policies import ConsecutiveFailures
 from balancer.backoff import ConstantBackoff
 from balancer.balancer import Balancer
 from balancer.checks import CheckSchedule, RiseAndFall

@@ -10,11 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from balancer.accrual import OVERDUE, Health, Reason
 from balancer.backoff import EqualJitter
-from balancer.balancer import AllDead
 from balancer.ejection import kept, most_out
 from balancer.node import Node
 from balancer.params import AccrualParams, BalancerKind, BalancerParams, make_balancer
 from balancer.response_class import ResponseClass
+from balancer.rotation import AllDead
 from tests.balancer.farm import endpoint
 
 RANKS = st.tuples(st.sampled_from([1.0, 1.0, 2.0, 0.0]), st.sampled_from([0, 0, 1, 5]))

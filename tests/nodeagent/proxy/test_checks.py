@@ -16,9 +16,9 @@ import trustme
 from structlog.testing import capture_logs
 
 from balancer.backoff import ConstantBackoff
-from balancer.balancer import NodeStatistics
 from balancer.checks import CheckSchedule
 from balancer.params import AccrualParams, BalancerParams, make_balancer
+from balancer.statistics import NodeStatistics
 from namer.addr import Endpoint
 from nodeagent.proxy import checks
 from nodeagent.proxy.balance import Client, ClientPolicy

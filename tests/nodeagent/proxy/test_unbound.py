@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
 from namer.binding import Outcome
+from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.namer import Bound
 from namer.nametree import EMPTY, FAIL, NEG, NameTree
-from nodeagent.proxy.unbound import MAX_DTAB_CHARS, why_unbound
+from namer.path import Path
+from nodeagent.proxy.errors import NoEndpoints, NoSuchName, ProxyError
+from nodeagent.proxy.unbound import MAX_DTAB_CHARS, why_nowhere, why_unbound
 
 BASE = Dtab.parse("/svc => /a")
 
@@ -34,3 +38,20 @@ def test_a_long_table_is_shown_in_part() -> None:
 
     shown = words.partition("base dtab: ")[2]
     assert shown == table.show()[:MAX_DTAB_CHARS] + "..."
+
+
+@pytest.mark.parametrize(
+    ("addr", "dead", "kind", "words"),
+    [
+        pytest.param(AddrNeg(), False, NoSuchName, "balance /#/fs/web: no such host or service", id="unknown"),
+        pytest.param(AddrFailed("refused"), False, NoEndpoints, "discovery failed: refused", id="not found out"),
+        pytest.param(AddrPending(), False, NoEndpoints, "discovery has not answered yet", id="not known yet"),
+        pytest.param(AddrBound(()), False, NoEndpoints, "it has no endpoints", id="nobody serves it"),
+        pytest.param(AddrBound(()), True, NoEndpoints, "all dead, and whenAllDead is failFast", id="all dead"),
+    ],
+)
+async def test_why_nowhere(addr: Addr, dead: bool, kind: type[ProxyError], words: str) -> None:
+    error = why_nowhere(Path.parse("/#/fs/web"), Cell(addr), any_endpoints=dead)
+
+    assert type(error) is kind
+    assert error.message.endswith(words)
