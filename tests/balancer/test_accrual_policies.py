@@ -1,9 +1,15 @@
 """When an endpoint has failed too often."""
 
+from random import Random
+
 import pytest
 
-from balancer.accrual import AccrualPolicy
+from balancer.accrual import AccrualPolicy, Health
 from balancer.accrual_policies import ConsecutiveFailures, NeverFails, SuccessRate, SuccessRateWindowed
+from balancer.backoff import ConstantBackoff
+from balancer.params import AccrualParams
+from balancer.response_class import ResponseClass
+from tests.balancer.farm import Farm, Server, balancer, steady
 
 
 def trips_at(policy: AccrualPolicy, outcomes: list[tuple[float, bool]]) -> float | None:
@@ -75,3 +81,20 @@ def test_a_revival_starts_without_history(policy: AccrualPolicy) -> None:
     assert trips_at(policy, outcomes) is not None
     policy.revived()
     assert not policy.failure(2.0)
+
+
+def test_in_a_pool_the_one_that_fails_often_is_ejected_within_two_windows_and_the_one_with_a_stray_error_never() -> (
+    None
+):
+    coin = Random(5)
+
+    def failing(part: float) -> Server:
+        return lambda _: (0.010, ResponseClass.FAILURE if coin.random() < part else ResponseClass.SUCCESS)
+
+    accrual = AccrualParams("successRateWindowed", success_rate=0.8, window=10.0, backoff=ConstantBackoff(1000.0))
+    pool = balancer(5, "roundRobin", accrual, max_ejected=0.5)
+    farm = Farm(pool, {0: failing(0.4), 1: failing(0.01)} | {port: steady(0.010) for port in (2, 3, 4)})
+    farm.run(rate=100, seconds=20.0)
+    assert [each.accrual.health for each in pool.nodes] == [Health.DEAD] + [Health.ALIVE] * 4
+    farm.run(rate=100, seconds=280.0)
+    assert pool.statistics().ejections == 1

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from balancer.backoff import ConstantBackoff, DecorrelatedJitter
-from balancer.params import AccrualParams, RetryBudgetParams
+from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from nodeagent.proxy.balance import ClientPolicy
 from tests.nodeagent.proxy.world import CLOSE, OK, Backend, World, free_port
 
@@ -73,6 +73,19 @@ async def test_a_dead_branch_of_a_union_costs_no_request() -> None:
         answers = [await world.ask(request) for request in (GET, POST, CHUNKED) * 10]
 
     assert {answer.status for answer in answers} == {200}
+
+
+async def test_a_retry_never_goes_to_the_endpoint_that_has_just_failed() -> None:
+    policy = ClientPolicy(balancer=BalancerParams("roundRobin"), accrual=AccrualParams("none"))
+    world = World(dtab="/svc/web => /#/pool", classifier="io.l5d.http.retryableRead5XX", client=policy)
+    bad = Backend([BAD])
+    async with world.running(bad, Backend(), Backend()):
+        for number in range(60):
+            before = len(bad.seen)
+            assert (await world.ask(GET)).status == 200
+            assert len(bad.seen) <= before + 1, number
+
+    assert len(bad.seen) >= 15, "it gets its share of first attempts"
 
 
 async def test_a_backend_that_dies_under_load_costs_no_idempotent_request() -> None:
