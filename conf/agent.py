@@ -45,7 +45,9 @@ class AgentConfig(Section, frozen=True, kw_only=True):
     admin: Annotated[Admin, about("The administrative interface.")] = Admin()
     routers: Annotated[tuple[AnyRouter, ...], Meta(min_length=1), about("The routers.")]
     namers: Annotated[tuple[AnyNamer, ...], about("Service discovery; the last is asked first.")] = ()
-    dns: Annotated[Dns, about("How host names are resolved.", like="linkerd 1.x: none")] = Dns()
+    dns: Annotated[
+        Dns, about("How host names are resolved.", why="as the host resolves them", like="linkerd 1.x: none")
+    ] = Dns()
     telemetry: Annotated[tuple[AnyTelemeter, ...], about("Exporters of measurements.")] = ()
     memory_limit_mb: Annotated[
         Count | None,

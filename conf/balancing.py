@@ -48,7 +48,9 @@ class Ewma(LoadBalancer, frozen=True, tag="ewma"):
             like="linkerd 1.x and Envoy: 2",
         ),
     ] = 3
-    decay_time_ms: Annotated[Millis, about("How long a slow answer is remembered.")] = 10_000
+    decay_time_ms: Annotated[
+        Millis, about("How long a slow answer is remembered.", why="longer than a hiccup, shorter than a deployment")
+    ] = 10_000
 
 
 class P2c(LoadBalancer, frozen=True, tag="p2c"):
@@ -65,10 +67,21 @@ class ApertureBalancer(LoadBalancer, frozen=True, tag="aperture"):
     """Power of two choices among a few endpoints, as many as the load needs: fewer connections to large sets."""
 
     max_effort: _MaxEffort = 5
-    smooth_window_ms: Annotated[Millis, about("Over how long the load is averaged.")] = 5_000
-    low_load: Annotated[_Load, about("Requests under way per endpoint below which the set shrinks.")] = 0.5
-    high_load: Annotated[_Load, about("Requests under way per endpoint above which the set grows.")] = 2.0
-    min_aperture: Annotated[Count, about("The fewest endpoints to use.")] = 1
+    smooth_window_ms: Annotated[Millis, about("Over how long the load is averaged.", why="longer than a burst")] = 5_000
+    low_load: Annotated[
+        _Load,
+        about(
+            "Requests under way per endpoint below which the set shrinks.",
+            why="connections that are idle half of the time can be fewer",
+        ),
+    ] = 0.5
+    high_load: Annotated[
+        _Load,
+        about(
+            "Requests under way per endpoint above which the set grows.", why="at twice the load some wait for others"
+        ),
+    ] = 2.0
+    min_aperture: Annotated[Count, about("The fewest endpoints to use.", why="a quiet client needs one connection")] = 1
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.high_load <= self.low_load:
@@ -94,10 +107,22 @@ class RingHash(LoadBalancer, frozen=True, tag="ringHash"):
 
     max_effort: _MaxEffort = 5
     header: Annotated[
-        HeaderName | None, about("The header whose value is the key.", unset="by cookie", like="Envoy's `ring_hash`")
+        HeaderName | None,
+        about(
+            "The header whose value is the key.",
+            why="only the operator knows it",
+            unset="by cookie",
+            like="Envoy's `ring_hash`",
+        ),
     ] = None
     cookie: Annotated[
-        CookieName | None, about("The cookie whose value is the key.", unset="by header", like="Envoy's `ring_hash`")
+        CookieName | None,
+        about(
+            "The cookie whose value is the key.",
+            why="only the operator knows it",
+            unset="by header",
+            like="Envoy's `ring_hash`",
+        ),
     ] = None
     set_cookie: Annotated[
         bool,
@@ -157,6 +182,7 @@ class FailureAccrual(Kinded, frozen=True):
         AnyBackoff | None,
         about(
             "How long an endpoint stays dead, the first time and each time after.",
+            why="a restart takes seconds, an outage minutes; jitter keeps agents from coming back together",
             unset="equal jitter from 5 s, doubling to 300 s",
         ),
     ] = None
@@ -176,7 +202,14 @@ class FailureAccrual(Kinded, frozen=True):
 class ConsecutiveFailures(FailureAccrual, frozen=True, tag="io.l5d.consecutiveFailures"):
     """Dead after failures in a row."""
 
-    failures: Annotated[Count, about("How many.", like="finagle; linkerd 1.x wants it given")] = 5
+    failures: Annotated[
+        Count,
+        about(
+            "How many.",
+            why="fewer are chance where errors are a few per cent",
+            like="finagle; linkerd 1.x wants it given",
+        ),
+    ] = 5
 
 
 class SuccessRate(FailureAccrual, frozen=True, tag="io.l5d.successRate", kw_only=True):
@@ -203,8 +236,13 @@ AnyAccrual = ConsecutiveFailures | SuccessRate | SuccessRateWindowed | NoAccrual
 class HostConnectionPool(Section, frozen=True):
     """The connections kept to one endpoint."""
 
-    min_size: Annotated[CountFromZero, about("Connections that idleness does not close.")] = 0
-    max_size: Annotated[Count | None, about("The most connections.", unset="no limit")] = None
+    min_size: Annotated[
+        CountFromZero, about("Connections that idleness does not close.", why="a kept one may be stale by then")
+    ] = 0
+    max_size: Annotated[
+        Count | None,
+        about("The most connections.", why="what an endpoint can do is known to its owner", unset="no limit"),
+    ] = None
     idle_time_ms: Annotated[
         Millis,
         about(
@@ -215,7 +253,11 @@ class HostConnectionPool(Section, frozen=True):
     ] = 30_000
     max_waiters: Annotated[
         CountFromZero | None,
-        about("Requests that may wait for a connection when `maxSize` is reached.", unset="no limit"),
+        about(
+            "Requests that may wait for a connection when `maxSize` is reached.",
+            why="`maxWaitMs` bounds them",
+            unset="no limit",
+        ),
     ] = None
     max_wait_ms: Annotated[
         Millis | None,

@@ -79,11 +79,15 @@ class _Asking(HealthCheck, frozen=True):
         Millis | None,
         about(
             "The time for one check, with connecting.",
+            why="a page that takes longer is no sign of health, and checks of one endpoint must not overlap",
             like="HAProxy: the interval",
             unset=f"{LONGEST_TIMEOUT_MS}, or `intervalMs` where that is less",
         ),
     ] = None
-    rise: Annotated[_FewTimes, about("Checks passed in a row after which an endpoint is back.", like="HAProxy")] = 2
+    rise: Annotated[
+        _FewTimes,
+        about("Checks passed in a row after which an endpoint is back.", why="one may be luck", like="HAProxy"),
+    ] = 2
     fall: Annotated[
         _FewTimes,
         about(
@@ -94,7 +98,12 @@ class _Asking(HealthCheck, frozen=True):
     ] = 3
     port: Annotated[
         _Port | None,
-        about("The port to ask.", like="HAProxy, Envoy", unset="that of the endpoint"),
+        about(
+            "The port to ask.",
+            why="who serves there should be well there",
+            like="HAProxy, Envoy",
+            unset="that of the endpoint",
+        ),
     ] = None
 
     @property
@@ -110,15 +119,23 @@ class _Asking(HealthCheck, frozen=True):
 class HttpCheck(_Asking, frozen=True, tag="http"):
     """Well is who answers a request with a good status, through the same TLS as requests where there is `tls`."""
 
-    path: Annotated[RequestTarget, about("The path to ask for.", like="HAProxy")] = "/"
+    path: Annotated[RequestTarget, about("The path to ask for.", why="every server has it", like="HAProxy")] = "/"
     method: Annotated[
         Annotated[str, one_of("GET", "HEAD", "OPTIONS")],
         about("The method.", why="every server has it", like="Envoy; HAProxy: OPTIONS"),
     ] = "GET"
     host: Annotated[
-        Authority | None, about("The Host to ask for.", like="HAProxy, Envoy", unset="address and port that are asked")
+        Authority | None,
+        about(
+            "The Host to ask for.",
+            why="true for every endpoint",
+            like="HAProxy, Envoy",
+            unset="address and port that are asked",
+        ),
     ] = None
-    expect: Annotated[Statuses, about("The statuses that are good.", like="HAProxy; Envoy: 200")] = "200-399"
+    expect: Annotated[
+        Statuses, about("The statuses that are good.", why="a redirect is an answer", like="HAProxy; Envoy: 200")
+    ] = "200-399"
 
 
 class TcpCheck(_Asking, frozen=True, tag="tcp"):

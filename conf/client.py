@@ -70,9 +70,17 @@ class ClientKeys(Section, frozen=True):
     ] = None
     zone_preference: Annotated[
         ZonePreference | None,
-        about("Prefer the endpoints in the zone of this host.", like="Envoy, Istio", unset="zones do not count"),
+        about(
+            "Prefer the endpoints in the zone of this host.",
+            why="zones may differ in size",
+            like="Envoy, Istio",
+            unset="zones do not count",
+        ),
     ] = None
-    failure_accrual: Annotated[AnyAccrual | None, about("When an endpoint is taken for dead.")] = None
+    failure_accrual: Annotated[
+        AnyAccrual | None,
+        about("When an endpoint is taken for dead.", why="one policy that needs no tuning: five in a row"),
+    ] = None
     health_check: Annotated[
         AnyHealthCheck | None,
         about(

@@ -47,9 +47,16 @@ class GradientConcurrency(Concurrency, frozen=True, tag="gradient", kw_only=True
     min_limit: Annotated[
         Count, about("Never fewer.", why="a little traffic always flows", like="Envoy: 3, Netflix: 20")
     ] = 5
-    max_limit: Annotated[Count, about("Never more.", like="Envoy's adaptive concurrency")] = 1_000
+    max_limit: Annotated[
+        Count, about("Never more.", why="a bound for what is learnt by mistake", like="Envoy's adaptive concurrency")
+    ] = 1_000
     initial_limit: Annotated[
-        Count, about("So many at first; it grows while it is used.", like="Netflix's concurrency-limits")
+        Count,
+        about(
+            "So many at first; it grows while it is used.",
+            why="enough for a quiet service",
+            like="Netflix's concurrency-limits",
+        ),
     ] = 20
     tolerance: Annotated[
         float,

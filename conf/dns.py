@@ -43,18 +43,25 @@ class Dns(Section, frozen=True, kw_only=True):
         Annotated[tuple[DnsServer, ...], Meta(min_length=1)] | None,
         about(
             "DNS servers, in the order to ask them; the one that answered last is asked first.",
+            why="the agent resolves as its host does",
             like="linkerd 1.x: `dnsHosts` of io.l5d.dnssrv",
             unset="the `nameserver` lines of resolv.conf, at most 3; without any 127.0.0.1",
         ),
     ] = None
     search: Annotated[
         tuple[Domain, ...] | None,
-        about("Domains in which a name is looked for.", like="resolv.conf", unset="`search` of resolv.conf"),
+        about(
+            "Domains in which a name is looked for.",
+            why="the same",
+            like="resolv.conf",
+            unset="`search` of resolv.conf",
+        ),
     ] = None
     ndots: Annotated[
         Annotated[int, Meta(ge=0, le=MAX_NDOTS)] | None,
         about(
             "A name with so many dots is looked for as it is before it is in the domains of `search`, else after.",
+            why="the same",
             like="resolv.conf",
             unset="`ndots` of resolv.conf, or 1",
         ),
@@ -70,7 +77,12 @@ class Dns(Section, frozen=True, kw_only=True):
     ] = None
     attempts: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)] | None,
-        about("Rounds through the servers.", like="resolv.conf: 2", unset="`attempts` of resolv.conf, or 2"),
+        about(
+            "Rounds through the servers.",
+            why="the same",
+            like="resolv.conf: 2",
+            unset="`attempts` of resolv.conf, or 2",
+        ),
     ] = None
     min_ttl_secs: Annotated[
         Count,

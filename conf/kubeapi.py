@@ -22,16 +22,27 @@ ApiHost = Annotated[
 ]
 ApiPort = Annotated[
     Port | None,
-    about("Its port.", like="linkerd 1.x: always 8001", unset="8001, or that of the service account's API server"),
+    about(
+        "Its port.",
+        why="`kubectl proxy` takes that one",
+        like="linkerd 1.x: always 8001",
+        unset="8001, or that of the service account's API server",
+    ),
 ]
 ApiTls = Annotated[
     ClientTlsKeys | None,
-    about("TLS to it.", like="none", unset="plain HTTP; with a service account always TLS, by its own certificates"),
+    about(
+        "TLS to it.",
+        why="`kubectl proxy` speaks plain HTTP on loopback",
+        like="none",
+        unset="plain HTTP; with a service account always TLS, by its own certificates",
+    ),
 ]
 ApiTokenFile = Annotated[
     Text | None,
     about(
         "A file with the bearer token to ask with. It is read for each request, so it may change at any time.",
+        why="`kubectl proxy` brings its own",
         like="none",
         unset="none is sent; with a service account its own",
     ),

@@ -38,6 +38,7 @@ The configuration is one file in linkerd 1.x's vocabulary, YAML or JSON, or the 
 * Anchors and aliases work. Tags and merge keys (`<<`) do not. A file has at most 8 MiB.
 * Keys that end in `Ms` are milliseconds, in `Secs` seconds, in `KB` 1024 bytes, in
   `MB` 1024 of these.
+* Where no reason is given and the default is linkerd 1.x's, that is the reason: a configuration means the same in both.
 * Of a policy by prefix (`configs`), a default is what holds when no prefix that matches sets the key.
 """
 

@@ -29,7 +29,11 @@ class RetryBudget(Section, frozen=True):
     ttl_secs: Annotated[
         int,
         Meta(ge=1, le=60),
-        about("How long a request pays for retries, in seconds.", like="linkerd 1.x, with finagle's bounds"),
+        about(
+            "How long a request pays for retries, in seconds.",
+            why="a short burst of failures can be paid",
+            like="linkerd 1.x, with finagle's bounds",
+        ),
     ] = 10
 
 
@@ -59,7 +63,7 @@ class JitteredBackoff(Backoff, frozen=True, tag="jittered"):
 class FullJitterBackoff(Backoff, frozen=True, tag="fullJitter"):
     """Anything from none to `minMs`, then to twice, four times it and so on, at most to `maxMs`."""
 
-    min_ms: Annotated[Millis, about("The longest first pause.", like="Envoy, linkerd2")] = 25
+    min_ms: Annotated[Millis, about("The longest first pause.", why="a hiccup is shorter", like="Envoy, linkerd2")] = 25
     max_ms: Annotated[
         Millis,
         about(
