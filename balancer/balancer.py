@@ -30,7 +30,8 @@ from balancer.zones import ZoneParams, classes_of
 from namer.addr import Endpoint
 
 _ALIVE = Health.ALIVE
-_SUCCESS, _IGNORABLE, _LOST = ResponseClass.SUCCESS, ResponseClass.IGNORABLE, ResponseClass.LOST
+_SUCCESS, _IGNORABLE = ResponseClass.SUCCESS, ResponseClass.IGNORABLE
+_UNANSWERED = (ResponseClass.GIVEN_UP, ResponseClass.LOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +158,16 @@ class Balancer:
 
         def takes(node: Node) -> bool:
             if avoid:
-                return node not in avoid and (node.accrual.health is _ALIVE or node in rotation.kept)
-            if not rotation.may_go(node, now) and (rotation.usable or node not in rotation.shown):
-                return False
-            return now >= self._warmup.ends_at or turn_of(key) <= self._warmup.part(node, now)
+                return node not in avoid and node.accrual.health is _ALIVE
+            return rotation.may_go(node, now) or (not rotation.usable and node in rotation.shown)
 
-        node = self._rings.lookup(key, rotation.priority, takes)
+        def takes_already(node: Node) -> bool:
+            return takes(node) and turn_of(key) <= self._warmup.part(node, now)
+
+        node = None
+        if now < self._warmup.ends_at:
+            node = self._rings.lookup(key, rotation.priority, takes_already)
+        node = node or self._rings.lookup(key, rotation.priority, takes)
         if node is None:
             return self.pick(now, avoid)
         self._exhausted += not rotation.usable
@@ -177,28 +182,35 @@ class Balancer:
         rotation = self._rotation
         return rotation.next_probe if now >= rotation.probe_at else None
 
-    def begin(self, node: Node, now: float) -> None:
-        """Count a request in flight on *node*; it is the probe when one is due. ``end`` or ``release`` must follow."""
+    def begin(self, node: Node, now: float, timed: bool = True) -> None:
+        """Count a request in flight on *node*; it is the probe when one is due. ``end`` or ``release`` must follow.
+
+        Unless it is *timed*, how long it takes is not up to the node, and teaches nothing of it.
+        """
         node.pending += 1
-        node.metric.begun(now)
+        if timed:
+            node.metric.begun(now)
         if node.follower is not None:
             node.follower.begun(node, now)
         if now >= node.accrual.retry_at and node.accrual.begin_probe(now):  # the comparison spares most the call
             self._probes += 1
             self._rebuild(now)
 
-    def end(self, node: Node, started: float, now: float, outcome: ResponseClass) -> None:
+    def end(self, node: Node, started: float, now: float, outcome: ResponseClass, timed: bool = True) -> None:
         """Count the end of a request that ``begin`` counted at *started*, and learn from its *outcome*."""
         self.release(node, now)
-        self.answered(node, started, now, outcome)
+        self.answered(node, started, now, outcome, timed)
 
-    def answered(self, node: Node, started: float, now: float, outcome: ResponseClass) -> None:
+    def answered(self, node: Node, started: float, now: float, outcome: ResponseClass, timed: bool = True) -> None:
         """Learn, once, from the answer to a request that may go on, such as a stream: ``release`` follows then."""
         self._latest = now
         if outcome is _SUCCESS:
-            node.metric.succeeded(started, now)
-            self._patience.served(node, started, now)
-        elif outcome is not _IGNORABLE and outcome is not _LOST:
+            if timed:
+                node.metric.succeeded(started, now)
+                self._patience.served(node, started, now)
+        elif outcome is _IGNORABLE:
+            node.metric.ignored(started)
+        elif outcome not in _UNANSWERED:
             node.metric.failed(started, now)
         elif self._patience.blames(outcome, node, started, now, self.nodes):
             node.metric.failed(started, now)
@@ -220,10 +232,10 @@ class Balancer:
     def leave_alone(self, node: Node, seconds: float, now: float) -> None:
         """Send *node* nothing for so many *seconds*, as it asked, while others can do without it."""
         change = node.accrual.leave_alone(now + seconds, now)
-        if change is None:
-            self._rebuild(now)
-        else:
+        if change is not None:
             self._changed(node, change, now)
+        elif node is self._rotation.next_probe or node.accrual.health is Health.PROBING:
+            self._rebuild(now)
 
     def checked(self, node: Node, up: bool, now: float) -> None:
         """Learn the verdict of the health checks of *node*, which is one of ``nodes``."""
@@ -261,7 +273,7 @@ class Balancer:
 
     def _changed(self, node: Node, change: Change, now: float) -> None:
         self._changes[change] += 1
-        if change is Change.REVIVED:
+        if change is Change.REVIVED and self._by_address.get((node.endpoint.host, node.endpoint.port)) is node:
             self._warmup.begin(node, now)
         self._rebuild(now)
 

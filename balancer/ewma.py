@@ -10,7 +10,8 @@ The algorithm is finagle's ``PeakEwma``, with these conscious differences:
 
 * The age of the oldest request that is still out counts as a cost, too: it will take at least that long. So an
   endpoint that stalls is seen to be slow as soon as its requests are overdue, one round trip after the stall, and
-  not when the first slow reply is back. An answer that streams on is no longer out.
+  not when the first slow reply is back. An answer that streams on is no longer out, and a request whose body streams
+  in never is: how long that takes is up to its caller.
 * A request that was given up by its caller took at least as long as it did: that is a sample when it is above the cost.
 * Reading computes the faded cost and writes nothing. In finagle reading fades the cost *and restamps it*, so
   under load a sample below the cost weighs next to nothing and the cost is a decaying maximum. Here 100 ms at
@@ -68,6 +69,10 @@ class PeakEwma:
         out = self._out
         out[now] = out[now] + 1 if now in out else 1
 
+    def ignored(self, started: float) -> None:
+        """Count the age of a request no more."""
+        self._answered(started)
+
     def succeeded(self, started: float, now: float) -> None:
         """Learn from a request that succeeded."""
         out = self._out
@@ -84,7 +89,7 @@ class PeakEwma:
         self.stamp = now
 
     def failed(self, started: float, now: float) -> None:
-        """Learn from a request that failed."""
+        """Learn from a request that failed, whether or not its age was counted."""
         self._answered(started)
         cost = max(now - started, self.cost)
         counted = max(cost, FLOOR)
@@ -104,10 +109,11 @@ class PeakEwma:
 
     def _answered(self, started: float) -> None:
         out = self._out
-        if out[started] == 1:
+        count = out.get(started, 0)
+        if count == 1:
             del out[started]
-        else:
-            out[started] -= 1
+        elif count:
+            out[started] = count - 1
 
     def _recent_failures(self, now: float) -> float:
         return self._failed * exp((self._failed_at - now) / FLOOR)

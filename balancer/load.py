@@ -14,13 +14,16 @@ class Metric(Protocol):
         """Return the load with *pending* requests in flight. Changes nothing."""
 
     def begun(self, now: float) -> None:
-        """Hear that a request begins. One of ``succeeded``, ``failed`` and ``given_up`` follows, once."""
+        """Hear that a request begins whose time is the endpoint's. One of the others follows, once."""
+
+    def ignored(self, started: float) -> None:
+        """Hear that a request is over, and says nothing; it need not have begun."""
 
     def succeeded(self, started: float, now: float) -> None:
         """Learn from a request, begun at *started*, that was served."""
 
     def failed(self, started: float, now: float) -> None:
-        """Learn from a request that failed, or that the endpoint would rather not have had."""
+        """Learn from a request that failed, or that was too much for the endpoint; it need not have begun."""
 
     def given_up(self, started: float, now: float) -> None:
         """Learn from a request whose answer nobody waited for: that it would have taken longer."""
@@ -36,6 +39,9 @@ class LeastLoaded:
         return pending
 
     def begun(self, now: float) -> None:
+        """Learn nothing: only what is in flight counts."""
+
+    def ignored(self, started: float) -> None:
         """Learn nothing: only what is in flight counts."""
 
     def succeeded(self, started: float, now: float) -> None:

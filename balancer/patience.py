@@ -40,7 +40,7 @@ class Patience:
         self.usual = usual + (now - started - usual) * SMOOTHING if usual else now - started
 
     def blames(self, outcome: ResponseClass, node: Node, started: float, now: float, nodes: Iterable[Node]) -> bool:
-        """Tell whether the end, IGNORABLE or LOST, of a request to *node*, one of *nodes*, is a failure of it."""
+        """Tell whether the end, GIVEN_UP or LOST, of a request to *node*, one of *nodes*, is a failure of it."""
         limit = OUTRUN * self.usual if outcome is ResponseClass.LOST else max(LEAST, UNUSUAL * self.usual)
         return now - started >= limit and any(
             other.served_from > started and other.served_at - other.served_from < limit and other is not node

@@ -53,7 +53,7 @@ class Rotation:
         """Whether some node is alive."""
         self.shown: Sequence[Node] = ()
         """Those that get traffic; empty only when there are none, or none living and that is wanted."""
-        self.kept: Sequence[Node] = ()
+        self.kept: frozenset[Node] = frozenset()
         """The dead ones that get traffic as if they were alive."""
         self.priority = 0
         """The one of those that get traffic."""
@@ -67,8 +67,9 @@ class Rotation:
     def refresh(self) -> bool:
         """Find out anew who gets traffic, after a change of nodes or health; tell whether ``usable`` has changed."""
         alive = [node for node in self.nodes if node.accrual.health is _ALIVE]
-        self.kept = self._spared(alive)
-        candidates = [*alive, *self.kept] if alive else self._when_all_dead()
+        spared = self._spared(alive)
+        self.kept = frozenset(spared)
+        candidates = [*alive, *spared] if alive else self._when_all_dead()
         if candidates:
             self.priority = min(node.endpoint.priority for node in candidates)
         self.shown = [node for node in candidates if node.endpoint.priority == self.priority]

@@ -31,13 +31,13 @@ class _New:
 class Warmup:
     """Which endpoints are new, and whether they may take a request."""
 
-    __slots__ = ("_all_new", "_new", "_seconds", "_weight", "ends_at", "requests")
+    __slots__ = ("_new", "_oldest", "_seconds", "_weight", "ends_at", "requests")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._new: dict[Node, _New] = {}
-        """The oldest first."""
-        self._all_new = False
+        self._oldest: float | None = None
+        """Since when the oldest of those that get traffic is new, when all of them are."""
         self._weight = 0.0
         """Of all that get traffic."""
         self.ends_at = -inf
@@ -48,7 +48,6 @@ class Warmup:
     def begin(self, node: Node, now: float) -> None:
         """Take *node* for new from *now* on."""
         if self._seconds > 0:
-            self._new.pop(node, None)
             self._new[node] = _New(now, self.requests)
             self.ends_at = now + self._seconds
 
@@ -62,17 +61,16 @@ class Warmup:
             self._new.clear()
         if self._new:
             self._weight = sum(node.endpoint.weight for node in candidates)
-            self._all_new = all(node in self._new for node in candidates)
+            new = [self._new[node].since for node in candidates if node in self._new]
+            self._oldest = min(new) if new and len(new) == len(candidates) else None
 
     def part(self, node: Node, now: float) -> float:
         """Return the part of its share that *node* may take, above 0 and at most 1."""
         new = self._new.get(node)
         if new is None:
             return 1.0
-        if self._all_new:
-            oldest = next(iter(self._new.values()))
-            return self._ramp(new.since, now) / self._ramp(oldest.since, now)
-        return self._ramp(new.since, now)
+        ramp = self._ramp(new.since, now)
+        return ramp if self._oldest is None else min(1.0, ramp / self._ramp(self._oldest, now))
 
     def accepts(self, node: Node, now: float) -> bool:
         """Tell whether *node*, which was chosen, takes the request; then it counts as taken."""

@@ -142,8 +142,8 @@ class ClientKeys(Section, frozen=True):
     max_retry_after_secs: Annotated[
         CountFromZero | None,
         about(
-            "The longest that an endpoint is left alone because it says `Retry-After` with 429 or 503; 0: such "
-            "answers change nothing. It counts as an ejection: others must be able to do its work.",
+            "The longest that an endpoint is left alone because it says `Retry-After` with 429 or 503; 0: "
+            "it is not left alone. It counts as an ejection: others must be able to do its work.",
             why="it knows best, but a mistake must not last",
             like="linkerd2: 300; others do not heed it",
         ),

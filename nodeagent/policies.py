@@ -154,7 +154,7 @@ def _balancer(config: balancing.AnyBalancer) -> BalancerParams:
         case balancing.RoundRobinBalancer():
             return BalancerParams("roundRobin", config.max_effort)
         case balancing.RingHash():
-            return BalancerParams("ringHash", config.max_effort)
+            return BalancerParams("ringHash", config.max_effort, choices=2)
 
 
 def _affinity(config: balancing.AnyBalancer) -> Affinity | None:

@@ -262,9 +262,8 @@ class _Sender:
     async def _send(self) -> None:
         wire, body = self._wire, self._body
         chunked = body.length is None
-        replayable = isinstance(body, ReplayBody) and body.replayable
         while piece := await body.read():
-            self.can_restart = replayable
+            self.can_restart = isinstance(body, ReplayBody) and body.restartable
             self.passed += len(piece)
             await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
         if chunked:

@@ -36,6 +36,7 @@ from nodeagent.proxy.errors import (
     ConnectTimeout,
     DeadlineExceeded,
     EndpointFull,
+    Overloaded,
     ProxyError,
     ResponseIncomplete,
     TlsFailed,
@@ -56,7 +57,7 @@ from tls.params import ClientTls
 
 _SUCCESS = ResponseClass.SUCCESS
 
-_TELLS_NOTHING = BadRequest | EndpointFull | ConnectionStale
+_TELLS_NOTHING = BadRequest | Overloaded | ConnectionStale
 """Errors that tell nothing of how an endpoint serves."""
 
 TRIAL = 5.0
@@ -124,8 +125,8 @@ class Client:
     def send(self, request: Request, classify: Classify) -> Awaitable[Response]:
         """Send `request` to one endpoint and return the head of its response, classified.
 
-        An endpoint that fails is added to `request.avoid`. Cancelling closes the connection; the endpoint's record
-        says then only that nothing was learnt. Raises ProxyError.
+        An endpoint that fails is added to `request.avoid`. Cancelling closes the connection; whether the endpoint is to
+        blame then is up to the balancer (patience.py). Raises ProxyError.
         """
         if self._seconds is None:
             return self._attempt(request, classify)
@@ -139,7 +140,8 @@ class Client:
         if node is None:
             raise why_nowhere(self.id, self.addr, any_endpoints=bool(balancer.nodes))
         request.node = node
-        balancer.begin(node, started)
+        timed = isinstance(request.body, bytes)  # how long a body streams is up to the caller
+        balancer.begin(node, started, timed)
         stats.pending += 1
         pool: Pool = node.pool  # type: ignore[assignment]
         connection: Http1Connection | None = None
@@ -161,12 +163,12 @@ class Client:
         learnt = verdict if response.status < TOO_MANY_REQUESTS else lesson(response, verdict)
         if isinstance(response.body, bytes):
             pool.release(connection, ended)
-            balancer.end(node, started, ended, learnt)
+            balancer.end(node, started, ended, learnt, timed)
             stats.pending -= 1
             self._count(ended - started, verdict is _SUCCESS, ended)
         else:
             connection.on_end = functools.partial(self._stream_ended, node, connection, ended - started, verdict)
-            balancer.answered(node, started, ended, learnt)
+            balancer.answered(node, started, ended, learnt, timed)
         if learnt is not _SUCCESS:
             self._leave_alone(node, response, ended)
         return response
@@ -219,8 +221,13 @@ class Client:
         if isinstance(error, ConnectFailed | ConnectTimeout | TlsFailed):
             self.stats.connect_failures[error.type] += 1
         # Last, because it may take this concrete name out of use, and others in.
-        missed = ResponseClass.LOST if request.lost else ResponseClass.IGNORABLE
-        self.balancer.end(node, started, ended, _outcome(error) if learnt else missed)
+        timed = isinstance(request.body, bytes)
+        outcome = ResponseClass.IGNORABLE
+        if learnt:
+            outcome = _outcome(error)
+        elif timed and not queued and isinstance(error, trio.Cancelled):
+            outcome = ResponseClass.LOST if request.lost else ResponseClass.GIVEN_UP
+        self.balancer.end(node, started, ended, outcome, timed)
 
     def _overdue(self, node: Node, started: float, now: float) -> bool:
         limit = self.policy.attempt_timeout or (TRIAL if node.accrual.health is NodeHealth.PROBING else inf)

@@ -23,7 +23,7 @@ from balancer.checks import CheckSchedule, RiseAndFall
 from balancer.node import Node
 from namer.addr import Endpoint
 from nodeagent.proxy.dial import Dialer
-from nodeagent.proxy.errors import ProxyError, ResponseIncomplete, ResponseInvalid
+from nodeagent.proxy.errors import Overloaded, ProxyError, ResponseIncomplete, ResponseInvalid
 from nodeagent.proxy.wire import CLOSED, Wire
 from nodeagent.telemetry.stats import ClientStats
 from tls.params import ClientTls
@@ -151,6 +151,10 @@ class CheckedEndpoints:
                 async with self._checks.turns:
                     problem = await self._checker.problem(node.endpoint)
                 self._heard(node, verdict, problem)
+            except Overloaded as error:  # this host has no room for another connection
+                self._log.warning(
+                    "a health check could not be made", endpoint=node.endpoint.show(), error=error.message
+                )
             except Exception:  # it tells nothing of the endpoint, and must not end the agent
                 self._log.exception("a health check broke, that is a bug", endpoint=node.endpoint.show())
             due = max(trio.current_time(), due + schedule.next_delay(rng))
@@ -186,6 +190,7 @@ class Checker:
     async def problem(self, endpoint: Endpoint) -> str | None:
         """Ask `endpoint`, and return in one line why it fails, None when it passes. Never raises for what it does.
 
+        Raises Overloaded when this host has no room for a connection.
         The verdict is there within the timeout; an answer that goes on is read for LINGER seconds more. Cancelling
         closes the connection.
         """
@@ -196,6 +201,8 @@ class Checker:
             status = await self._ask(endpoint, where)
         except trio.TooSlowError:
             return f"{where}: no answer within {self._params.timeout * 1000:g} ms"
+        except Overloaded:
+            raise
         except ProxyError as error:
             return error.message
         except CLOSED as error:

@@ -11,11 +11,14 @@ import trio
 
 from namer.addr import Endpoint
 from nodeagent.http1.upstream import Http1Connection
-from nodeagent.proxy.errors import ConnectFailed, ConnectTimeout, LoopDetected, TlsFailed
+from nodeagent.proxy.errors import ConnectFailed, ConnectTimeout, LoopDetected, Overloaded, ProxyError, TlsFailed
 from nodeagent.proxy.tlswire import start_tls
 from nodeagent.proxy.wire import Wire
 from tls.contexts import Contexts, TlsConfigError
 from tls.params import ClientTls
+
+OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+"""What connecting fails with when this host has no descriptor, memory or port left: the endpoint is not to blame."""
 
 
 class Dialer:
@@ -29,7 +32,7 @@ class Dialer:
     async def wire(self, endpoint: Endpoint, within: float, tls: ClientTls | None = None) -> Wire:
         """Connect within `within` seconds, by TLS if told so. Cancelling closes the half-made connection.
 
-        Raises LoopDetected, ConnectFailed, ConnectTimeout or TlsFailed.
+        Raises LoopDetected, ConnectFailed, ConnectTimeout, TlsFailed, or Overloaded when this host has no room for it.
         """
         if self._is_own(endpoint):
             raise LoopDetected(f"dial {endpoint.show()}: that is the agent itself", unsent=True)
@@ -43,8 +46,7 @@ class Dialer:
             raise ConnectTimeout(f"dial {endpoint.show()}: no answer within {within * 1000:g} ms") from None
         except OSError as error:
             sock.close()
-            reason = error.strerror or str(error)
-            raise ConnectFailed(f"dial {endpoint.show()}: {reason.lower()}") from None
+            raise _failed(endpoint, error) from None
         except BaseException:
             sock.close()
             raise
@@ -67,7 +69,7 @@ class Dialer:
         try:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         except OSError as error:  # no descriptor left, or no such family on this host
-            raise ConnectFailed(f"dial {endpoint.show()}: {(error.strerror or str(error)).lower()}") from None
+            raise _failed(endpoint, error) from None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         return sock
 
@@ -78,3 +80,8 @@ class Dialer:
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
+
+
+def _failed(endpoint: Endpoint, error: OSError) -> ProxyError:
+    kind = Overloaded if error.errno in OUR_OWN else ConnectFailed
+    return kind(f"dial {endpoint.show()}: {(error.strerror or str(error)).lower()}")

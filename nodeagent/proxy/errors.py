@@ -6,6 +6,7 @@
       DestinationForbidden  that address may not be dialled            403
       NoSuchName            the name binds to nothing                  502
       NoEndpoints           bound, and nothing to send it to           503
+        AllDead             its endpoints are all dead                 503
       Overloaded            a limit of the agent is reached            503
         EndpointFull        the limit of one endpoint                  503
       ConnectFailed         refused or unreachable                     502
@@ -42,17 +43,13 @@ class ProxyError(Exception):
     retry_after: int | None = None
     """Seconds for a Retry-After field."""
 
-    def __init__(
-        self, message: str, *, status: int | None = None, unsent: bool | None = None, retry_after: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, status: int | None = None, unsent: bool | None = None) -> None:
         super().__init__(message)
         self.message = message
         if status is not None:
             self.status = status
         if unsent is not None:
             self.unsent = unsent
-        if retry_after is not None:
-            self.retry_after = retry_after
 
 
 class BadRequest(ProxyError):
@@ -90,6 +87,12 @@ class NoEndpoints(ProxyError):
     status = 503
     type = "destination_unavailable"
     unsent = True
+
+
+class AllDead(NoEndpoints):
+    """It has endpoints, none of them is alive, and they are not to be tried then."""
+
+    retry_after = 1
 
 
 class Overloaded(ProxyError):

@@ -132,6 +132,7 @@ class Hedged:
                 if response.verdict is not _SUCCESS:
                     result = "failed"
                     response.close()
+                    race.request.avoid += () if copy.node is None else (copy.node,)
                 elif race.copy_answered(response):
                     result = "won"
         except ProxyError:

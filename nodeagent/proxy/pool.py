@@ -108,8 +108,11 @@ class Pool:
             self._drop(self.idle.pop(0))
         if self.size >= self.limits.max_size:
             connection = await self._wait()
-            if connection is not None:
+            if connection is not None and not fresh:
                 return connection
+            if connection is not None:  # its place is what was waited for
+                connection.close()
+                self._on_close()
         else:
             self.size += 1
         try:

@@ -13,12 +13,13 @@ class ReplayBody:
     (linkerd 1.x), and is not wrapped.
     """
 
-    __slots__ = ("_at", "_body", "_kept", "_lost", "length", "trailers")
+    __slots__ = ("_at", "_begun", "_body", "_kept", "_lost", "length", "trailers")
 
     def __init__(self, body: Body) -> None:
         self._body = body
         self._kept: list[bytes] = []
         self._at = 0
+        self._begun = False
         self._lost = body.length is None or body.length > FRUGAL.replay
         self.length = body.length
         self.trailers = body.trailers
@@ -29,6 +30,7 @@ class ReplayBody:
             self._at += 1
             return self._kept[self._at - 1]
         piece = await self._body.read()
+        self._begun = True
         if not self._lost:
             self._kept.append(piece)
             self._at += 1
@@ -36,8 +38,13 @@ class ReplayBody:
 
     @property
     def replayable(self) -> bool:
-        """Whether `rewind` can bring everything back."""
+        """Whether `rewind` could bring everything back, however much of it is read before."""
         return not self._lost
+
+    @property
+    def restartable(self) -> bool:
+        """Whether it can be sent from its beginning now: nothing was read of it, or all of that is kept."""
+        return not (self._lost and self._begun)
 
     def forget(self) -> None:
         """Keep nothing any more, because memory is short; what is being read again is still read to its end."""
@@ -47,7 +54,8 @@ class ReplayBody:
         self._lost = True
 
     def rewind(self) -> None:
-        """Start over with the first byte."""
+        """Start over with the first byte; it must be restartable."""
+        assert self.restartable, "a body that was begun and not kept cannot be sent again"
         self._at = 0
 
     def close(self) -> None:

@@ -46,15 +46,24 @@ MAX_LOST = 2
 
 
 def may_repeat(
-    error: ProxyError, request: Request, timeout_methods: frozenset[bytes], attempt: int, *, elsewhere: bool, hope: bool
+    error: ProxyError,
+    request: Request,
+    timeout_methods: frozenset[bytes],
+    attempt: int,
+    *,
+    repeats: int,
+    elsewhere: bool,
+    hope: bool,
 ) -> bool:
     """Tell whether the `attempt`-th attempt, which ended in `error`, is safe and useful to make again.
 
-    `timeout_methods` are those for which the classifier allows a retry after an attempt's timeout; `elsewhere` tells
-    whether there is an endpoint or branch that has not failed this request, and of a full endpoint, one with room;
-    `hope`, whether what may have reached a backend can go to a usable endpoint, and was not repeated too often.
+    `repeats` of the attempts repeated what may have reached a backend. `timeout_methods` are those for which the
+    classifier allows a retry after an attempt's timeout; `elsewhere` tells whether there is an endpoint or branch that
+    has not failed this request, and of a full endpoint, one with room; `hope`, whether what may have reached a backend
+    can go to a usable endpoint, and was not repeated too often.
     """
-    if attempt >= MAX_ATTEMPTS:
+    body = request.body
+    if attempt >= MAX_ATTEMPTS or (isinstance(body, ReplayBody) and not body.restartable):
         return False
     if isinstance(error, EndpointFull):
         return elsewhere
@@ -69,7 +78,7 @@ def may_repeat(
     if isinstance(error, DeadlineExceeded):
         return request.head.method in timeout_methods and can_replay(request)
     if isinstance(error, ResponseIncomplete):
-        return is_repeatable(request) and attempt <= MAX_LOST
+        return is_repeatable(request) and repeats < MAX_LOST
     return False
 
 

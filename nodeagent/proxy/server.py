@@ -134,7 +134,8 @@ class Server:
         """Refuse requests because of `why`, and end connections that idle, until it is None.
 
         What is under way goes on, but for the copies of bodies that are kept for a repeat. Unless it `accepts`, nobody
-        who connects is let in either. One request, and one connection, always is.
+        who connects is let in either. One request, and one connection, always is
+        when there is no other.
         """
         if why is not None and self._strained is None:
             for conversation in self.conversations:

@@ -28,6 +28,7 @@ from nodeagent.proxy import deadline
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.errors import (
+    AllDead,
     ConnectionStale,
     DeadlineExceeded,
     EndpointFull,
@@ -189,7 +190,7 @@ class Service:
                 response = await branch.send(request, policy.classify)
             except ProxyError as error:
                 failed = _with(failed, branch)
-                if not self._again(request, error, attempt, branch, failed, repeats < policy.max_retries):
+                if not self._again(request, error, attempt, branch, failed, repeats):
                     error.message += _tried(request)
                     raise
                 if error.unsent:
@@ -213,9 +214,15 @@ class Service:
             await trio.sleep(next(delays))
 
     def _again(
-        self, request: Request, error: ProxyError, attempt: int, branch: Branch, failed: tuple[Branch, ...], more: bool
+        self,
+        request: Request,
+        error: ProxyError,
+        attempt: int,
+        branch: Branch,
+        failed: tuple[Branch, ...],
+        repeats: int,
     ) -> bool:
-        """Decide on another attempt after `error`, and pay for it. `more` lets what was sent be repeated.
+        """Decide on another attempt after `error`, and pay for it. So many were `repeats` of what may have been sent.
 
         What was never sent is free when it goes on to another branch, which knows nothing of it, and else paid by the
         concrete name. A trial is free: it was not the caller's idea. The rest is paid by the logical name.
@@ -227,9 +234,10 @@ class Service:
             goes_on = elsewhere = replaced or has_room(nodes, request.avoid, error.waited)
         else:
             goes_on = replaced or any(other not in failed for other in able)
-            elsewhere = goes_on or has_others(nodes, request.avoid)
-        hope = more and self._has_usable()
-        if not may_repeat(error, request, self.policy.retry_methods, attempt, elsewhere=elsewhere, hope=hope):
+            elsewhere = goes_on or (not isinstance(error, AllDead) and has_others(nodes, request.avoid))
+        hope = repeats < self.policy.max_retries and self._has_usable()
+        methods = self.policy.retry_methods
+        if not may_repeat(error, request, methods, attempt, repeats=repeats, elsewhere=elsewhere, hope=hope):
             return False
         free = goes_on if error.unsent else isinstance(error, TrialTimeout)
         if not free and not (self._requeue(request, error, branch) if error.unsent else self._withdraw()):
@@ -297,7 +305,7 @@ class Service:
                 return await branch.client.connect(request)
             except ProxyError as error:
                 failed = _with(failed, branch)
-                if not self._again(request, error, attempt, branch, failed, True):
+                if not self._again(request, error, attempt, branch, failed, 0):
                     error.message += _tried(request)
                     raise
 

@@ -10,7 +10,7 @@ from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.nametree import Empty, Fail
 from namer.path import Path
-from nodeagent.proxy.errors import NoEndpoints, NoSuchName, ProxyError
+from nodeagent.proxy.errors import AllDead, NoEndpoints, NoSuchName, ProxyError
 
 MAX_DTAB_CHARS: Final = 500
 """How much of a table is shown."""
@@ -36,7 +36,7 @@ def why_nowhere(id: Path, addr: Cell[Addr], *, any_endpoints: bool) -> ProxyErro
         case AddrPending():
             return NoEndpoints(f"{name} discovery has not answered yet")
     if any_endpoints:
-        return NoEndpoints(f"{name} its endpoints are all dead, and whenAllDead is failFast", retry_after=1)
+        return AllDead(f"{name} its endpoints are all dead, and whenAllDead is failFast")
     return NoEndpoints(f"{name} it has no endpoints{f': {addr.error}' if addr.error else ''}")
 
 

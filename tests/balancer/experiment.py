@@ -18,8 +18,8 @@ from balancer.node import Node
 from balancer.response_class import ResponseClass
 from tests.balancer.farm import Server
 
-FAILURE, IGNORABLE, SUCCESS = ResponseClass.FAILURE, ResponseClass.IGNORABLE, ResponseClass.SUCCESS
-LOST = ResponseClass.LOST
+FAILURE, SUCCESS = ResponseClass.FAILURE, ResponseClass.SUCCESS
+GIVEN_UP, LOST = ResponseClass.GIVEN_UP, ResponseClass.LOST
 
 
 def normal(mean: float, deviation: float, seed: int) -> Server:
@@ -191,7 +191,7 @@ class Experiment:
         call.done = True
         for attempt in tuple(call.out):
             overtaken = winner is not None and attempt.started < winner.started
-            self._end(attempt, LOST if overtaken else IGNORABLE, now)
+            self._end(attempt, LOST if overtaken else GIVEN_UP, now)
 
     def _end(self, attempt: _Attempt, outcome: ResponseClass, now: float) -> None:
         attempt.call.out.remove(attempt)

@@ -224,6 +224,29 @@ def test_an_ignorable_end_moves_nothing_but_pending() -> None:
     assert (only.pending, only.metric.load(0, 1.0), only.accrual.health) == (0, before, Health.ALIVE)
 
 
+def test_a_request_that_is_not_timed_teaches_health_and_no_latency() -> None:
+    pool = balancer(1, accrual=FRAGILE)
+    only = pool.nodes[0]
+    pool.begin(only, 0.0, timed=False)
+    assert only.metric.load(1, 60.0) > 1000, "its age says nothing"
+    pool.end(only, 0.0, 60.0, SUCCESS, timed=False)
+    assert only.metric.load(0, 60.0) == 0.0
+    pool.begin(only, 60.0, timed=False)
+    pool.end(only, 60.0, 61.0, FAILURE, timed=False)
+    assert not pool.usable
+
+
+def test_an_endpoint_that_has_left_is_not_new_when_its_probe_succeeds() -> None:
+    pool = balancer(2, "roundRobin", FRAGILE)
+    gone = pool.nodes[0]
+    kill(pool, 0)
+    pool.begin(gone, 10.0)
+    pool.update(endpoints(2)[1:], 10.5)
+    pool.end(gone, 10.0, 11.0, SUCCESS)
+    assert pool.pick(11.0) is pool.nodes[0]
+    assert pool.statistics().alive == 1
+
+
 def test_a_request_that_ends_twice_is_a_bug() -> None:
     pool = balancer(1)
     send(pool, pool.nodes[0], 0.0)

@@ -12,7 +12,7 @@ from tests.balancer.farm import Farm, Server, balancer, steady
 
 FAILURE = ResponseClass.FAILURE
 SUCCESS = ResponseClass.SUCCESS
-IGNORABLE = ResponseClass.IGNORABLE
+GIVEN_UP = ResponseClass.GIVEN_UP
 
 
 @pytest.fixture
@@ -104,10 +104,22 @@ def test_what_is_answered_has_no_age(metric: PeakEwma) -> None:
     assert metric.load(1, 2.0) == 2 * 1.0
 
 
+def test_what_is_ignored_has_no_age_any_more_and_teaches_nothing(metric: PeakEwma) -> None:
+    metric.begun(0.0)
+    metric.ignored(0.0)
+    metric.ignored(7.0)
+    assert metric.load(1, 5.0) == pytest.approx(2 * 0.0607, rel=1e-2)
+
+
+def test_a_failure_whose_time_was_not_counted_is_a_failure_all_the_same(metric: PeakEwma) -> None:
+    metric.failed(0.0, 3.0)
+    assert metric.cost == 3.0
+
+
 def test_a_request_that_was_given_up_took_at_least_as_long(metric: PeakEwma) -> None:
-    ended(metric, 0.05, 0.1, IGNORABLE)
+    ended(metric, 0.05, 0.1, GIVEN_UP)
     assert metric.cost == 0.100, "less than usual says nothing"
-    ended(metric, 1.0, 1.0, IGNORABLE)
+    ended(metric, 1.0, 1.0, GIVEN_UP)
     assert metric.cost == 1.0
 
 

@@ -10,7 +10,7 @@ from balancer.response_class import ResponseClass
 from tests.balancer.farm import balancer
 from tests.balancer.test_balancer import FRAGILE
 
-IGNORABLE, SUCCESS = ResponseClass.IGNORABLE, ResponseClass.SUCCESS
+GIVEN_UP, SUCCESS = ResponseClass.GIVEN_UP, ResponseClass.SUCCESS
 
 
 def test_giving_up_soon_is_nobodys_fault() -> None:
@@ -26,7 +26,7 @@ def test_giving_up_long_after_another_answered_what_came_later_is() -> None:
     answer(pool, second, 0.0, after=0.1)
     pool.begin(first, 1.0)
     answer(pool, second, 1.2, after=0.1)
-    pool.end(first, 1.0, 2.0, IGNORABLE)
+    pool.end(first, 1.0, 2.0, GIVEN_UP)
     assert (first.accrual.health, second.accrual.health) == (Health.DEAD, Health.ALIVE)
 
 
@@ -44,7 +44,7 @@ def test_while_no_other_answers_in_time_either_it_is_not(at: float, after: float
         answer(pool, second, 0.0, after=0.1)
     pool.begin(first, 1.0)
     answer(pool, second, at, after=after)
-    pool.end(first, 1.0, 2.0, IGNORABLE)
+    pool.end(first, 1.0, 2.0, GIVEN_UP)
     assert pool.statistics().alive == 2
 
 
@@ -64,7 +64,7 @@ def test_when_the_agent_was_held_up_itself_no_endpoint_is_ejected() -> None:
     for each, started in out:
         pool.begin(each, started)
     for number, (each, started) in enumerate(out):
-        pool.end(each, started, 3.0, SUCCESS if number % 5 == 0 else IGNORABLE)
+        pool.end(each, started, 3.0, SUCCESS if number % 5 == 0 else GIVEN_UP)
     assert pool.statistics().alive == 10
 
 
@@ -86,7 +86,7 @@ def answer(pool: Balancer, node: Node, at: float, *, after: float) -> None:
 
 def give_up(pool: Balancer, node: Node, at: float, *, after: float) -> None:
     pool.begin(node, at)
-    pool.end(node, at, at + after, IGNORABLE)
+    pool.end(node, at, at + after, GIVEN_UP)
 
 
 def test_where_requests_are_meant_to_last_giving_up_says_nothing() -> None:
@@ -96,5 +96,5 @@ def test_where_requests_are_meant_to_last_giving_up_says_nothing() -> None:
         answer(pool, second, 100.0 * at, after=30.0)
     pool.begin(first, 5000.0)
     answer(pool, second, 5001.0, after=30.0)
-    pool.end(first, 5000.0, 5060.0, IGNORABLE)
+    pool.end(first, 5000.0, 5060.0, GIVEN_UP)
     assert pool.statistics().alive == 2

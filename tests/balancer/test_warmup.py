@@ -45,6 +45,15 @@ def test_when_all_are_new_they_compare_with_the_first_of_them() -> None:
     assert made.part(NEWER, 4.0) == pytest.approx(0.2 / 0.4)
 
 
+def test_one_that_gets_no_traffic_is_nobodys_measure() -> None:
+    made = warmup()
+    made.begin(OLD, 0.0)
+    made.begin(NEW, 4.0)
+    made.begin(NEWER, 4.0)
+    made.compare([NEW, NEWER], 4.5)
+    assert (made.part(NEW, 4.5), made.part(NEWER, 4.5)) == (1.0, 1.0)
+
+
 def test_when_all_that_were_old_are_gone_the_new_ones_take_everything() -> None:
     made = warmup()
     made.begin(NEW, 0.0)

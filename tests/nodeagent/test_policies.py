@@ -82,7 +82,7 @@ def test_affinity(keys: str, affinity: Affinity) -> None:
     config = router(f"  client: {{loadBalancer: {{kind: ringHash, {keys}}}}}")
     client = policies.client_policy(config.client, WEB)
 
-    assert (client.balancer, client.affinity) == (BalancerParams("ringHash"), affinity)
+    assert (client.balancer, client.affinity) == (BalancerParams("ringHash", choices=2), affinity)
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,13 @@ async def test_a_listener_that_believes_no_context_believes_none_in_connect() ->
     assert (answer.status, answer.get("l5d-err"), world.backends[1].connections) == (502, None, 0)
 
 
-@pytest.mark.parametrize("code", [errno.EMFILE, errno.EAFNOSUPPORT])
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [(errno.EMFILE, 503, "connection_limit_reached"), (errno.EAFNOSUPPORT, 502, "connection_refused")],
+)
 @pytest.mark.parametrize("request_", [GET, CONNECT], ids=["GET", "CONNECT"])
 async def test_a_host_without_descriptors_is_no_bug(
-    monkeypatch: pytest.MonkeyPatch, code: int, request_: bytes
+    monkeypatch: pytest.MonkeyPatch, code: int, status: int, error: str, request_: bytes
 ) -> None:
     real = socket.socket
 
@@ -91,7 +94,7 @@ async def test_a_host_without_descriptors_is_no_bug(
             answer = await caller.answer("CONNECT")
         await caller.stream.aclose()
 
-    assert (answer.status, "error=connection_refused;" in str(answer.get("proxy-status"))) == (502, True)
+    assert (answer.status, f"error={error};" in str(answer.get("proxy-status"))) == (status, True)
     assert logs == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 
 import pytest
@@ -9,7 +11,7 @@ import trio
 
 from namer.addr import Endpoint
 from nodeagent.proxy.dial import Dialer
-from nodeagent.proxy.errors import ConnectFailed, ConnectTimeout, LoopDetected
+from nodeagent.proxy.errors import ConnectFailed, ConnectTimeout, LoopDetected, Overloaded
 from tests.nodeagent.proxy.world import free_port, listen
 
 
@@ -52,6 +54,18 @@ async def test_silence_ends_at_the_time_limit() -> None:
         finally:
             for filler in fillers:
                 filler.close()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL])
+async def test_that_this_host_has_no_room_is_no_fault_of_the_endpoint(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    async def connect(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Dialer, "_connect", connect)
+    with pytest.raises(Overloaded, match=os.strerror(code).lower()):
+        await Dialer(nobody).wire(Endpoint("127.0.0.1", 1), 5)
 
 
 async def test_one_does_not_call_oneself() -> None:

@@ -66,7 +66,7 @@ CHUNKED = FakeBody(None, 10)
     ],
 )
 def test_may_repeat(error: ProxyError, asked: Request, again: bool) -> None:
-    assert may_repeat(error, asked, SAFE_METHODS, attempt=1, elsewhere=True, hope=True) is again
+    assert may_repeat(error, asked, SAFE_METHODS, attempt=1, repeats=0, elsewhere=True, hope=True) is again
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,29 @@ def test_may_repeat(error: ProxyError, asked: Request, again: bool) -> None:
     ],
 )
 def test_repeats_have_an_end(error: ProxyError, attempt: int, elsewhere: bool, again: bool) -> None:
-    assert may_repeat(error, request("GET"), SAFE_METHODS, attempt, elsewhere=elsewhere, hope=True) is again
+    repeats = attempt - 1
+    assert (
+        may_repeat(error, request("GET"), SAFE_METHODS, attempt, repeats=repeats, elsewhere=elsewhere, hope=True)
+        is again
+    )
+
+
+def test_what_was_never_sent_is_no_repeat_of_what_was_lost() -> None:
+    """Two endpoints refused, the third one broke the connection: that is the first loss."""
+    lost = errors.ResponseIncomplete("lost")
+    assert may_repeat(lost, request("GET"), SAFE_METHODS, attempt=3, repeats=0, elsewhere=True, hope=True)
+
+
+@pytest.mark.parametrize("error", [errors.ConnectionStale("closed"), errors.TrialTimeout("slow")])
+async def test_a_body_that_was_begun_and_is_not_kept_is_never_sent_again(error: ProxyError) -> None:
+    asked = request("PUT", ReplayBody(FakeBody(2000, 2000)))
+    assert isinstance(asked.body, ReplayBody)
+    asked.body.forget()
+    assert may_repeat(error, asked, SAFE_METHODS, 1, repeats=0, elsewhere=True, hope=True), "nothing of it was read"
+    await asked.body.read()
+    assert not may_repeat(error, asked, SAFE_METHODS, 1, repeats=0, elsewhere=True, hope=True)
+    with pytest.raises(AssertionError, match="cannot be sent again"):
+        asked.body.rewind()
 
 
 async def read_all(body: Body) -> bytes:

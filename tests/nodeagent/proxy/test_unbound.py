@@ -11,7 +11,7 @@ from namer.dtab import Dtab
 from namer.namer import Bound
 from namer.nametree import EMPTY, FAIL, NEG, NameTree
 from namer.path import Path
-from nodeagent.proxy.errors import NoEndpoints, NoSuchName, ProxyError
+from nodeagent.proxy.errors import AllDead, NoEndpoints, NoSuchName, ProxyError
 from nodeagent.proxy.unbound import MAX_DTAB_CHARS, why_nowhere, why_unbound
 
 BASE = Dtab.parse("/svc => /a")
@@ -47,7 +47,7 @@ def test_a_long_table_is_shown_in_part() -> None:
         pytest.param(AddrFailed("refused"), False, NoEndpoints, "discovery failed: refused", id="not found out"),
         pytest.param(AddrPending(), False, NoEndpoints, "discovery has not answered yet", id="not known yet"),
         pytest.param(AddrBound(()), False, NoEndpoints, "it has no endpoints", id="nobody serves it"),
-        pytest.param(AddrBound(()), True, NoEndpoints, "all dead, and whenAllDead is failFast", id="all dead"),
+        pytest.param(AddrBound(()), True, AllDead, "all dead, and whenAllDead is failFast", id="all dead"),
     ],
 )
 async def test_why_nowhere(addr: Addr, dead: bool, kind: type[ProxyError], words: str) -> None:
