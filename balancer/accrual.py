@@ -5,6 +5,7 @@
             --it asks to be left alone--> DEAD, for as long as it asks
     DEAD    --a request begins when one is due-----> PROBING, until that one request ends
             --SUCCESS, when it is for a refusal----> ALIVE
+            --REFUSED, of one that gets traffic all the same--> DEAD for a refusal, and the delay goes on
     PROBING --SUCCESS--> ALIVE, the backoff starts anew
             --FAILURE, REFUSED, REJECTED--> DEAD, for the next delay
             --IGNORABLE--> DEAD, and the next probe is due at once; after PATIENCE seconds as FAILURE
@@ -63,6 +64,10 @@ class Reason(enum.Enum):
     """Its health checks fail."""
 
 
+OVERLOOKED = frozenset((Reason.FAILURES, Reason.ASKED))
+"""Reasons for which an endpoint is dead that may get traffic all the same: it takes connections."""
+
+
 class Change(enum.Enum):
     """What an outcome did to the health of its endpoint."""
 
@@ -70,6 +75,8 @@ class Change(enum.Enum):
     """It was alive and is dead, by the verdict of the policy."""
     REFUSED = "refused"
     """It was alive and is dead, because it could not be connected to."""
+    GONE = "gone"
+    """It was dead for another reason, and cannot be connected to either."""
     ASKED = "asked"
     """It is dead for as long as it asked to be left alone."""
     CHECKED_OUT = "checked out"
@@ -83,7 +90,7 @@ class Change(enum.Enum):
 # Plain globals: in CPython 3.11 a member looked up on its enum class costs several times as much.
 _ALIVE, _DEAD, _PROBING = Health.ALIVE, Health.DEAD, Health.PROBING
 _SUCCESS, _IGNORABLE = ResponseClass.SUCCESS, ResponseClass.IGNORABLE
-_REFUSED, _REJECTED = ResponseClass.REFUSED, ResponseClass.REJECTED
+_FAILURE, _REFUSED, _REJECTED = ResponseClass.FAILURE, ResponseClass.REFUSED, ResponseClass.REJECTED
 
 
 class AccrualPolicy(Protocol):
@@ -162,8 +169,7 @@ class FailureAccrual:
         if started < self._changed_at:
             return None
         if self.health is _DEAD:
-            revives = outcome is _SUCCESS and self.reason is Reason.REFUSED
-            return self._revive(started) if revives else None
+            return self._tried(outcome, started, now)
         return self._probed(outcome, started, now)
 
     def leave_alone(self, until: float, now: float) -> Change | None:
@@ -203,11 +209,25 @@ class FailureAccrual:
             self._delays = self._backoff.delays(self._rng)
             self._die(Reason.FAILURES, now)
             return Change.EJECTED
-        if outcome is _REFUSED and self._refusal_backoff is not None:
+        if self._is_gone(outcome):
+            assert self._refusal_backoff is not None
             self._delays = self._refusal_backoff.delays(self._rng)
             self._die(Reason.REFUSED, now)
             return Change.REFUSED
         return None
+
+    def _tried(self, outcome: ResponseClass, started: float, now: float) -> Change | None:
+        """Heed the end of a request that went there although the endpoint is dead."""
+        if outcome is _SUCCESS and self.reason is Reason.REFUSED:
+            return self._revive(started)
+        if self._is_gone(outcome) and self.reason in OVERLOOKED:
+            self.reason = Reason.REFUSED
+            self._changed_at = now
+            return Change.GONE
+        return None
+
+    def _is_gone(self, outcome: ResponseClass) -> bool:
+        return outcome is _REFUSED and self._refusal_backoff is not None
 
     def _probed(self, outcome: ResponseClass, started: float, now: float) -> Change:
         """Heed the end of the probe, or of a request that began later."""
@@ -216,8 +236,10 @@ class FailureAccrual:
         if outcome is _IGNORABLE and now - started < PATIENCE:
             self.health = _DEAD
             self.retry_at = now
+        elif self._is_gone(outcome):
+            self._die(Reason.REFUSED, now)
         else:
-            self._die(self.reason, now)
+            self._die(Reason.FAILURES if outcome is _FAILURE else self.reason, now)
         return Change.PROBE_LOST
 
     def _die(self, reason: Reason | None, now: float) -> None:

@@ -14,12 +14,10 @@ threshold.
 from collections.abc import Sequence
 from math import ceil
 
-from balancer.accrual import Health, Reason
+from balancer.accrual import OVERLOOKED, Health
 from balancer.node import Node
 
 _ALIVE, _DEAD = Health.ALIVE, Health.DEAD
-_SPARED = (Reason.FAILURES, Reason.ASKED)
-"""Reasons that may be overlooked."""
 
 
 def most_out(count: int, part: float) -> int:
@@ -35,6 +33,6 @@ def kept(nodes: Sequence[Node], part: float) -> list[Node]:
     spare = len(out) - most_out(len(nodes), part)
     if spare <= 0:
         return []
-    able = [node for node in out if node.accrual.health is _DEAD and node.accrual.reason in _SPARED]
+    able = [node for node in out if node.accrual.health is _DEAD and node.accrual.reason in OVERLOOKED]
     able.sort(key=lambda node: node.accrual.dead_since)
     return able[-spare:]

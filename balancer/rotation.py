@@ -4,8 +4,8 @@
 * Of these, the ones of the best priority. Dead ones of a worse priority are left alone, those of a better one are
   probed, so that the traffic comes back. (RFC 2782, "Priority": a client contacts the hosts of the best priority it
   can reach.)
-* When none is alive, what ``AllDead`` says: any (traffic still flows and can find out that things are better), the one
-  that was alive last, or none.
+* When none is alive, what ``AllDead`` says: any that takes connections, or else any (traffic still flows and can find
+  out that things are better), the one that was alive last, or none.
 
 Health changes are rare and requests are not, so all of it is found out in O(n) when something has changed, and a pick
 looks at no health and no priority at all.
@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from math import inf
 from typing import Literal
 
-from balancer.accrual import Health
+from balancer.accrual import OVERLOOKED, Health
 from balancer.ejection import kept
 from balancer.node import Node
 
@@ -117,7 +117,7 @@ class Rotation:
     def _when_all_dead(self) -> Sequence[Node]:
         match self._all_dead:
             case "tryAll":
-                return self.nodes
+                return [node for node in self.nodes if node.accrual.reason in OVERLOOKED] or self.nodes
             case "lastGood":
                 return [max(self.nodes, key=lambda node: node.accrual.dead_since)] if self.nodes else []
             case "failFast":

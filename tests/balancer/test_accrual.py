@@ -133,6 +133,27 @@ def test_it_knows_why_it_is_dead() -> None:
     assert accrual.ejections == 1, "a refusal is none"
 
 
+def test_the_reason_is_what_was_seen_last_and_the_wait_goes_on() -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(1), ConstantBackoff(10.0), Random(1), ConstantBackoff(1.0))
+    accrual.record(fail, 0, 0)
+    assert accrual.record(refused, 3, 3) is Change.GONE, "it got traffic all the same"
+    assert (accrual.reason, accrual.retry_at, accrual.ejections) == (Reason.REFUSED, 10, 1)
+    assert accrual.record(refused, 4, 4) is None
+    accrual.begin_probe(10)
+    assert accrual.record(fail, 10, 10) is Change.PROBE_LOST
+    assert (accrual.reason, accrual.retry_at) == (Reason.FAILURES, 20), "it takes connections"
+    accrual.begin_probe(20)
+    assert accrual.record(refused, 20, 20) is Change.PROBE_LOST
+    assert (accrual.reason, accrual.retry_at) == (Reason.REFUSED, 30)
+
+
+def test_whoever_asked_to_be_left_alone_may_be_gone() -> None:
+    accrual = FailureAccrual(ConsecutiveFailures(1), ConstantBackoff(10.0), Random(1), ConstantBackoff(1.0))
+    accrual.leave_alone(5, 0)
+    assert accrual.record(refused, 1, 1) is Change.GONE
+    assert accrual.record(ok, 2, 2) is Change.REVIVED, "and is back when it is reached"
+
+
 def test_a_refusal_that_is_the_last_failure_the_policy_waits_for_is_an_ejection() -> None:
     accrual = FailureAccrual(ConsecutiveFailures(2), ConstantBackoff(10.0), Random(1), ConstantBackoff(1.0))
     accrual.record(fail, 0, 0)

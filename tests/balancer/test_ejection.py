@@ -73,6 +73,29 @@ def test_what_refuses_is_out_whatever_the_cap_says() -> None:
     assert set(picks(pool, 10, 0.1)) == {3}
 
 
+def test_what_refuses_while_it_is_kept_is_kept_no_more() -> None:
+    pool = balancer(4, "roundRobin", FRAGILE, max_ejected=0.25)
+    kill(pool, 0, now=0.0)
+    kill(pool, 1, now=1.0)
+    assert out(pool) == [0]
+    send(pool, pool.nodes[1], 2.0, REFUSED)
+    assert out(pool) == [1], "so the other one is needed again"
+    assert set(picks(pool, 12, 3.0)) == {0, 2, 3}
+
+
+def test_when_all_are_dead_those_that_take_connections_are_tried() -> None:
+    pool = balancer(3, "roundRobin", FRAGILE, max_ejected=0.5)
+    kill(pool, 0, 1, 2)
+    send(pool, pool.nodes[2], 1.0, REFUSED)
+    assert set(picks(pool, 9, 2.0)) == {0, 1}
+    chosen = pool.pick(2.0, avoid=pool.nodes[2:])
+    assert chosen in pool.nodes[:2]
+    for each in pool.nodes[:2]:
+        send(pool, each, 3.0, REFUSED)
+    assert {pool.pick(4.0) for _ in range(9)} == set(pool.nodes), "and all, when none does"
+    assert set(picks(pool, 9, 4.0)) == {1}, "until one is back"
+
+
 def test_a_set_of_which_much_fails_is_not_drowned() -> None:
     """Nine of ten fail half of their requests; taking them all out would leave ten times the load on one."""
     accrual = AccrualParams("successRate", success_rate=0.9, requests=20, backoff=ConstantBackoff(10.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from balancer.accrual import Health
+from balancer.accrual import Health, Reason
 from balancer.backoff import ConstantBackoff
 from balancer.params import AccrualParams, BalancerParams
 from nodeagent.proxy.balance import Client, ClientPolicy
@@ -72,6 +72,24 @@ async def test_failing_fast_tries_nothing_and_pays_nothing() -> None:
 
         assert (answer.status, client.stats.requeues) == (503, 0)
         assert b"tried" not in answer.body
+
+
+async def test_one_that_failed_and_then_went_away_is_asked_once_and_no_more() -> None:
+    policy = ClientPolicy(
+        accrual=AccrualParams(failures=1, backoff=ConstantBackoff(60.0)),
+        balancer=BalancerParams("roundRobin", max_ejected=0.5),
+    )
+    one, two = Backend([BROKEN]), Backend([BROKEN])
+    async with World(dtab="/svc/web => /#/pool", client=policy).running(one, two) as world:
+        for _ in range(4):
+            await world.ask(GET)
+        one.kill()
+        answers = [await world.ask(GET) for _ in range(6)]
+        client = _client(world)
+
+        assert [answer.status for answer in answers] == [500] * 6, "the other one takes connections"
+        assert client.stats.requeues <= 1
+        assert {node.accrual.reason for node in client.balancer.nodes} == {Reason.REFUSED, Reason.FAILURES}
 
 
 def _client(world: World) -> Client:
