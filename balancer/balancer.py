@@ -75,6 +75,7 @@ class Balancer:
         "_rng",
         "_rotation",
         "_warmup",
+        "on_health",
         "on_usable",
     )
 
@@ -88,6 +89,8 @@ class Balancer:
         self._picker: Picker = self._classes
         self._rings = Rings()
         self._by_address: dict[tuple[str, int], Node] = {}
+        self.on_health: Callable[[Node, Change], None] | None = None
+        """Called when an outcome, or ``leave_alone``, has changed the health of a node, before all that follows."""
         self.on_usable: Callable[[], None] | None = None
         """Called when ``usable`` has changed, as the last thing that the causing call does."""
         self._look_closer_at = -inf
@@ -220,7 +223,7 @@ class Balancer:
             outcome = _IGNORABLE
         change = node.accrual.record(outcome, started, now)
         if change is not None:
-            self._changed(node, change, now)
+            self._tell_and_change(node, change, now)
 
     def release(self, node: Node, now: float) -> None:
         """Count the end of a request of which ``answered`` has heard."""
@@ -233,7 +236,7 @@ class Balancer:
         """Send *node* nothing for so many *seconds*, as it asked, while others can do without it."""
         change = node.accrual.leave_alone(now + seconds, now)
         if change is not None:
-            self._changed(node, change, now)
+            self._tell_and_change(node, change, now)
         elif node is self._rotation.next_probe or node.accrual.health is Health.PROBING:
             self._rebuild(now)
 
@@ -268,8 +271,22 @@ class Balancer:
 
     def _node_statistics(self, node: Node) -> NodeStatistics:
         load = node.metric.load(node.pending, self._latest)
-        health = _ALIVE if node in self._rotation.kept else node.accrual.health
-        return NodeStatistics(node.endpoint, node.pending, load, health, node.accrual.reason, node.accrual.ejections)
+        kept, accrual = node in self._rotation.kept, node.accrual
+        return NodeStatistics(
+            node.endpoint,
+            node.pending,
+            load,
+            _ALIVE if kept else accrual.health,
+            accrual.reason,
+            accrual.ejections,
+            kept,
+            node.trouble if accrual.reason is not None else None,
+        )
+
+    def _tell_and_change(self, node: Node, change: Change, now: float) -> None:
+        if self.on_health is not None:
+            self.on_health(node, change)
+        self._changed(node, change, now)
 
     def _changed(self, node: Node, change: Change, now: float) -> None:
         self._changes[change] += 1

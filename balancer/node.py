@@ -21,11 +21,22 @@ class Follower(Protocol):
 class Node:
     """An endpoint and what is known of it: load, health, connections.
 
-    It lives as long as discovery names its host and port. ``pool`` belongs to the proxy, which keeps the
-    endpoint's connections there; the balancer never looks at it.
+    It lives as long as discovery names its host and port. ``pool`` and ``trouble`` belong to the proxy, which keeps
+    there the endpoint's connections, and words for why it is not alive; no decision depends on them.
     """
 
-    __slots__ = ("accrual", "endpoint", "follower", "metric", "pending", "pool", "rank", "served_at", "served_from")
+    __slots__ = (
+        "accrual",
+        "endpoint",
+        "follower",
+        "metric",
+        "pending",
+        "pool",
+        "rank",
+        "served_at",
+        "served_from",
+        "trouble",
+    )
 
     def __init__(self, endpoint: Endpoint, metric: Metric, accrual: FailureAccrual, rank: float) -> None:
         self.endpoint = endpoint
@@ -38,6 +49,7 @@ class Node:
         self.served_from = self.served_at = -inf
         """When the request began, and was answered, that was served last."""
         self.pool: object | None = None
+        self.trouble: str | None = None
         self.follower: Follower | None = None
         """The picker to tell of load changes, while it chooses among nodes that include this one."""
 

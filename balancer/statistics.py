@@ -18,6 +18,11 @@ class NodeStatistics:
     reason: Reason | None
     """Why it is not alive; or, when it is, why it would not be if it were not kept."""
     ejections: int
+    """Times that the failure accrual policy took it out; neither a refusal nor a failed probe is one."""
+    kept: bool = False
+    """It is dead, and gets traffic all the same."""
+    trouble: str | None = None
+    """What went wrong last, of one with a reason."""
 
 
 @dataclass(frozen=True, slots=True)

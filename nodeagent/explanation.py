@@ -185,7 +185,7 @@ def show_addr(addr: Addr) -> str:
 
 
 def show_node(node: NodeStatistics) -> Json:
-    """One endpoint as its balancer sees it; `reason`, `priority` and `zone` only where there is something to tell."""
+    """One endpoint as its balancer sees it; `reason` and what follows it only where there is something to tell."""
     shown: Json = {
         "endpoint": node.endpoint.show(),
         "health": node.health.value,
@@ -195,6 +195,10 @@ def show_node(node: NodeStatistics) -> Json:
     }
     if node.reason is not None:
         shown["reason"] = node.reason.value
+    if node.kept:
+        shown["kept"] = True
+    if node.trouble:
+        shown["error"] = node.trouble
     if node.endpoint.priority:
         shown["priority"] = node.endpoint.priority
     zone = zone_of(node.endpoint)

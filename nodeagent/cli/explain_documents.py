@@ -17,6 +17,8 @@ class NodeState(msgspec.Struct, frozen=True):
     pending: int
     ejections: int
     reason: str | None = None
+    kept: bool = False
+    error: str | None = None
     priority: int = 0
     zone: str | None = None
 

@@ -253,10 +253,12 @@ def _as_of(answer: Doubt | BoundLeaf | None) -> str:
 def _endpoint(endpoint: str, state: NodeState | None) -> str:
     if state is None:
         return endpoint
-    health = f"{state.health} ({state.reason})" if state.reason else state.health
+    health = "kept" if state.kept else state.health
+    health += f" ({state.reason})" if state.reason else ""
     shown = f"{endpoint}   {health}, {state.pending} in flight, load {state.load:.3g}, {state.ejections} ejections"
     shown += f", {_ordinal(state.priority + 1)} priority" if state.priority else ""
-    return shown + (f", zone {state.zone}" if state.zone else "")
+    shown += f", zone {state.zone}" if state.zone else ""
+    return shown + (f": {state.error}" if state.error else "")
 
 
 def _ordinal(number: int) -> str:

@@ -50,6 +50,7 @@ from nodeagent.proxy.requeues import Requeues
 from nodeagent.proxy.retry import is_repeatable
 from nodeagent.proxy.room import pick_with_room
 from nodeagent.proxy.unbound import why_nowhere
+from nodeagent.proxy.verdicts import Verdicts, of_error, of_status
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
@@ -116,7 +117,9 @@ class Client:
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self._seconds = policy.attempt_timeout
         self._pick = balancer.pick if policy.pool.max_size == inf else functools.partial(pick_with_room, balancer)
-        balancer.on_usable = self._assess
+        self._verdicts = Verdicts(router, id.show())
+        balancer.on_health = self._verdicts.heard
+        balancer.on_usable = self._turned
         addr.subscribe(self._follow)
         self._follow()
 
@@ -138,7 +141,7 @@ class Client:
         avoid = request.avoid
         node = self._pick(started, avoid) if key is None else balancer.pick_for(key, started, avoid)
         if node is None:
-            raise why_nowhere(self.id, self.addr, any_endpoints=bool(balancer.nodes))
+            raise why_nowhere(self.id, self.addr, balancer.nodes)
         request.node = node
         timed = isinstance(request.body, bytes)  # how long a body streams is up to the caller
         balancer.begin(node, started, timed)
@@ -161,6 +164,8 @@ class Client:
         if verdict is not _SUCCESS:
             request.avoid += (node,)
         learnt = verdict if response.status < TOO_MANY_REQUESTS else lesson(response, verdict)
+        if learnt is not _SUCCESS:
+            self._verdicts.why = of_status(response.status)
         if isinstance(response.body, bytes):
             pool.release(connection, ended)
             balancer.end(node, started, ended, learnt, timed)
@@ -227,6 +232,7 @@ class Client:
             outcome = _outcome(error)
         elif timed and not queued and isinstance(error, trio.Cancelled):
             outcome = ResponseClass.LOST if request.lost else ResponseClass.GIVEN_UP
+        self._verdicts.why = of_error(error, outcome)
         self.balancer.end(node, started, ended, outcome, timed)
 
     def _overdue(self, node: Node, started: float, now: float) -> bool:
@@ -279,7 +285,7 @@ class Client:
         started = self._now()
         node = balancer.pick(started, avoid) if key is None else balancer.pick_for(key, started, avoid)
         if node is None:
-            raise why_nowhere(self.id, self.addr, any_endpoints=bool(balancer.nodes))
+            raise why_nowhere(self.id, self.addr, balancer.nodes)
         self.balancer.begin(node, started)
         self.stats.pending += 1
         try:
@@ -356,6 +362,11 @@ class Client:
                 node.pool = Pool(self.policy.pool, self._closed_one)
         if self.checked is not None:
             self.checked.follow()
+        self._assess()
+
+    def _turned(self) -> None:
+        if self.balancer.nodes and not self.balancer.usable:
+            self._verdicts.all_out(self.policy.balancer.all_dead)
         self._assess()
 
     def _assess(self) -> None:

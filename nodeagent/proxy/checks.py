@@ -173,6 +173,7 @@ class CheckedEndpoints:
                 self._log.info("an endpoint passes its health check again", endpoint=endpoint)
             else:
                 self._log.warning("an endpoint is out, its health check fails", endpoint=endpoint, error=problem)
+            node.trouble = problem
             # Last, because it may take this concrete name out of use, and others in.
             self._balancer.checked(node, verdict.up, trio.current_time())
 

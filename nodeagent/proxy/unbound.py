@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from balancer.node import Node
 from namer.addr import Addr, AddrFailed, AddrNeg, AddrPending
 from namer.binding import Outcome
 from namer.cell import Cell
@@ -25,8 +27,8 @@ def why_unbound(outcome: Outcome, base: Dtab, local: Dtab) -> str:
     return text + f", local dtab: {_short(local)}" if local.dentries else text
 
 
-def why_nowhere(id: Path, addr: Cell[Addr], *, any_endpoints: bool) -> ProxyError:  # noqa: A002
-    """Return the error for a concrete name that has no endpoint to send to, though it may have some that are dead."""
+def why_nowhere(id: Path, addr: Cell[Addr], nodes: Sequence[Node]) -> ProxyError:  # noqa: A002
+    """Return the error for a concrete name that has no endpoint to send to; its `nodes`, if any, are all dead."""
     name = f"balance {id.show()}:"
     match addr.value:
         case AddrNeg():
@@ -35,9 +37,17 @@ def why_nowhere(id: Path, addr: Cell[Addr], *, any_endpoints: bool) -> ProxyErro
             return NoEndpoints(f"{name} discovery failed: {reason}")
         case AddrPending():
             return NoEndpoints(f"{name} discovery has not answered yet")
-    if any_endpoints:
-        return AllDead(f"{name} its endpoints are all dead, and whenAllDead is failFast")
+    if nodes:
+        return AllDead(f"{name} its endpoints are all dead, and whenAllDead is failFast; {_why_dead(nodes)}")
     return NoEndpoints(f"{name} it has no endpoints{f': {addr.error}' if addr.error else ''}")
+
+
+def _why_dead(nodes: Sequence[Node]) -> str:
+    """The reason of one of them: whoever is told is one of many, and all of them are on a page."""
+    node, others = nodes[0], len(nodes) - 1
+    reason = node.accrual.reason and node.accrual.reason.value
+    shown = f"{node.endpoint.show()}: {reason}{f', {node.trouble}' if node.trouble else ''}"
+    return f"{shown}, and {others} more" if others else shown
 
 
 def _short(dtab: Dtab) -> str:

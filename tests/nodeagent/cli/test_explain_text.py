@@ -224,8 +224,12 @@ def root(*alternatives: Node) -> Alternatives:
                 bound(
                     WEB,
                     "127.0.0.1:81",
+                    "127.0.0.1:82",
                     error="line 2: no port",
-                    state=(NodeState("127.0.0.1:81", "dead", 0.25, 3, 2, priority=1, zone="eu-1a"),),
+                    state=(
+                        NodeState("127.0.0.1:81", "dead", 0.25, 3, 2, priority=1, zone="eu-1a"),
+                        NodeState("127.0.0.1:82", "alive", 0, 0, 1, "failures", kept=True, error="answered 500"),
+                    ),
                 )
             ),
             leaf(),
@@ -233,6 +237,7 @@ def root(*alternatives: Node) -> Alternatives:
             /svc/web: bound
             /#/fs/web      bound
                127.0.0.1:81   dead, 3 in flight, load 0.25, 2 ejections, 2nd priority, zone eu-1a
+               127.0.0.1:82   kept (failures), 0 in flight, load 0, 1 ejections: answered 500
                the answer; but line 2: no port
             """,
             id="a running agent knows more",

@@ -72,6 +72,8 @@ async def test_failing_fast_tries_nothing_and_pays_nothing() -> None:
 
         assert (answer.status, client.stats.requeues) == (503, 0)
         assert b"tried" not in answer.body
+        assert b"whenAllDead is failFast; 127.0.0.1:" in answer.body
+        assert b": failures, answered 500" in answer.body
 
 
 async def test_one_that_failed_and_then_went_away_is_asked_once_and_no_more() -> None:

@@ -88,6 +88,7 @@ async def test_who_fails_its_checks_gets_nothing_and_who_passes_them_is_back() -
             await world.ask_at_once(20, GET)
             one.health = SICK
             await until(lambda: reasons(world) == ["checks", None])
+            assert state(world)[0].trouble == f"check 127.0.0.1:{one.port}: answered 503"
             before = one.requests
             await world.ask_at_once(20, GET)
             assert (before, one.requests, two.requests) == (before, before, 40 - before)

@@ -11,7 +11,7 @@ from namer.dtab import Dtab
 from namer.namer import Bound
 from namer.nametree import EMPTY, FAIL, NEG, NameTree
 from namer.path import Path
-from nodeagent.proxy.errors import AllDead, NoEndpoints, NoSuchName, ProxyError
+from nodeagent.proxy.errors import NoEndpoints, NoSuchName, ProxyError
 from nodeagent.proxy.unbound import MAX_DTAB_CHARS, why_nowhere, why_unbound
 
 BASE = Dtab.parse("/svc => /a")
@@ -41,17 +41,16 @@ def test_a_long_table_is_shown_in_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("addr", "dead", "kind", "words"),
+    ("addr", "kind", "words"),
     [
-        pytest.param(AddrNeg(), False, NoSuchName, "balance /#/fs/web: no such host or service", id="unknown"),
-        pytest.param(AddrFailed("refused"), False, NoEndpoints, "discovery failed: refused", id="not found out"),
-        pytest.param(AddrPending(), False, NoEndpoints, "discovery has not answered yet", id="not known yet"),
-        pytest.param(AddrBound(()), False, NoEndpoints, "it has no endpoints", id="nobody serves it"),
-        pytest.param(AddrBound(()), True, AllDead, "all dead, and whenAllDead is failFast", id="all dead"),
+        pytest.param(AddrNeg(), NoSuchName, "balance /#/fs/web: no such host or service", id="unknown"),
+        pytest.param(AddrFailed("refused"), NoEndpoints, "discovery failed: refused", id="not found out"),
+        pytest.param(AddrPending(), NoEndpoints, "discovery has not answered yet", id="not known yet"),
+        pytest.param(AddrBound(()), NoEndpoints, "it has no endpoints", id="nobody serves it"),
     ],
 )
-async def test_why_nowhere(addr: Addr, dead: bool, kind: type[ProxyError], words: str) -> None:
-    error = why_nowhere(Path.parse("/#/fs/web"), Cell(addr), any_endpoints=dead)
+async def test_why_nowhere(addr: Addr, kind: type[ProxyError], words: str) -> None:
+    error = why_nowhere(Path.parse("/#/fs/web"), Cell(addr), ())
 
     assert type(error) is kind
     assert error.message.endswith(words)
