@@ -57,6 +57,11 @@ class PathPattern:
                     return None
         return captured
 
+    def overlaps(self, other: PathPattern) -> bool:
+        """Whether some path begins as both say."""
+        pairs = zip(self.segments, other.segments, strict=False)
+        return all(mine == theirs or not (isinstance(mine, str) and isinstance(theirs, str)) for mine, theirs in pairs)
+
 
 @dataclass(frozen=True, slots=True)
 class PathTemplate:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from conf import AgentConfig
+from conf.balancing import RingHash
 from conf.client import AnyClientPolicy, ClientKeys, GlobalClient, StaticClient
 from conf.errors import KeyPath, did_you_mean, nearest, show_key_path
 from conf.interpreters import DefaultInterpreter
@@ -24,6 +25,7 @@ BUILTIN = "$"
 MAX_HINTS = 20
 """Of one router; a table of rubbish is not told line by line."""
 
+RING = "loadBalancer ringHash of {other} goes by its key, whatever the zone, for names that both prefixes match"
 NO_ZONE = "no zone is given, and the environment variable NODE_ZONE is not set, so no zone is preferred"
 
 
@@ -49,9 +51,22 @@ def hints(config: AgentConfig, builtins: Collection[str], zone: str | None) -> I
         at: KeyPath = ("routers", index, "dtab")
         for message in islice(_lost(router, prefixes, builtins), MAX_HINTS):
             yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
+        for at, message in _ring_and_zone(("routers", index, "client"), router.client):
+            yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
         if zone is None:
             for at in _without_zone(("routers", index, "client"), router.client):
                 yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), NO_ZONE)
+
+
+def _ring_and_zone(at: KeyPath, policy: AnyClientPolicy) -> Iterator[tuple[KeyPath, str]]:
+    """Where a zone is preferred, and a ring that another prefix asks for lets it have no effect."""
+    if not isinstance(policy, StaticClient):
+        return
+    balanced = [(number, each) for number, each in enumerate(policy.configs) if each.load_balancer is not None]
+    for number, keys in enumerate(policy.configs):
+        over = [(other, each) for other, each in balanced if keys.prefix.overlaps(each.prefix)]
+        if keys.zone_preference is not None and over and isinstance(over[-1][1].load_balancer, RingHash):
+            yield (*at, "configs", number, "zonePreference"), RING.format(other=f"configs[{over[-1][0]}]")
 
 
 def _without_zone(at: KeyPath, policy: AnyClientPolicy) -> Iterator[KeyPath]:

@@ -24,6 +24,21 @@ def test_matching_the_beginning_of_a_path(pattern: str, path: str, captured: dic
     assert PathPattern.parse(pattern).match(Path.parse(path)) == captured
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "overlap"),
+    [
+        ("/", "/a", True),
+        ("/a/b", "/a", True),
+        ("/a/*", "/{x}/b/c", True),
+        ("/a/*", "/b", False),
+        ("/*/a", "/*/b", False),
+    ],
+)
+def test_whether_some_path_begins_as_both_say(one: str, other: str, overlap: bool) -> None:
+    patterns = PathPattern.parse(one), PathPattern.parse(other)
+    assert patterns[0].overlaps(patterns[1]) is patterns[1].overlaps(patterns[0]) is overlap
+
+
 @pytest.mark.parametrize("text", ["", "svc", "/a//b", "/a/", "/*x", "/{a", "/{}", "/{a}x", "/a b"])
 def test_what_is_no_pattern(text: str) -> None:
     with pytest.raises(NameSyntaxError):

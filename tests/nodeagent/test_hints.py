@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import conf
-from nodeagent.hints import MAX_HINTS, NO_ZONE, hints
+from nodeagent.hints import MAX_HINTS, NO_ZONE, RING, hints
 
 BUILTINS = frozenset({"inet", "nil"})
 
@@ -88,3 +88,27 @@ def test_a_zone_that_nobody_tells(client: str, places: list[str]) -> None:
 
     assert told(dtab, more=more) == [f"a.yaml:{place}: warning: {NO_ZONE}" for place in places]
     assert told(dtab, more=more, zone="a") == []
+
+
+RINGED = "loadBalancer: {kind: ringHash, header: x}"
+
+
+@pytest.mark.parametrize(
+    ("configs", "place", "other"),
+    [
+        pytest.param(f"{{prefix: /, {RINGED}}}, {{prefix: /#/io.l5d.fs, zonePreference: {{}}}}", 1, 0, id="below it"),
+        pytest.param(f"{{prefix: '/#/*/a', zonePreference: {{}}}}, {{prefix: '/#/b', {RINGED}}}", 0, 1, id="crosswise"),
+        pytest.param(f"{{prefix: /#/a, zonePreference: {{}}}}, {{prefix: /#/b, {RINGED}}}", None, 0, id="apart"),
+        pytest.param(
+            f"{{prefix: /, {RINGED}}}, {{prefix: /#/a, zonePreference: {{}}, loadBalancer: {{kind: p2c}}}}",
+            None,
+            0,
+            id="a later prefix takes another balancer",
+        ),
+    ],
+)
+def test_a_zone_that_a_ring_does_not_know(configs: str, place: int | None, other: int) -> None:
+    more = f"  client: {{kind: io.l5d.static, configs: [{configs}]}}\n"
+    expected = f"routers[0].client.configs[{place}].zonePreference: warning: {RING.format(other=f'configs[{other}]')}"
+
+    assert told("/svc => /#/io.l5d.fs", more=more, zone="a") == ([] if place is None else [f"a.yaml:6: {expected}"])
