@@ -190,9 +190,9 @@ class FailureAccrual(Kinded, frozen=True):
         int,
         Meta(ge=0, le=100),
         about(
-            "How many of the endpoints may be out at a time because they fail. Beyond that, and for the last one of "
-            "several, failures have no effect until another one is back. 100 is no limit. Endpoints that cannot be "
-            "connected to are out in any case.",
+            "How many of the endpoints may be out at a time because they fail, or ask to be left alone. Beyond that, "
+            "and for the last one of several, that has no effect until another one is back. 100 is no limit. "
+            "Endpoints that cannot be connected to are out in any case.",
             why="what is left must carry the load, and when so many fail the trouble is mostly not theirs alone",
             like="Envoy: 10, of two it can be both; linkerd 1.x: 100",
         ),

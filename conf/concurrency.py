@@ -69,9 +69,11 @@ class GradientConcurrency(Concurrency, frozen=True, tag="gradient", kw_only=True
     ] = 1.5
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        if self.initial_limit < self.min_limit:
+        if self.max_limit < self.min_limit:
+            yield "maxLimit", f"{self.max_limit} is less than minLimit, {self.min_limit}"
+        elif self.initial_limit < self.min_limit:
             yield "initialLimit", f"{self.initial_limit} is less than minLimit, {self.min_limit}"
-        if self.max_limit < self.initial_limit:
+        elif self.max_limit < self.initial_limit:
             yield "maxLimit", f"{self.max_limit} is less than initialLimit, {self.initial_limit}"
 
 

@@ -34,7 +34,8 @@ The configuration is one file in linkerd 1.x's vocabulary, YAML or JSON, or the 
   ignored. [linkerd1.md](linkerd1.md) lists them.
 * Values have types: a number in quotes is a text, and a text that looks like a number needs quotes. Truth values
   are `true` and `false` only. A key without a value (`client:`) is as if it were not there.
-* A kind is given by linkerd's name or by its short form: `io.l5d.fs` or `fs`.
+* A kind is given by linkerd's name or by its short form: `io.l5d.fs` or `fs`. The names of a namer without a
+  `prefix` stand under the one that is written.
 * Anchors and aliases work. Tags and merge keys (`<<`) do not. A file has at most 8 MiB.
 * Keys that end in `Ms` are milliseconds, in `Secs` seconds, in `KB` 1024 bytes, in
   `MB` 1024 of these.

@@ -57,6 +57,7 @@ def test_a_prefix_may_have_a_limit_of_its_own() -> None:
         ("maxWaiters: 1", "limit"),
         ("kind: gradient, minLimit: 30", "initialLimit: 20 is less than minLimit, 30"),
         ("kind: gradient, maxLimit: 10", "maxLimit: 10 is less than initialLimit, 20"),
+        ("kind: gradient, minLimit: 50, maxLimit: 10", "maxLimit: 10 is less than minLimit, 50"),
         ("kind: gradient, tolerance: 0.5", "tolerance"),
         ("kind: aimd", "kind"),
     ],
