@@ -88,7 +88,7 @@ def test_retries(tmp_path: Path) -> None:
 
 
 def test_hedging(tmp_path: Path) -> None:
-    with driven("hedging.yaml", tmp_path, ["good"], ["stalls", "--delay", "0.5", "--every", "10"]) as it:
+    with driven("hedging.yaml", tmp_path, ["good"], ["stalls", "--delay", "0.5", "--every", "20"]) as it:
         learning, learnt = ([_timed(it, "users")[1] for _ in range(150)] for _ in range(2))
         metrics = fetch(it.admin, f"127.0.0.1:{it.admin}", "/metrics")[1]
 
