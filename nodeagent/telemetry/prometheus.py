@@ -249,12 +249,14 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
         ]
         shares += [(key, reading.local_share) for reading in readings[-1:] if reading.local_share is not None]
         by_policy: Counter[str] = Counter()
+        dead: dict[str, bool] = {}
         for reading in readings:
             by_policy[reading.policy] += reading.ejections
             by_policy["failFast"] += reading.refusals
             by_policy["retryAfter"] += reading.asked
-            all_dead.append(((*key, reading.when_all_dead), reading.all_dead))
             by_policy["healthCheck"] += reading.check_outs
+            dead[reading.when_all_dead] = dead.get(reading.when_all_dead, False) or reading.all_dead
+        all_dead += [((*key, policy), value) for policy, value in dead.items()]
         ejections += [((*key, policy), count) for policy, count in by_policy.items() if count or policy not in _EXTRA]
     yield _gauge(
         "balancer_endpoints",
@@ -271,7 +273,8 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
     )
     yield _gauge(
         "balancer_all_dead",
-        "1 while no endpoint of a concrete name is alive; policy is what happens then: tryAll, lastGood, failFast.",
+        "1 while no endpoint of a concrete name (of other: of one of them) is alive; policy is what happens then: "
+        "tryAll, lastGood, failFast.",
         ("router", "client", "policy"),
         all_dead,
     )

@@ -147,6 +147,18 @@ def test_a_prefix_stands_before_the_agents_own_names(registry: Registry) -> None
     assert "\nnodeagent_" not in page
 
 
+def test_clients_that_are_shown_as_one_have_one_row_for_all_of_them() -> None:
+    registry = Registry(eager=0)
+    for name, dead in (("/#/a", False), ("/#/b", True), ("/#/c", False)):
+        reading = partial(BalancerReading, 1, 0, 0, 0, "none", all_dead=dead)
+        registry.clients.acquire("in", name, reading)
+
+    page = Exposition(registry, "1.2.3").render()[0].decode()
+    rows = [line for line in page.splitlines() if line.startswith("nodeagent_balancer_all_dead{")]
+
+    assert rows == ['nodeagent_balancer_all_dead{client="other",policy="tryAll",router="in"} 1.0']
+
+
 def test_the_share_of_the_preferred_zone_is_shown_where_there_is_one(registry: Registry) -> None:
     assert "nodeagent_balancer_local_share" not in scrape(registry)
 
