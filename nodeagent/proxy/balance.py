@@ -45,10 +45,9 @@ from nodeagent.proxy.errors import (
 from nodeagent.proxy.messages import Request, Response
 from nodeagent.proxy.pool import Pool, PoolLimits
 from nodeagent.proxy.pushback import TOO_MANY_REQUESTS, lesson, retry_after
-from nodeagent.proxy.reading import reading_of
 from nodeagent.proxy.requeues import Requeues
 from nodeagent.proxy.retry import is_repeatable
-from nodeagent.proxy.room import pick_with_room
+from nodeagent.proxy.room import pick_with_room, requests_waiting
 from nodeagent.proxy.unbound import why_nowhere
 from nodeagent.proxy.verdicts import Verdicts, of_error, of_status
 from nodeagent.proxy.wire import Wire
@@ -335,11 +334,12 @@ class Client:
         self._family.release(self.stats, self._reading)
 
     def _reading(self) -> BalancerReading:
-        return reading_of(
-            self.balancer,
+        return BalancerReading(
+            self.balancer.statistics(),
             policy=self.policy.accrual.kind,
             when_all_dead=self.policy.balancer.all_dead,
             requeue_budget=self.requeues.balance(self._now()),
+            waiting=requests_waiting(self.balancer.nodes),
         )
 
     @property

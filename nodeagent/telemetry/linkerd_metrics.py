@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 
+from balancer.statistics import BalancerStatistics
 from nodeagent.telemetry.histogram import Summary
 from nodeagent.telemetry.registry import Registry
-from nodeagent.telemetry.stats import BalancerReading, ClientStats, ServerStats, ServiceStats
+from nodeagent.telemetry.stats import ClientStats, ServerStats, ServiceStats
 
 Tree: TypeAlias = "dict[str, Tree | int | float]"
 
@@ -135,27 +136,27 @@ def _client(client: ClientStats) -> Iterator[_Metric]:
     yield _gauge(retries, "budget", sum(reading.requeue_budget for reading in readings))
     yield _counter(retries, "budget_exhausted", client.requeue_budget_exhausted)
     yield _counter(retries, "request_limit", client.requeue_limits)
-    yield from _balancers(scope, readings)
+    yield from _balancers(scope, [reading.balancer for reading in readings])
 
 
-def _removals(reading: BalancerReading) -> int:
-    return reading.ejections + reading.refusals + reading.asked + reading.check_outs
+def _removals(each: BalancerStatistics) -> int:
+    return each.ejections + each.refusals + each.asked + each.check_outs
 
 
-def _balancers(scope: tuple[str, ...], readings: Sequence[BalancerReading]) -> Iterator[_Metric]:
+def _balancers(scope: tuple[str, ...], balancers: Sequence[BalancerStatistics]) -> Iterator[_Metric]:
     accrual, balancer = (*scope, "failure_accrual"), (*scope, "loadbalancer")
-    yield _counter(accrual, "removals", sum(map(_removals, readings)))
-    yield _counter(accrual, "revivals", sum(reading.revivals for reading in readings))
-    yield _counter(accrual, "probes", sum(reading.probes for reading in readings))
-    alive = sum(reading.alive for reading in readings)
-    unavailable = sum(reading.dead + reading.probing for reading in readings)
+    yield _counter(accrual, "removals", sum(map(_removals, balancers)))
+    yield _counter(accrual, "revivals", sum(each.revivals for each in balancers))
+    yield _counter(accrual, "probes", sum(each.probes for each in balancers))
+    alive = sum(each.alive for each in balancers)
+    unavailable = sum(each.dead + each.probing for each in balancers)
     yield _gauge(balancer, "size", alive + unavailable)
     yield _gauge(balancer, "available", alive)
     # finagle's status Busy: marked dead, or waiting for the outcome of a probe.
     yield _gauge(balancer, "busy", unavailable)
-    yield _counter(balancer, "adds", sum(reading.adds for reading in readings))
-    yield _counter(balancer, "removes", sum(reading.removes for reading in readings))
-    yield _counter(balancer, "max_effort_exhausted", sum(reading.max_effort_exhausted for reading in readings))
+    yield _counter(balancer, "adds", sum(each.adds for each in balancers))
+    yield _counter(balancer, "removes", sum(each.removes for each in balancers))
+    yield _counter(balancer, "max_effort_exhausted", sum(each.max_effort_exhausted for each in balancers))
 
 
 def _basics(scope: tuple[str, ...], stats: ServiceStats | ClientStats) -> Iterator[_Metric]:

@@ -242,20 +242,21 @@ def _balancers(rows: Sequence[tuple[tuple[str, str], ClientStats]]) -> Iterator[
     shares: list[Row] = []
     for key, client in rows:
         readings = client.balancers()
+        balancers = [reading.balancer for reading in readings]
         endpoints += [
-            ((*key, "alive"), sum(reading.alive for reading in readings)),
-            ((*key, "dead"), sum(reading.dead for reading in readings)),
-            ((*key, "probing"), sum(reading.probing for reading in readings)),
+            ((*key, "alive"), sum(each.alive for each in balancers)),
+            ((*key, "dead"), sum(each.dead for each in balancers)),
+            ((*key, "probing"), sum(each.probing for each in balancers)),
         ]
-        shares += [(key, reading.local_share) for reading in readings[-1:] if reading.local_share is not None]
+        shares += [(key, each.local_share) for each in balancers[-1:] if each.local_share is not None]
         by_policy: Counter[str] = Counter()
         dead: dict[str, bool] = {}
         for reading in readings:
-            by_policy[reading.policy] += reading.ejections
-            by_policy["failFast"] += reading.refusals
-            by_policy["retryAfter"] += reading.asked
-            by_policy["healthCheck"] += reading.check_outs
-            dead[reading.when_all_dead] = dead.get(reading.when_all_dead, False) or reading.all_dead
+            by_policy[reading.policy] += reading.balancer.ejections
+            by_policy["failFast"] += reading.balancer.refusals
+            by_policy["retryAfter"] += reading.balancer.asked
+            by_policy["healthCheck"] += reading.balancer.check_outs
+            dead[reading.when_all_dead] = dead.get(reading.when_all_dead, False) or reading.balancer.all_dead
         all_dead += [((*key, policy), value) for policy, value in dead.items()]
         ejections += [((*key, policy), count) for policy, count in by_policy.items() if count or policy not in _EXTRA]
     yield _gauge(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
+from balancer.statistics import BalancerStatistics
 from nodeagent.telemetry.histogram import SMALL_COUNT, Histogram, Snapshot
 
 R = TypeVar("R")
@@ -21,32 +22,13 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class BalancerReading:
-    """A balancer's endpoints by health, and how often it took one out since it began.
+    """A client's balancer, and what around it is counted, at one moment."""
 
-    That is by the failure accrual policy (`ejections`), because it could not be connected to (`refusals`), because it
-    asked to be left alone (`asked`), or because its active health checks failed (`check_outs`). `all_dead`: none is
-    alive, and `when_all_dead` says what happens then.
-    """
-
-    alive: int
-    dead: int
-    probing: int
-    ejections: int
+    balancer: BalancerStatistics
     policy: str
     """The failure accrual policy that ejects, by its configuration name: `consecutiveFailures`, `none`..."""
-    refusals: int = 0
-    asked: int = 0
-    all_dead: bool = False
-    check_outs: int = 0
     when_all_dead: str = "tryAll"
-    local_share: float | None = None
-    """The part of the traffic that stays in the preferred zone; None without a preference."""
-    revivals: int = 0
-    probes: int = 0
-    adds: int = 0
-    removes: int = 0
-    max_effort_exhausted: int = 0
-    """Picks that found no usable endpoint."""
+    """What happens when none is alive, by its configuration name."""
     requeue_budget: int = 0
     """Repeats of what was never sent that could be paid for."""
     waiting: int = 0

@@ -8,7 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from nodeagent.telemetry import linkerd_metrics
 from nodeagent.telemetry.prometheus import Exposition
 from nodeagent.telemetry.registry import Registry
-from nodeagent.telemetry.stats import BalancerReading, Concurrency
+from nodeagent.telemetry.stats import Concurrency
+from tests.nodeagent.telemetry.readings import balancer_reading
 
 WEB = "/#/io.l5d.fs/web"
 
@@ -16,7 +17,7 @@ WEB = "/#/io.l5d.fs/web"
 @pytest.fixture
 def registry() -> Registry:
     registry = Registry()
-    client = registry.clients.acquire("out", WEB, lambda: BalancerReading(1, 0, 0, 0, "none", waiting=4))
+    client = registry.clients.acquire("out", WEB, lambda: balancer_reading(1, 0, 0, 0, "none", waiting=4))
     client.rejected.update(queue_full=3, queue_timeout=2)
     service = registry.services.acquire("out", "/svc/web", lambda: 1.0)
     service.rejected.update(queue_full=7, queue_timeout=6)

@@ -8,10 +8,11 @@ from nodeagent.telemetry.histogram import STEPS
 from nodeagent.telemetry.linkerd_metrics import UnknownSubtreeError, flat, tree
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.telemetry.stats import BalancerReading
+from tests.nodeagent.telemetry.readings import balancer_reading
 
 
 def balancer() -> BalancerReading:
-    return BalancerReading(
+    return balancer_reading(
         alive=3,
         dead=1,
         probing=1,

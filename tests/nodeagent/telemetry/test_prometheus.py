@@ -11,8 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from nodeagent.telemetry.prometheus import Exposition, prefers_openmetrics
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import BalancerReading
+from tests.nodeagent.telemetry.readings import balancer_reading
 
-BALANCER = BalancerReading(3, 1, 1, ejections=4, policy="consecutiveFailures", asked=3, check_outs=2, all_dead=True)
+BALANCER = balancer_reading(3, 1, 1, ejections=4, policy="consecutiveFailures", asked=3, check_outs=2, all_dead=True)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 NASTY = 'a"b\\c\nd'
 
@@ -150,7 +151,7 @@ def test_a_prefix_stands_before_the_agents_own_names(registry: Registry) -> None
 def test_clients_that_are_shown_as_one_have_one_row_for_all_of_them() -> None:
     registry = Registry(eager=0)
     for name, dead in (("/#/a", False), ("/#/b", True), ("/#/c", False)):
-        reading = partial(BalancerReading, 1, 0, 0, 0, "none", all_dead=dead)
+        reading = partial(balancer_reading, 1, 0, 0, 0, "none", all_dead=dead)
         registry.clients.acquire("in", name, reading)
 
     page = Exposition(registry, "1.2.3").render()[0].decode()
@@ -162,7 +163,7 @@ def test_clients_that_are_shown_as_one_have_one_row_for_all_of_them() -> None:
 def test_the_share_of_the_preferred_zone_is_shown_where_there_is_one(registry: Registry) -> None:
     assert "nodeagent_balancer_local_share" not in scrape(registry)
 
-    registry.clients.acquire("in", "/#/web", partial(BalancerReading, 0, 0, 0, 0, "none", local_share=0.7))
+    registry.clients.acquire("in", "/#/web", partial(balancer_reading, 0, 0, 0, 0, "none", local_share=0.7))
 
     assert scrape(registry)["nodeagent_balancer_local_share"] == {(("client", "/#/web"), ("router", "in")): 0.7}
 
@@ -243,7 +244,7 @@ def promtool() -> str:
 
 def test_promtool_finds_nothing_to_complain_about(registry: Registry, promtool: str) -> None:
     registry.services.acquire("in", NASTY, budget)
-    registry.clients.acquire("in", NASTY, partial(BalancerReading, 0, 0, 0, 0, "none"))
+    registry.clients.acquire("in", NASTY, partial(balancer_reading, 0, 0, 0, 0, "none"))
     page, _ = Exposition(registry, "1.2.3").render()
 
     checked = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)

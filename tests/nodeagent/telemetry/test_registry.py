@@ -10,7 +10,8 @@ import trio
 
 from nodeagent.telemetry.histogram import STEPS
 from nodeagent.telemetry.registry import AT_A_TIME, EARNED, IDLE_SECONDS, OTHER, SWEEP_SECONDS, Registry
-from nodeagent.telemetry.stats import BalancerReading, ServiceStats
+from nodeagent.telemetry.stats import ServiceStats
+from tests.nodeagent.telemetry.readings import balancer_reading
 
 Reader = Callable[[], float]
 
@@ -190,7 +191,7 @@ async def test_a_free_place_is_given_to_a_name_that_waits() -> None:
 def test_the_gauges_of_hidden_clients_are_summed_in_other() -> None:
     registry = Registry(eager=0)
     for endpoints in (1, 2):
-        reading = BalancerReading(endpoints, 0, 0, 0, "none")
+        reading = balancer_reading(endpoints, 0, 0, 0, "none")
         client = registry.clients.acquire("out", f"/#/fs/{endpoints}", partial(replace, reading))
         client.pending += 1
         client.connections += endpoints
@@ -198,7 +199,7 @@ def test_the_gauges_of_hidden_clients_are_summed_in_other() -> None:
     (other,) = registry.clients.series()
 
     assert (other.name, other.pending, other.connections) == (OTHER, 2, 3)
-    assert sum(reading.alive for reading in other.balancers()) == 3
+    assert sum(reading.balancer.alive for reading in other.balancers()) == 3
 
 
 async def test_windows_move_on_with_every_sweep_for_named_and_other_alike() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from nodeagent.telemetry.stats import BalancerReading, ClientStats, NamerStats, ServerStats, ServiceStats
+from nodeagent.telemetry.stats import ClientStats, NamerStats, ServerStats, ServiceStats
+from tests.nodeagent.telemetry.readings import balancer_reading
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_absorbing_moves_all_that_was_counted_and_no_gauge() -> None:
     two.connect_failures["connection_refused"] += 6
     two.checks["passed"] += 7
     two.duration.observe(0.1)
-    two.readers.append(lambda: BalancerReading(1, 0, 0, 0, "none"))
+    two.readers.append(lambda: balancer_reading(1, 0, 0, 0, "none"))
 
     one.absorb(two)
     two.clear()
