@@ -204,6 +204,17 @@ Ended = Callable[[bool], None]
 """Called once when a body is over: with True when all of it was read, False when it was given up or broke."""
 
 
+def both(ended: Ended | None, over: Callable[[], None]) -> Ended:
+    """Return what tells `ended` that a body is over, and then `over`."""
+    assert ended is not None, "the body is over already"
+
+    def tell(whole: bool) -> None:
+        ended(whole)
+        over()
+
+    return tell
+
+
 class StreamBody:
     """A body read from `source` as it comes, by one of the framings."""
 
@@ -240,6 +251,10 @@ class StreamBody:
 
     def close(self) -> None:
         self._end(False)
+
+    def then(self, over: Callable[[], None]) -> None:
+        """As `ResponseBody.then`."""
+        self._ended = both(self._ended, over)
 
     def _take(self, data: bytes) -> bytes:
         if self._decoder is not None:

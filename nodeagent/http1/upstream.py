@@ -12,8 +12,9 @@ from math import inf
 
 import trio
 
-from nodeagent.http1.body import UNTIL_CLOSE, StreamBody, response_framing
+from nodeagent.http1.body import UNTIL_CLOSE, Ended, StreamBody, both, response_framing
 from nodeagent.http1.head import MAX_RESPONSE_HEAD, ResponseHead, has_bare_line_end, parse_response
+from nodeagent.http1.upgrade import check_switch, switch_fields
 from nodeagent.proxy.errors import ConnectionStale, ProxyError, ResponseIncomplete, ResponseInvalid
 from nodeagent.proxy.idlelimit import announced
 from nodeagent.proxy.messages import Body, Request, Response
@@ -54,7 +55,7 @@ class Http1Connection:
         self.reusable = False
         """Whether the last exchange left it clean."""
         self.on_end: Callable[[bool], None] | None = None
-        """Called once when a streaming response body is over; with True when it came whole."""
+        """Called once when a streaming response body is over; with True when it came whole. See `reusable`."""
         self._sender: _Sender | None = None
 
     async def exchange(self, request: Request) -> Response:
@@ -134,7 +135,7 @@ class Http1Connection:
             except ResponseInvalid as error:
                 raise ResponseInvalid(f"{self.where}: {error.message}") from None
             buffer = buffer[end + 4 :]
-            if head.status >= 200:
+            if head.status >= 200 or (head.status == 101 and b"upgrade" in request.head.special):
                 wire.buffer = buffer
                 return head
             interims += 1
@@ -153,6 +154,10 @@ class Http1Connection:
         status, reason, version, fields, special, keep = head
         method = request.head.method
         try:
+            if status == 101:
+                check_switch(request.head, head)
+                switched = Switched(wire, lambda whole: self._body_ended(whole, keep=False))
+                return Response(status, reason, fields, special, switched, None)
             framing = response_framing(method, status, version, special)
         except ResponseInvalid as error:
             raise ResponseInvalid(f"{self.where}: {error.message}") from None
@@ -161,7 +166,7 @@ class Http1Connection:
             self.idle_limit = announced(special[b"keep-alive"])
         buffer = wire.buffer
         if not 0 <= framing <= len(buffer):
-            stream = StreamBody(wire, framing, self._incomplete, lambda whole: self._body_ended(whole and keep))
+            stream = StreamBody(wire, framing, self._incomplete, lambda whole: self._body_ended(whole, keep=keep))
             return Response(status, reason, fields, special, stream, stream.length)
         wire.buffer = buffer[framing:]
         # Bytes behind the end of a response belong to nobody (RFC 9112, 11.2): the connection is given up.
@@ -169,11 +174,11 @@ class Http1Connection:
         length = framing or _announced_length(method, status, special)
         return Response(status, reason, fields, special, buffer[:framing], length)
 
-    def _body_ended(self, clean: bool) -> None:
-        self.reusable = clean and not self.wire.buffer and self._sent_all()
+    def _body_ended(self, whole: bool, *, keep: bool) -> None:
+        self.reusable = self._sent_all() and whole and keep and not self.wire.buffer
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
-            on_end(clean)
+            on_end(whole)
 
     def _incomplete(self, what: str) -> ProxyError:
         return ResponseIncomplete(f"{self.where}: {what}")
@@ -219,7 +224,9 @@ def _framing(special: Mapping[bytes, bytes], body: bytes | Body) -> bytes:
         fields = b"Content-Length: %d\r\n" % len(body)
     else:
         fields = b""
-    return fields + b"Expect: 100-continue\r\n" if b"expect" in special else fields
+    if b"expect" in special:
+        fields += b"Expect: 100-continue\r\n"
+    return fields + switch_fields(special[b"upgrade"]) if b"upgrade" in special else fields
 
 
 def _announced_length(method: bytes, status: int, special: Mapping[bytes, bytes]) -> int | None:
@@ -228,6 +235,36 @@ def _announced_length(method: bytes, status: int, special: Mapping[bytes, bytes]
         return None if status == 204 or status < 200 else 0
     length = special.get(b"content-length")
     return int(length) if length is not None and length.isdigit() and len(length) < 19 else None
+
+
+class Switched:
+    """What is there instead of a body when a response has switched protocols: the connection itself."""
+
+    __slots__ = ("_ended", "length", "trailers", "wire")
+
+    def __init__(self, wire: Wire, ended: Ended) -> None:
+        self.wire = wire
+        self.length: int | None = None
+        self.trailers: list[bytes] = []
+        self._ended: Ended | None = ended
+
+    async def read(self) -> bytes:
+        """Return some bytes of the other protocol. Raises as `Wire.receive`."""
+        return await self.wire.read()
+
+    def end(self, whole: bool) -> None:
+        """Tell that both sides have ended, or that the connection broke. Idempotent."""
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(whole)
+
+    def close(self) -> None:
+        """Give it up."""
+        self.end(False)
+
+    def then(self, over: Callable[[], None]) -> None:
+        """As `ResponseBody.then`."""
+        self._ended = both(self._ended, over)
 
 
 class _Sender:

@@ -16,9 +16,9 @@ from balancer.limiter import AdmissionParams, make_limit
 from balancer.response_class import ResponseClass
 from namer.path import Path
 from nodeagent.proxy.errors import DeadlineExceeded, Overloaded
-from nodeagent.proxy.messages import Body, Request, Response
+from nodeagent.proxy.messages import Request, Response
 from nodeagent.proxy.service import Service
-from nodeagent.proxy.wire import Wire
+from nodeagent.proxy.tunnel import Opened
 from nodeagent.telemetry.stats import Concurrency, ServiceStats
 
 
@@ -116,10 +116,10 @@ class LimitedService(Service):
         if isinstance(response.body, bytes):
             admission.leave()
         else:
-            response.body = _Counted(response.body, admission.leave)
+            response.body.then(admission.leave)
         return response
 
-    async def _connect_after(self, attempt: int, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
+    async def _connect_after(self, attempt: int, request: Request) -> Opened:
         if attempt:  # it goes on here from the service that this one follows, which has let it in
             return await super()._connect_after(attempt, request)
         admission = self.admission
@@ -131,9 +131,9 @@ class LimitedService(Service):
             raise
         admission.learn(entered)
 
-        def ended(outcome: ResponseClass) -> None:
+        def ended(whole: bool) -> None:
             admission.leave()
-            over(outcome)
+            over(whole)
 
         return wire, ended
 
@@ -143,31 +143,3 @@ class LimitedService(Service):
         if overdue or isinstance(error, DeadlineExceeded):
             self.admission.learn(entered)
         self.admission.leave()
-
-
-class _Counted:
-    """A body that tells when it is over: read to its end, broken, or given up."""
-
-    __slots__ = ("_body", "_over", "length", "trailers")
-
-    def __init__(self, body: Body, over: Callable[[], None]) -> None:
-        self._body = body
-        self._over: Callable[[], None] | None = over
-        self.length = body.length
-        self.trailers = body.trailers
-
-    async def read(self) -> bytes:
-        """As `Body.read`."""
-        piece = await self._body.read()
-        if not piece:
-            self._end()
-        return piece
-
-    def close(self) -> None:
-        self._body.close()
-        self._end()
-
-    def _end(self) -> None:
-        over, self._over = self._over, None
-        if over is not None:
-            over()

@@ -48,9 +48,9 @@ from nodeagent.proxy.pushback import TOO_MANY_REQUESTS, lesson, retry_after
 from nodeagent.proxy.requeues import Requeues
 from nodeagent.proxy.retry import is_repeatable
 from nodeagent.proxy.room import pick_with_room, requests_waiting
+from nodeagent.proxy.tunnel import Opened
 from nodeagent.proxy.unbound import why_nowhere
 from nodeagent.proxy.verdicts import Verdicts, of_error, of_status
-from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
 from tls.params import ClientTls
@@ -275,7 +275,7 @@ class Client:
     def _closed_one(self) -> None:
         self.stats.connections -= 1
 
-    async def connect(self, request: Request, key: bytes | None = None) -> tuple[Wire, Callable[[ResponseClass], None]]:
+    async def connect(self, request: Request, key: bytes | None = None) -> Opened:
         """Open a connection of its own to one endpoint, for a tunnel; avoid as in an attempt.
 
         Returns it with what must be called once when the tunnel is over. Raises ProxyError; cancelling is safe.
@@ -297,12 +297,12 @@ class Client:
         self.stats.connections += 1
         self.balancer.answered(node, started, opened, _SUCCESS)
 
-        def over(outcome: ResponseClass) -> None:
+        def over(whole: bool) -> None:
             now = self._now()
             self._closed_one()
             self.stats.pending -= 1
             self.balancer.release(node, now)
-            self._count(took, outcome is _SUCCESS, now)
+            self._count(took, whole, now)
 
         return wire, over
 

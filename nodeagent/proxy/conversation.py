@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from balancer.response_class import ResponseClass
 from nodeagent.http1.body import CHUNKED, StreamBody, request_framing
 from nodeagent.http1.downstream import render_response, whole_body
 from nodeagent.http1.head import check_incomplete, keeps_alive, parse_request
-from nodeagent.http1.upstream import render_last_chunk
+from nodeagent.http1.upgrade import settle_offer, switch_fields
+from nodeagent.http1.upstream import Switched, render_last_chunk
 from nodeagent.proxy.errors import BadRequest, ProxyError
 from nodeagent.proxy.messages import Body, Request, RequestHead, Response
 from nodeagent.proxy.replay import ReplayBody
@@ -46,6 +46,8 @@ LINGER = 1.0
 """Seconds that a refused client gets to read the answer while its own bytes are thrown away (RFC 9112, 9.6)."""
 
 LINGER_BYTES = 1 << 20
+
+_CONNECTED = b"HTTP/1.1 200 Connection Established\r\nVia: 1.1 nodeagent\r\n\r\n"
 
 
 class Conversation:
@@ -175,7 +177,7 @@ class Conversation:
                         self._check_end()
                         return
                     wire.buffer += data
-                framing = request_framing(head) if head.special else 0
+                framing = self._framing(head) if head.special else 0
             except BadRequest as error:
                 await self._refuse(error)
                 return
@@ -209,6 +211,12 @@ class Conversation:
         end += 4
         self.wire.buffer = buffer[end:]
         return parse_request(buffer[:end])
+
+    def _framing(self, head: RequestHead) -> int:
+        framing = request_framing(head)
+        if b"upgrade" in head.special:
+            settle_offer(head, whole=0 <= framing <= len(self.wire.buffer))
+        return framing
 
     def _check_end(self) -> None:
         if self.wire.buffer:
@@ -254,12 +262,18 @@ class Conversation:
                 response = await server.router.respond(request, server.limits.call_depth)
             else:
                 response = server.router.refuse(refusal)
+            keep = self._may_keep(head) and (stream is None or stream.whole)
+            if response.status == 101 and self.wire.has_bytes():
+                response.close()
+                early = "bytes of another protocol came before it was agreed on (RFC 9110, 7.8)"
+                response, keep = server.router.refuse(BadRequest(early)), False
             if edge is not None:
                 edge.outbound(response)
-            keep = self._may_keep(head) and (stream is None or stream.whole)
             server.answered(response.status)
             self._owed = False
             body = response.body
+            if isinstance(body, Switched):
+                return await self._switch(response, body)
             if not isinstance(body, bytes):
                 return await self._stream(response, body, head, keep)
             out = render_response(response, body if head.method != b"HEAD" else b"", keep)
@@ -328,22 +342,28 @@ class Conversation:
             if isinstance(opened, Response):
                 await self._refuse(opened)
             else:
-                await self._relay(*opened)
+                self._owed = False
+                server.answered(200)
+                await self._relay(_CONNECTED, *opened)
         finally:
             server.leave()
 
-    async def _relay(self, backend: Wire, over: Callable[[ResponseClass], None]) -> None:
-        server = self.server
-        self._owed = False
-        server.answered(200)
+    async def _switch(self, response: Response, body: Switched) -> bool:
+        """Pass on that the backend speaks another protocol from here on, and relay it."""
+        response.fields += switch_fields(response.special[b"upgrade"])
+        await self._relay(render_response(response, b"", keep=True), body.wire, body.end)
+        return False
+
+    async def _relay(self, answer: bytes, backend: Wire, over: Callable[[bool], None]) -> None:
+        """Say yes, and pass on what either side says. `over` is told at the end whether neither broke off."""
         self.tunnelling = True
-        tunnel = Tunnel(self.wire, backend, server.limits.tunnel_idle)
+        tunnel = Tunnel(self.wire, backend, self.server.limits.tunnel_idle)
         try:
-            await self.wire.send(b"HTTP/1.1 200 Connection Established\r\nVia: 1.1 nodeagent\r\n\r\n")
+            await self.wire.send(answer)
             await tunnel.run()
         finally:
             backend.close()
-            over(ResponseClass.FAILURE if tunnel.broken else ResponseClass.SUCCESS)
+            over(not tunnel.broken)
 
     async def _refuse(self, why: ProxyError | Response) -> None:
         """Answer what cannot be served, and stop listening."""

@@ -18,7 +18,7 @@ from nodeagent.proxy.bind import Bindings
 from nodeagent.proxy.errors import BadRequest, InternalError, LoopDetected, ProxyError, to_response
 from nodeagent.proxy.identify import is_just_host, tunnel_names
 from nodeagent.proxy.messages import VIA, Request, RequestHead, Response
-from nodeagent.proxy.wire import Wire
+from nodeagent.proxy.tunnel import Opened
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServiceStats
 
@@ -87,9 +87,7 @@ class Router:
         self._finish(response)
         return response
 
-    async def tunnel(
-        self, request: Request, max_call_depth: int
-    ) -> tuple[Wire, Callable[[ResponseClass], None]] | Response:
+    async def tunnel(self, request: Request, max_call_depth: int) -> Opened | Response:
         """Open what CONNECT asks for: a connection and whom to tell when it is over, or the answer that refuses it."""
         name: Path | None = None
         try:

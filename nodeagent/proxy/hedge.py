@@ -75,7 +75,9 @@ class Hedged:
 
     def send(self, request: Request, classify: Classify) -> Awaitable[Response]:
         """As `Client.send`; cancelling ends both attempts."""
-        if request.head.method in HEDGEABLE and request.body == b"" and len(self._client.balancer.nodes) > 1:
+        head = request.head
+        hedgeable = head.method in HEDGEABLE and request.body == b"" and b"upgrade" not in head.special
+        if hedgeable and len(self._client.balancer.nodes) > 1:
             return self._hedgeable(request, classify)
         return self._send(request, classify)
 

@@ -71,6 +71,14 @@ class Body(Protocol):
         ...
 
 
+class ResponseBody(Body, Protocol):
+    """A body whose end others want to hear of."""
+
+    def then(self, over: Callable[[], None]) -> None:
+        """Call `over` once: when the body was read to its end, broke, or was given up. To be asked before that."""
+        ...
+
+
 def lines_of(fields: bytes) -> list[bytes]:
     """Return the lines of a block, without their CRLF."""
     return fields.split(b"\r\n")[:-1]
@@ -171,7 +179,7 @@ class Response:
         reason: bytes,
         fields: bytes,
         special: Mapping[bytes, bytes],
-        body: bytes | Body,
+        body: bytes | ResponseBody,
         length: int | None,
     ) -> None:
         self.status = status

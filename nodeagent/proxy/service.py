@@ -41,7 +41,7 @@ from nodeagent.proxy.messages import Request, Response, block_of
 from nodeagent.proxy.rehost import Rehosted, Send, without_subset
 from nodeagent.proxy.retry import can_replay, is_repeatable, may_repeat, rewind
 from nodeagent.proxy.room import has_others, has_room
-from nodeagent.proxy.wire import Wire
+from nodeagent.proxy.tunnel import Opened
 from nodeagent.telemetry.stats import ServiceStats
 
 _RETRYABLE = ResponseClass.RETRYABLE
@@ -287,14 +287,14 @@ class Service:
         )
         raise NoSuchName(f"bind {self.name.show()}: {why}")
 
-    async def connect(self, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
+    async def connect(self, request: Request) -> Opened:
         """Open a tunnel's connection to one endpoint, another one when the first refuses. As `__call__`."""
         self._check_deadline(request)
         with trio.move_on_at(request.deadline):
             return await self._connect_after(0, request)
         raise self._too_late(request)
 
-    async def _connect_after(self, attempt: int, request: Request) -> tuple[Wire, Callable[[ResponseClass], None]]:
+    async def _connect_after(self, attempt: int, request: Request) -> Opened:
         failed: tuple[Branch, ...] = ()
         while True:
             if failed and (renew := self.successor(self)) is not None:

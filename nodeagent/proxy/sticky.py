@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 from balancer.response_class import ResponseClass
@@ -10,7 +9,7 @@ from nodeagent.proxy.affinity import ByCookie, KeyOf, new_value
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.messages import Request, Response
-from nodeagent.proxy.wire import Wire
+from nodeagent.proxy.tunnel import Opened
 
 
 class StickyClient(Client):
@@ -40,6 +39,6 @@ class StickyClient(Client):
             response.fields += cookie.line(value)
         return response
 
-    async def connect(self, request: Request, key: bytes | None = None) -> tuple[Wire, Callable[[ResponseClass], None]]:
+    async def connect(self, request: Request, key: bytes | None = None) -> Opened:
         """Open a tunnel as `Client.connect`, by the key that the head of the CONNECT has."""
         return await super().connect(request, key or self._key_of(request.head))

@@ -6,10 +6,15 @@ Each direction ends by itself: the end of one is passed on as a half-close (RFC 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import trio
 
 from nodeagent.proxy.wire import CLOSED, Wire
+
+Opened: TypeAlias = tuple[Wire, Callable[[bool], None]]
+"""A backend's connection for a tunnel, and what must be told once when it is over: whether neither side broke off."""
 
 
 class Tunnel:
