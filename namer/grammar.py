@@ -30,13 +30,15 @@ MAX_NESTING: Final = 50  # parentheses inside parentheses; a tree is walked by r
 MAX_WEIGHT: Final = 1e9
 
 _CHAR = r"[0-9A-Za-z_:.#$%-]"
-_LABEL = rf"(?:{_CHAR}++|\\x[0-9A-Fa-f]{{2}})++"  # possessive: never tried again in another way
+# Each can match in one way only, so they are linear. No group is possessive: CPython before 3.11.5 gets those wrong
+# (gh-106052).
+_LABEL = rf"(?:{_CHAR}++|\\x[0-9A-Fa-f]{{2}})+"
 _ONE_LABEL = re.compile(_LABEL)
-_PATH = re.compile(rf"/(?:{_LABEL}(?:/{_LABEL})*+)?")
+_PATH = re.compile(rf"/(?:{_LABEL}(?:/{_LABEL})*)?")
 _ELEMENT = rf"(?:\*(?![*\\]|{_CHAR})|{_LABEL})"
-_PREFIX = re.compile(rf"/(?:{_ELEMENT}(?:/{_ELEMENT})*+)?")
-_PLAIN_PATH = re.compile(rf"(?:/{_CHAR}++)++")
-_SPACE = re.compile(r"(?:[ \t\n\r\f\v]++|#[^\n]*+)*+")
+_PREFIX = re.compile(rf"/(?:{_ELEMENT}(?:/{_ELEMENT})*)?")
+_PLAIN_PATH = re.compile(rf"(?:/{_CHAR}++)+")
+_SPACE = re.compile(r"(?:[ \t\n\r\f\v]++|#[^\n]*+)*")
 _NUMBER = re.compile(r"[0-9.]++")
 _WEIGHT_BEGINS = frozenset("0123456789.")
 _ESCAPE = re.compile(rb"\\x(..)")

@@ -42,7 +42,9 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # No "#" and no backslash: the first never belongs in a request target, the second is a slash to some readers.
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,23}) ([!\"$-\[\]-~]++) HTTP/1\.([01])(?=\r\n)")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~]*+))?(?=\r\n)")
-_FIELDS = re.compile(rb"(?:\r\n" + _TOKEN + rb"++:[\t -~]*+)*+\r\n\r\n")
+# Linear without a possessive group, as no line can be read in two ways. CPython before 3.11.5 gets such groups wrong
+# (gh-106052): it would leave every head to h11.
+_FIELDS = re.compile(rb"(?:\r\n" + _TOKEN + rb"++:[\t -~]*+)*\r\n\r\n")
 
 
 def _finder(names: frozenset[bytes]) -> re.Pattern[bytes]:
