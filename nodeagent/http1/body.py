@@ -11,9 +11,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import trio
+
 from nodeagent.proxy.errors import BadRequest, ProxyError, ResponseInvalid
 from nodeagent.proxy.messages import RequestHead
-from nodeagent.proxy.wire import CLOSED
+from nodeagent.proxy.splice import BULK, SourceBroken, burst, can_splice
+from nodeagent.proxy.wire import CLOSED, Wire
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
@@ -199,6 +202,15 @@ class Source(Protocol):
         """Put back what belongs to the next message."""
         ...
 
+    @property
+    def wire(self) -> Wire | None:
+        """The connection itself; None where there is none."""
+        return None
+
+    def progress(self) -> None:
+        """Hear that something was read past `read`."""
+        return
+
 
 Ended = Callable[[bool], None]
 """Called once when a body is over: with True when all of it was read, False when it was given up or broke."""
@@ -248,6 +260,31 @@ class StreamBody:
             if piece:
                 return piece
         return b""
+
+    async def pour(self, sink: Wire, moved: Callable[[int], None]) -> None:
+        """As `Body.pour`; chunks are not passed on as they are."""
+        source, wire = self._source, self._source.wire
+        if wire is None or self._decoder is not None:
+            return
+
+        def passed(size: int) -> None:
+            source.progress()
+            moved(size)
+
+        while self._ended is not None and can_splice(wire, sink):
+            try:
+                await wire.wait_readable()
+                most = None if self._missing == UNTIL_CLOSE else self._missing
+                size = await burst(wire, sink, most, passed)
+            except (SourceBroken, trio.ClosedResourceError):
+                self._end(False)
+                raise self._make_error("the connection broke inside the body") from None
+            if self._missing != UNTIL_CLOSE:
+                self._missing -= size
+                if not self._missing:
+                    self._end(True)
+            if size < BULK:
+                break
 
     def close(self) -> None:
         self._end(False)

@@ -19,6 +19,7 @@ from nodeagent.proxy.errors import ConnectionStale, ProxyError, ResponseIncomple
 from nodeagent.proxy.idlelimit import announced
 from nodeagent.proxy.messages import Body, Request, Response
 from nodeagent.proxy.replay import ReplayBody
+from nodeagent.proxy.splice import BULK
 from nodeagent.proxy.wire import CLOSED, Wire
 
 MAX_INTERIM = 32
@@ -252,6 +253,9 @@ class Switched:
         """Return some bytes of the other protocol. Raises as `Wire.receive`."""
         return await self.wire.read()
 
+    async def pour(self, sink: Wire, moved: Callable[[int], None]) -> None:
+        """Do nothing: a tunnel does what is to be done."""
+
     def end(self, whole: bool) -> None:
         """Tell that both sides have ended, or that the connection broke. Idempotent."""
         ended, self._ended = self._ended, None
@@ -303,10 +307,15 @@ class _Sender:
             self.can_restart = isinstance(body, ReplayBody) and body.restartable
             self.passed += len(piece)
             await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            if len(piece) >= BULK and not chunked:
+                await body.pour(wire, self._moved)
         if chunked:
             self.can_restart = False
             await wire.send(render_last_chunk(body.trailers))
         self.whole = True
+
+    def _moved(self, size: int) -> None:
+        self.passed += size
 
 
 def render_last_chunk(trailers: list[bytes]) -> bytes:

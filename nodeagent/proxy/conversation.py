@@ -26,6 +26,7 @@ from nodeagent.http1.upstream import Switched, render_last_chunk
 from nodeagent.proxy.errors import BadRequest, ProxyError
 from nodeagent.proxy.messages import Body, Request, RequestHead, Response
 from nodeagent.proxy.replay import ReplayBody
+from nodeagent.proxy.splice import BULK
 from nodeagent.proxy.stall import Stall
 from nodeagent.proxy.tunnel import Tunnel
 from nodeagent.proxy.wire import CLOSED, Wire
@@ -147,6 +148,9 @@ class Conversation:
     def progress(self) -> None:
         """Hear that something of a body has come."""
         self.deadline = self.server.now() + self.server.limits.stream_idle
+
+    def _moved(self, size: int) -> None:  # noqa: ARG002
+        self.progress()
 
     def _watch(self) -> Stall:
         if self._stall is None:
@@ -304,6 +308,8 @@ class Conversation:
             while piece := await body.read():
                 self.progress()
                 await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                if len(piece) >= BULK and not chunked:
+                    await body.pour(wire, self._moved)
         except ProxyError as error:
             self._break_off(error)
             return False

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from balancer.node import Node
     from namer.dtab import Dtab
+    from nodeagent.proxy.wire import Wire
 
 HOP_BY_HOP = frozenset({
     b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization",
@@ -63,6 +64,14 @@ class Body(Protocol):
         """Return the next piece, b"" at the end. Cancelling loses nothing but breaks the message: close it.
 
         Raises ProxyError when the sender breaks off or breaks the framing.
+        """
+        ...
+
+    async def pour(self, sink: Wire, moved: Callable[[int], None]) -> None:
+        """Write to `sink` as it is what comes in bulk, at the kernel's speed if it can be had. Reading goes on after.
+
+        `moved` hears of each piece. Cancelling breaks the message, as does what is raised: ProxyError as by `read`, and
+        OSError when `sink` broke.
         """
         ...
 

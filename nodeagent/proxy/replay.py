@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nodeagent.proxy.frugal import FRUGAL
 from nodeagent.proxy.messages import Body
+from nodeagent.proxy.wire import Wire
 
 
 class ReplayBody:
@@ -35,6 +38,11 @@ class ReplayBody:
             self._kept.append(piece)
             self._at += 1
         return piece
+
+    async def pour(self, sink: Wire, moved: Callable[[int], None]) -> None:
+        """As `Body.pour`, of what would not be kept."""
+        if self._lost and self._at == len(self._kept):
+            await self._body.pour(sink, moved)
 
     @property
     def replayable(self) -> bool:

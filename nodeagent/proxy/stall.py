@@ -15,39 +15,36 @@ from nodeagent.proxy.wire import Wire
 class Stall:
     """Watches the bodies of one connection's exchanges; a request's comes through here, as from a `Source`."""
 
-    __slots__ = ("_acknowledged", "_awaits_caller", "_limit", "_progress", "_wire", "unread")
+    __slots__ = ("_acknowledged", "_limit", "progress", "unread", "wire")
 
     def __init__(self, wire: Wire, limit: float, progress: Callable[[], None]) -> None:
         """`wire` is the caller's. `limit` seconds without progress are too many; `progress` is called for each."""
-        self._wire = wire
+        self.wire = wire
         self._limit = limit
-        self._progress = progress
+        self.progress = progress
         self._acknowledged = -1
-        self._awaits_caller = False
         self.unread = wire.unread
 
     async def read(self) -> bytes:
         """Return what comes next of a request's body; as `Wire.read`."""
-        self._awaits_caller = True
-        data = await self._wire.read()
-        self._awaits_caller = False
-        self._progress()
+        data = await self.wire.read()
+        self.progress()
         return data
 
     def is_over(self) -> bool:
         """Tell whether the caller has taken something since this was asked last: slowly, but it reads."""
-        if not self._wire.unacknowledged():
+        if not self.wire.unacknowledged():
             return False
-        before, self._acknowledged = self._acknowledged, self._wire.acknowledged()
+        before, self._acknowledged = self._acknowledged, self.wire.acknowledged()
         return before != self._acknowledged
 
     def error(self, *, answered: bool) -> ProxyError:
         """Say who is at fault. `answered` tells whether the head of the response was sent."""
         for_long = f"for {self._limit:g} s"
-        if answered and self._wire.unacknowledged():
+        if answered and self.wire.unacknowledged():
             return BadRequest(f"the caller took nothing of the response {for_long}", status=408)
         if answered:
             return DeadlineExceeded(f"nothing of the response's body came {for_long}")
-        if self._awaits_caller:
+        if self.wire.is_awaited:
             return BadRequest(f"nothing of the request's body came {for_long}", status=408)
         return DeadlineExceeded(f"the backend took nothing of the request's body {for_long}")

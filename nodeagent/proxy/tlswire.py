@@ -76,6 +76,8 @@ def tls_failure(error: Exception, where: str) -> TlsFailed:
 class TlsWire(Wire):
     """A `Wire` through TLS, as the client. Shake hands before all else."""
 
+    plain = False
+
     __slots__ = ("_encrypted", "_filled", "_filling", "_incoming", "_outgoing", "_silent", "_tls", "_unsent")
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_name: str | None) -> None:

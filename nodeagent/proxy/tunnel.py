@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import trio
 
+from nodeagent.proxy.splice import BULK, burst, can_splice
 from nodeagent.proxy.wire import CLOSED, Wire
 
 Opened: TypeAlias = tuple[Wire, Callable[[bool], None]]
@@ -45,24 +46,36 @@ class Tunnel:
             self._backend.close()
 
     async def _upward(self) -> None:
+        await self._relay(self._client, self._backend, self._sent)
+
+    async def _downward(self) -> None:
+        await self._relay(self._backend, self._client, self._received)
+
+    async def _relay(self, source: Wire, sink: Wire, moved: Callable[[int], None]) -> None:
+        """Pass on one direction to its end."""
         try:
-            while data := await self._client.read():
-                await self._backend.send(data)
-                self.sent += len(data)
-                self._moved()
-            self._backend.send_eof()
+            while data := await source.read():
+                await sink.send(data)
+                moved(len(data))
+                if len(data) >= BULK:
+                    await self._pour(source, sink, moved)
+            sink.send_eof()
         except CLOSED:
             self._break()
 
-    async def _downward(self) -> None:
-        try:
-            while data := await self._backend.read():
-                await self._client.send(data)
-                self.received += len(data)
-                self._moved()
-            self._client.send_eof()
-        except CLOSED:
-            self._break()
+    async def _pour(self, source: Wire, sink: Wire, moved: Callable[[int], None]) -> None:
+        while can_splice(source, sink):
+            await source.wait_readable()
+            if await burst(source, sink, None, moved) < BULK:
+                break
+
+    def _sent(self, size: int) -> None:
+        self.sent += size
+        self._moved()
+
+    def _received(self, size: int) -> None:
+        self.received += size
+        self._moved()
 
     def _moved(self) -> None:
         if self._idle != math.inf:

@@ -18,6 +18,7 @@ import struct
 import termios
 from collections.abc import Callable
 from fcntl import ioctl
+from typing import ClassVar
 
 import trio
 from trio import lowlevel
@@ -30,6 +31,9 @@ BYTES_ACKED = struct.Struct("Q")
 
 class Wire:
     """A non-blocking stream socket with the bytes that were read and not used yet. One task reads it at a time."""
+
+    plain: ClassVar = True
+    """Whether the bytes on the wire are those of the message, so that the kernel can move them by itself."""
 
     __slots__ = (
         "_ended",
@@ -90,6 +94,27 @@ class Wire:
             if len(data) < size:
                 self._ready = self._ended
             return data
+
+    async def wait_readable(self) -> None:
+        """Wait until there is something, or the end, to be read past this class. Cancelling is safe.
+
+        Whoever then finds nothing more says so by `exhausted`.
+        """
+        if self._ready or self.closed:
+            await lowlevel.checkpoint()
+        else:
+            assert self._task is None, "two tasks read one connection"
+            self._task = lowlevel.current_task()
+            await lowlevel.wait_task_rescheduled(self._stop_waiting)
+        if self.closed:
+            raise trio.ClosedResourceError("closed by the agent")
+
+    def progress(self) -> None:
+        """Do nothing: what stands in front of a wire may want to hear of it."""
+
+    def exhausted(self) -> None:
+        """Hear that the socket is empty for now."""
+        self._ready = self._ended
 
     def _stop_waiting(self, _: object) -> lowlevel.Abort:
         self._task = None
@@ -207,6 +232,16 @@ class Wire:
             with contextlib.suppress(OSError):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         self.close()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a task waits for bytes of the peer."""
+        return self._task is not None
+
+    @property
+    def wire(self) -> Wire:
+        """Itself: what stands in front of a wire has one, too."""
+        return self
 
     @property
     def peer(self) -> str:

@@ -13,6 +13,7 @@ from nodeagent.http1.body import (
     CHUNKED,
     UNTIL_CLOSE,
     ChunkedDecoder,
+    Source,
     StreamBody,
     request_framing,
     response_framing,
@@ -160,7 +161,7 @@ def test_garbage_only_ever_raises_its_error(data: bytes) -> None:
         decoder.feed(data)
 
 
-class Pieces:
+class Pieces(Source):
     """A source that gives what it was made with, then the end."""
 
     def __init__(self, *pieces: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from nodeagent.proxy import errors
@@ -10,6 +12,7 @@ from nodeagent.proxy.frugal import REPLAY
 from nodeagent.proxy.messages import SAFE_METHODS, Body, Request, RequestHead
 from nodeagent.proxy.replay import ReplayBody
 from nodeagent.proxy.retry import can_replay, may_repeat, rewind
+from nodeagent.proxy.wire import Wire
 
 
 class FakeBody:
@@ -25,6 +28,8 @@ class FakeBody:
         size = min(self.left, 1000)
         self.left -= size
         return b"x" * size
+
+    async def pour(self, sink: Wire, moved: Callable[[int], None]) -> None: ...
 
     def close(self) -> None:
         self.closed = True

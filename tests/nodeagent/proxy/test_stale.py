@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 import trio
 
-from nodeagent.http1.body import CHUNKED, StreamBody
+from nodeagent.http1.body import CHUNKED, Source, StreamBody
 from nodeagent.http1.upstream import Http1Connection
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.errors import BadRequest, ConnectionStale, ResponseIncomplete
@@ -85,7 +85,7 @@ def reset(sock: socket.socket) -> None:
 def nothing() -> None: ...
 
 
-class Upload:
+class Upload(Source):
     """A caller's body that comes in one piece, and then waits."""
 
     def __init__(self, data: bytes) -> None:
