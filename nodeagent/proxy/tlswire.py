@@ -5,7 +5,7 @@ more than with OpenSSL on the socket; for that, no direction ever waits for the 
 that is still to be read, looking at an idle connection takes in session tickets (RFC 8446, 4.6.1) without taking them
 for data, and the answer to a key update (4.6.3) goes out when there is room.
 
-An end without close_notify is an error (ssl.SSLEOFError), never the clean end of a message. That, as all of
+An end without close_notify is an error (ssl.SSLError), never the clean end of a message. That, as all of
 `ssl.SSLError`, is an OSError. The context decides about verification: see `tls.contexts`.
 """
 
@@ -60,7 +60,7 @@ def tls_failure(error: Exception, where: str) -> TlsFailed:
         case ssl.SSLCertVerificationError():
             fault = _CERTIFICATE_FAULTS.get(error.verify_code, error.verify_message.rstrip(".").lower())
             return TlsCertificateFailed(f"{where}: the certificate is refused: {fault}")
-        case ssl.SSLEOFError():
+        case ssl.SSLEOFError() | ssl.SSLError(reason="UNEXPECTED_EOF_WHILE_READING"):  # the latter before 3.11.4
             reason = "the connection was closed"
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
             reason = "the endpoint does not speak TLS"

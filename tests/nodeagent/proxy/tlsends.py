@@ -76,8 +76,9 @@ async def handshaken(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(answer)
                 wire = await start_tls(sock, client, name, "dial 10.0.0.7:443")
-        except* TlsFailed as failed:
+        except ExceptionGroup as failed:
             (error,) = failed.exceptions
+            assert isinstance(error, TlsFailed), error
             raise error from None
         yield wire, peer
         wire.close()
