@@ -28,6 +28,14 @@ BY_DEFAULT = {
 }
 
 
+FOR_JAVA = "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=4140 -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=4140"
+
+
+@pytest.fixture(autouse=True)
+def _no_java_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
+
+
 def test_sh_exports_both_spellings(cli: Cli) -> None:
     done = cli("env")
 
@@ -39,6 +47,7 @@ def test_sh_exports_both_spellings(cli: Cli) -> None:
         "export HTTP_PROXY=http://127.0.0.1:4140",
         "export HTTPS_PROXY=http://127.0.0.1:4140",
         "export NO_PROXY=localhost,127.0.0.1,::1",
+        f"export JAVA_TOOL_OPTIONS='{FOR_JAVA}'",
     ]
 
 
@@ -49,7 +58,27 @@ def test_fish_sets_them(cli: Cli) -> None:
 def test_json_is_one_object(cli: Cli) -> None:
     upper = {name.upper(): value for name, value in BY_DEFAULT.items()}
 
-    assert json.loads(cli("env", "--shell", "json").out) == BY_DEFAULT | upper
+    java = {"JAVA_TOOL_OPTIONS": FOR_JAVA}
+
+    assert json.loads(cli("env", "--shell", "json").out) == BY_DEFAULT | upper | java
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("-javaagent:/opt/a.jar -Xmx1g", f"-javaagent:/opt/a.jar -Xmx1g {FOR_JAVA}", id="others stay"),
+        pytest.param(FOR_JAVA, FOR_JAVA, id="evaluated twice"),
+        pytest.param(
+            "-Da='x  y' -Dhttp.proxyHost=old -Dhttp.proxyPort=1 -Dhttp.proxyUser=me",
+            f"-Da='x  y' -Dhttp.proxyUser=me {FOR_JAVA}",
+            id="another proxy gives way",
+        ),
+    ],
+)
+def test_javas_options_are_added_to(before: str, after: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", before)
+
+    assert json.loads(cli("env", "--shell", "json").out)["JAVA_TOOL_OPTIONS"] == after
 
 
 @pytest.mark.parametrize(
