@@ -16,8 +16,9 @@ $(DEV): PACKAGE := .[dev]
 $(BENCH): PACKAGE := .[dev,bench]
 
 # Real parts that some tests drive, as command:Debian-package. A test whose part is missing is skipped.
-PARTS := curl:curl dnsmasq:dnsmasq-base ip:iproute2 kubectl:kubernetes-client named:bind9 nsupdate:bind9-dnsutils \
-  promtool:prometheus systemd-analyze:systemd systemd-nspawn:systemd-container unbound:unbound
+PARTS := curl:curl dnsmasq:dnsmasq-base ip:iproute2 javac:default-jdk-headless kubectl:kubernetes-client named:bind9 \
+  node:nodejs npm:npm nsupdate:bind9-dnsutils promtool:prometheus systemd-analyze:systemd \
+  systemd-nspawn:systemd-container unbound:unbound wget:wget
 MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${part\#*:}; done
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -47,7 +47,11 @@ class Process:
 
 @contextmanager
 def started(
-    *arguments: str, cwd: Path | None = None, stdin: str = "", env: dict[str, str] | None = None
+    *arguments: str,
+    cwd: Path | None = None,
+    stdin: str = "",
+    env: dict[str, str] | None = None,
+    patience: float = PATIENCE,
 ) -> Iterator[Process]:
     """`nodeagent` with these arguments, killed at the end of the block or when it takes too long."""
     pipe = subprocess.PIPE
@@ -58,7 +62,7 @@ def started(
         popen.stdin.write(stdin)
         popen.stdin.close()
         popen.stdin = None
-        killer = threading.Timer(PATIENCE, popen.kill)
+        killer = threading.Timer(patience, popen.kill)
         killer.start()
         try:
             yield Process(popen)
