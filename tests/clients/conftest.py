@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import NoEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
 
 from tests.clients.client import Client, Curl, Program, Wget
-from tests.clients.services import Service, serving
-from tests.nodeagent.cli.processes import NODEAGENT, fetch, ports, started
+from tests.clients.services import Service
+from tests.nodeagent.cli.processes import NODEAGENT, fetch, ports, serving, started
 from tests.nodeagent.proxy.world import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,9 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
             "NODE_EXTRA_CA_CERTS": str(folder / "ca.pem"),
         }
         yield Mesh(env, folder, users, port, admin)
+        agent.signal(signal.SIGTERM)
+        code, _, err = agent.end()
+        assert (code, "Traceback" in err) == (0, False), err
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import hashlib
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PATIENCE = 15.0
@@ -91,16 +90,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
-
-
-@contextmanager
-def serving(service: Service) -> Iterator[Service]:
-    """Serve in threads for the time of the block."""
-    with service:
-        thread = threading.Thread(target=service.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield service
-        finally:
-            service.shutdown()
-            thread.join()
