@@ -33,8 +33,8 @@ class Client(ABC):
 
     @abstractmethod
     def ask(self, command: str, url: str, size: int = 0) -> list[Answer]:
-        """Do one of get, post (a body of so many bytes), stream (the same without a length), expect (the same, sent
-        after a 100), pair (two GETs at once), and return what came back."""
+        """Do one of get, tunnel (a GET of plain HTTP through CONNECT), post (a body of so many bytes), stream (the same
+        without a length), expect (the same, sent after a 100), pair (two GETs at once), and return what came back."""
 
     @abstractmethod
     def series(self, url: str, times: int) -> bytes:
@@ -99,6 +99,7 @@ class Curl(Client):
 
     _ARGUMENTS: Mapping[str, Sequence[str]] = {
         "get": (),
+        "tunnel": ("--proxytunnel",),
         "post": ("--data-binary", "@-"),
         "stream": ("-X", "POST", "-T", "-"),
         "expect": ("--data-binary", "@-", "-H", "Expect: 100-continue", "--expect100-timeout", "60"),

@@ -107,6 +107,14 @@ def test_events_come_when_they_happen(client: Client, mesh: Mesh) -> None:
     assert events == ["data: 1", "data: 2"]
 
 
+@pytest.mark.parametrize("client", ["curl"], indirect=True)
+def test_plain_http_through_a_tunnel(client: Client) -> None:
+    """What undici does when it is not told otherwise, and the fetch of Node 24."""
+    (answer,) = client.ask("tunnel", "http://users/")
+
+    assert (answer.status, answer.via, answer.body) == (200, "", b"users")
+
+
 @clients()
 def test_https_to_a_logical_name(client: Client) -> None:
     (page,), (large,) = client.ask("get", "https://users/"), client.ask("get", "https://users/large")
