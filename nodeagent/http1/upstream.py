@@ -77,10 +77,15 @@ class Http1Connection:
                 await wire.send(message, sent)
         except CLOSED as error:
             raise self._lost(f"closed the connection ({error})", unsent=sent < 0) from None
-        if isinstance(body, bytes):
-            head = await self._read_head(request, len(message))
-        else:
-            head = await self._read_head_while_sending(request, len(message), body)
+        if not isinstance(body, bytes):
+            return self._response(request, await self._read_head_while_sending(request, len(message), body))
+        try:
+            wire.buffer = await wire.receive()  # mostly the whole answer, so it is looked at here
+        except CLOSED as error:
+            raise self._broken(error) from None
+        head = self._take_head()
+        if head is None or head.status < 200:
+            head = await self._read_head(request, len(message), head)
         return self._response(request, head)
 
     async def _read_head_while_sending(self, request: Request, size: int, body: Body) -> ResponseHead:
@@ -110,40 +115,46 @@ class Http1Connection:
             return self.wire.took_none(size)
         return sender.can_restart and self.wire.took_none(size + sender.passed)
 
-    async def _read_head(self, request: Request, size: int) -> ResponseHead:
-        """Read the head of the final response to a request of which `size` bytes were sent before its body."""
+    async def _read_head(self, request: Request, size: int, head: ResponseHead | None = None) -> ResponseHead:
+        """Read on after `head` to the head of the final response; `size` bytes were sent before the request's body."""
         wire = self.wire
-        buffer = wire.buffer
         interims = 0
         while True:
-            end = buffer.find(b"\r\n\r\n")
-            if end < 0:
-                if len(buffer) > MAX_RESPONSE_HEAD:
+            if head is None:
+                if len(wire.buffer) > MAX_RESPONSE_HEAD:
                     raise ResponseInvalid(f"{self.where} sent a response head of over {MAX_RESPONSE_HEAD} bytes")
-                if buffer and has_bare_line_end(buffer):
+                if wire.buffer and has_bare_line_end(wire.buffer):
                     raise ResponseInvalid(f"{self.where}: a line of the response head ends without CRLF")
                 try:
                     data = await wire.receive()
                 except CLOSED as error:
                     raise self._broken(error) from None
                 if not data:
-                    unsent = not buffer and not interims and self._is_unsent(size)
+                    unsent = not wire.buffer and not interims and self._is_unsent(size)
                     raise self._lost("closed the connection before a whole response head", unsent=unsent)
-                buffer = buffer + data if buffer else data
-                continue
-            try:
-                head = parse_response(buffer[: end + 4])
-            except ResponseInvalid as error:
-                raise ResponseInvalid(f"{self.where}: {error.message}") from None
-            buffer = buffer[end + 4 :]
-            if head.status >= 200 or (head.status == 101 and b"upgrade" in request.head.special):
-                wire.buffer = buffer
+                wire.buffer += data
+            elif head.status >= 200 or (head.status == 101 and b"upgrade" in request.head.special):
                 return head
-            interims += 1
-            if head.status == 101 or interims > MAX_INTERIM:
-                raise ResponseInvalid(f"{self.where} sent {head.status} where a final response was due")
-            if request.interim is not None:
-                await request.interim(head.status, head.fields)
+            else:
+                interims += 1
+                if head.status == 101 or interims > MAX_INTERIM:
+                    raise ResponseInvalid(f"{self.where} sent {head.status} where a final response was due")
+                if request.interim is not None:
+                    await request.interim(head.status, head.fields)
+            head = self._take_head()
+
+    def _take_head(self) -> ResponseHead | None:
+        """Take the next head, final or not, out of what was read; None while it is not whole."""
+        buffer = self.wire.buffer
+        end = buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        try:
+            head = parse_response(buffer[: end + 4])
+        except ResponseInvalid as error:
+            raise ResponseInvalid(f"{self.where}: {error.message}") from None
+        self.wire.buffer = buffer[end + 4 :]
+        return head
 
     def _broken(self, error: BaseException) -> ProxyError:
         if self._sender is not None and self._sender.error is not None:

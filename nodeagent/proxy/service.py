@@ -166,9 +166,9 @@ class Service:
         text = f"{self.name.show()}: its deadline passed after {waited * 1000:.0f} ms"
         return DeadlineExceeded(text + _tried(request))
 
-    async def _attempts(self, request: Request) -> Response:
+    def _attempts(self, request: Request) -> Awaitable[Response]:
         self.budget.deposit(request.received_at)
-        return await self._attempts_after(0, 0, request, request.fields)
+        return self._attempts_after(0, 0, request, request.fields)
 
     async def _attempts_after(self, attempt: int, repeats: int, request: Request, base: bytes) -> Response:
         """Go on after so many attempts and, of them, repeats of what may have reached a backend.
