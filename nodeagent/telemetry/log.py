@@ -7,12 +7,31 @@ ordinary way comes out in the same form. A library must leave its handlers alone
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from typing import TextIO
 
-import structlog
-from structlog.typing import Processor
+
+def _import_structlog() -> None:
+    """Import it without rich, which it takes, wherever that is installed, for tracebacks as they are not shown here.
+
+    That is 6 MB and a hundred modules. Who imports structlog first should do so here.
+    """
+    rich = sys.modules.get("rich")
+    sys.modules["rich"] = None  # type: ignore[assignment]  # importing it fails then
+    try:
+        importlib.import_module("structlog")
+    finally:
+        del sys.modules["rich"]
+        if rich is not None:
+            sys.modules["rich"] = rich
+
+
+_import_structlog()
+
+import structlog  # noqa: E402
+from structlog.typing import Processor  # noqa: E402
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -143,3 +145,16 @@ def test_setting_up_again_replaces_and_does_not_double() -> None:
 def test_an_unknown_level_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="unknown log level 'loud': use one of debug, info"):
         log.configure("loud")
+
+
+IMPORTED = """
+import sys
+import nodeagent.cli.run, nodeagent.telemetry.log, nodeagent.agent, nodeagent.admin.app
+print(*({"rich", "httpx", "cryptography", "importlib.metadata"} & {*sys.modules}))
+import rich.console
+"""
+
+
+def test_what_a_running_agent_has_no_use_for_is_not_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
