@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 CONFIG ?=
+FUZZ_SECONDS ?= 60
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,9 +12,11 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 RUN := $(VENV)/ready-$(VERSION)-run
 DEV := $(VENV)/ready-$(VERSION)-dev
 BENCH := $(VENV)/ready-$(VERSION)-bench
+FUZZ := $(VENV)/ready-$(VERSION)-fuzz
 $(RUN): PACKAGE := .
 $(DEV): PACKAGE := .[dev]
 $(BENCH): PACKAGE := .[dev,bench]
+$(FUZZ): PACKAGE := .[dev,fuzz]
 
 # Real parts that some tests drive, as command:Debian-package. A test whose part is missing is skipped.
 PARTS := curl:curl dnsmasq:dnsmasq-base ip:iproute2 javac:default-jdk-headless kubectl:kubernetes-client named:bind9 \
@@ -24,7 +27,7 @@ MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e bench resilience docs lock clean parts missing-packages
+.PHONY: help run test check lint e2e bench resilience fuzz docs lock clean parts missing-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -54,6 +57,9 @@ bench: $(BENCH) ## the agent beside nginx, HAProxy and Envoy
 resilience: $(BENCH) ## the same when endpoints are slow or fail, with pictures in build/resilience
 	$(BIN)/python -m bench.resilience --svg build/resilience --json build/resilience/figures.json
 
+fuzz: $(FUZZ) ## random bytes for every reader, FUZZ_SECONDS (60) each, guided by coverage
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
 docs: $(RUN) ## docs/configuration.md, from the schema
 	$(BIN)/python -m conf.reference > docs/configuration.md
 
@@ -66,7 +72,7 @@ parts:
 missing-packages:
 	@$(MISSING)
 
-$(RUN) $(DEV) $(BENCH): pyproject.toml constraints.txt | $(VENV)/ready-$(VERSION)
+$(RUN) $(DEV) $(BENCH) $(FUZZ): pyproject.toml constraints.txt | $(VENV)/ready-$(VERSION)
 	@echo 'Installing $(PACKAGE) into $(VENV), in the versions of constraints.txt'
 	@$(BIN)/pip install --quiet -c constraints.txt hatchling editables
 	@$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation -e '$(PACKAGE)'
@@ -86,7 +92,7 @@ $(VENV)/ready-$(VERSION):
 lock: ## constraints.txt anew, from what is current
 	$(PYTHON) -m venv --clear build/lock
 	build/lock/bin/pip install --quiet hatchling editables
-	build/lock/bin/pip install --quiet --no-build-isolation '.[dev,bench]'
+	build/lock/bin/pip install --quiet --no-build-isolation '.[dev,bench,fuzz]'
 	{ echo '# Every version that make installs; written by make lock.'; \
 	  build/lock/bin/pip freeze --exclude nodeagent; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
