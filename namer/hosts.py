@@ -1,15 +1,15 @@
 """Host names to addresses, by /etc/hosts and the DNS, asked again when the answer is over.
 
-An IP literal and `localhost` are answered at once, without a task; what cannot be a host name is unknown without
-asking anybody. A host is followed by one task, however many ports of it are in use. A host that has addresses of both
-families is given by its IPv4 ones alone, since a server that listens on one family only would otherwise look half dead.
-A failure to resolve keeps the last good addresses, as long as the limit on stale answers allows (RFC 8767); that a host
-does not exist is an answer, not a failure. `namer.dns.course` says what is believed and when it is asked again.
+An IP literal (in any form, see `address.py`) and `localhost` are answered at once, without a task; what cannot be a
+host name is unknown without asking anybody. A host is followed by one task, however many ports of it are in use. A host
+that has addresses of both families is given by its IPv4 ones alone, since a server that listens on one family only
+would otherwise look half dead. A failure to resolve keeps the last good addresses, as long as the limit on stale
+answers allows (RFC 8767); that a host does not exist is an answer, not a failure. `namer.dns.course` says what is
+believed and when it is asked again.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import random
 from collections.abc import Iterable
 from functools import partial
@@ -20,6 +20,7 @@ import structlog
 import trio
 
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.address import read_address
 from namer.cell import Cell
 from namer.derived import Derived
 from namer.dns.answers import Found, Lifetimes
@@ -120,12 +121,11 @@ def usable(addresses: Iterable[str]) -> tuple[str, ...]:
 
 def ip_literal(host: str) -> str | None:
     """The address that `host` writes down, in its usual form and without brackets; None when it is a name."""
-    bracketed = host.startswith("[") and host.endswith("]")
-    try:
-        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
-    except ValueError:
-        return None
-    return None if bracketed and address.version == 4 else str(address)
+    if not (host.startswith("[") and host.endswith("]")):
+        address = read_address(host)
+    else:  # what else stands in brackets is no name either
+        address = read_address(host[1:-1]) if ":" in host else None
+    return None if address is None else str(address)
 
 
 def is_host(host: str) -> bool:
