@@ -95,7 +95,8 @@ def lookup_seconds(bindings: Bindings, names: Sequence[Path]) -> float:
 
 def update_seconds(bindings: Bindings, endpoints: int) -> float:
     """Seconds until all is in step with a change of one endpoint of a name with so many."""
-    client = bindings.clients[Path(("#", "io.l5d.fs", "n0")), 0]
+    client = bindings.clients.named(Path(("#", "io.l5d.fs", "n0")))
+    assert client is not None, "n0 is bound"
     known = tuple(Endpoint(f"10.0.{number // 250}.{number % 250 + 1}", 80) for number in range(endpoints + 1))
     client.addr.set(AddrBound(known[:endpoints]), 0.0)
 

@@ -13,6 +13,8 @@ namers asked: the configured ones by their prefix, the last configured first, th
             else is usable. A Union gives the share of such a branch to the others that have a weight, and waits for
             what is not known yet while it has nothing else to offer. A name that turned out not to exist is Neg.
             This goes beyond linkerd 1.x, and is what twitter/finagle#653 asks for
+    origin  each label of a name is the request's or the table's own word, and so is the host that a bound name spells
+            out (namer.Provenance). A label that a namer rewrote is the request's if any label of that name was
     limits  a chain of rewrites that does not end is a failure like any other; a table that asks for too much
             work fails the whole binding, at once (namer/limits.py)
 
@@ -22,7 +24,8 @@ changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final, TypeAlias
@@ -31,10 +34,10 @@ from namer.cell import Cell
 from namer.dtab import Dentry, Dtab
 from namer.health import Assess, Health
 from namer.limits import MAX_DEPTH, LimitExceededError, check_limits, extend, too_deep
-from namer.namer import PENDING, Bound, Failure, Namer, NameState, Pending
-from namer.nametree import NEG, Alt, Empty, Fail, Leaf, NameTree, Neg, Union, Weighted, map_leaves, simplify, union_of
-from namer.nametree import show as show_tree
+from namer.namer import PENDING, Bound, Failure, Namer, NameState, Pending, Provenance
+from namer.nametree import NEG, Alt, Empty, Fail, Leaf, NameTree, Neg, Union, Weighted, simplify, union_of
 from namer.path import Path
+from namer.steps import Answer, Step
 
 BoundState: TypeAlias = Pending | Failure | NameTree[Bound]
 
@@ -42,10 +45,19 @@ BoundState: TypeAlias = Pending | Failure | NameTree[Bound]
 class Namers:
     """The namers there are, and which of them a path concerns."""
 
-    def __init__(self, configured: Sequence[tuple[Path, Namer]], builtin: Mapping[str, Namer]) -> None:
-        """`configured` are namers with their prefixes, in configured order; `builtin` those under `/$/`."""
+    def __init__(
+        self,
+        configured: Sequence[tuple[Path, Namer]],
+        builtin: Mapping[str, Namer],
+        given: Collection[Path] = (),
+    ) -> None:
+        """`configured` are namers with their prefixes, in configured order; `builtin` those under `/$/`.
+
+        `given` are beginnings of names that the configuration puts before what a request asks for, or in its place.
+        """
         self._configured = tuple(reversed(configured))
         self._builtin = builtin
+        self._given = tuple(sorted(given, key=len, reverse=True))
 
     def lookup(self, path: Path) -> Iterator[tuple[Path, Cell[NameState]]]:
         """The answers for a path, in the order in which they count, each with the prefix of its namer.
@@ -59,50 +71,12 @@ class Namers:
             builtin = self._builtin.get(path[1])
             yield path[:2], builtin.lookup(path[2:]) if builtin else Cell.constant(self._unknown(path))
 
+    def asked(self, path: Path) -> int:
+        """How many labels at the end of a name are what a request asks for."""
+        return len(path) - next((len(given) for given in self._given if path.startswith(given)), 0)
+
     def _unknown(self, path: Path) -> Failure:
         return Failure(f"there is no namer {path[:2]}; there are {', '.join(sorted(self._builtin))}", lasting=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One rewrite: `source` became `tree`, with `residual` behind each path in it.
-
-    The rule is a dentry, or the prefix of the namer that answered so. `result` is what it came to in the end: a
-    `verdict`, or `unusable` when it is bound to no usable endpoint.
-    """
-
-    source: Path
-    rule: Dentry | Path
-    tree: NameTree[Path | Bound]
-    residual: Path
-    result: str = "error"  # what stays when a limit ends the binding before more is known
-
-    @property
-    def path(self) -> str:
-        """What was rewritten, as written."""
-        return self.source.show()
-
-    @property
-    def dentry(self) -> str:
-        """The rule: a dentry as written, or the prefix of the namer."""
-        return self.rule.show()
-
-    @property
-    def to(self) -> str:
-        """What it was rewritten to, as written."""
-        return show_tree(map_leaves(self._extended, self.tree))
-
-    def _extended(self, leaf: Path | Bound) -> Path | Bound:
-        return leaf + self.residual if isinstance(leaf, Path) else leaf
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a namer said of a path; `result` as in Step."""
-
-    path: Path
-    namer: Path
-    result: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +115,7 @@ def bind(path: Path, dtab: Dtab, namers: Namers, assess: Assess | None = None) -
     """
     binder = _Binder(dtab, namers, assess)
     try:
-        state = binder.evaluate(Leaf(path), Path(), depth=0, nesting=0).state
+        state = binder.evaluate(Leaf(path), Path(), namers.asked(path), depth=0, nesting=0).state
     except LimitExceededError as problem:
         state = Failure(str(problem), lasting=True)
     return Outcome(
@@ -198,12 +172,15 @@ class _Result:
 
 
 _NEG: Final = _Result(NEG, ends=False)
+_ALL: Final = sys.maxsize
+"""Labels that are the request's, whatever comes of them."""
 
 
 class _Binder:
     """One binding: walks the table and the namers, and notes what it met.
 
-    `depth` counts the rewrites that led to where it is, `nesting` the trees it is inside of.
+    `asked` counts the labels at the end of a name that are the request's word, `depth` the rewrites that led to where
+    it is, `nesting` the trees it is inside of.
     """
 
     def __init__(self, dtab: Dtab, namers: Namers, assess: Assess | None) -> None:
@@ -217,19 +194,21 @@ class _Binder:
         self.unusable: list[Bound] = []
         self.absent: list[Bound] = []
 
-    def evaluate(self, tree: NameTree[Path | Bound], residual: Path, depth: int, nesting: int) -> _Result:
+    def evaluate(self, tree: NameTree[Path | Bound], residual: Path, asked: int, depth: int, nesting: int) -> _Result:
         """What a tree comes to, with `residual` behind each path in it."""
         self._evaluated += 1
         check_limits(self._evaluated, nesting)
         match tree:
             case Leaf(value):
                 if isinstance(value, Bound):
-                    return self._arrive(value)
-                return self._follow(extend(value, residual), depth, nesting)
+                    return self._arrive(_with_provenance(value, given=0))
+                return self._follow(extend(value, residual), asked, depth, nesting)
             case Alt(trees):
-                return _first(self.evaluate(each, residual, depth, nesting + 1) for each in trees)
+                return _first(self.evaluate(each, residual, asked, depth, nesting + 1) for each in trees)
             case Union(branches):
-                results = [(each.weight, self.evaluate(each.tree, residual, depth, nesting + 1)) for each in branches]
+                results = [
+                    (each.weight, self.evaluate(each.tree, residual, asked, depth, nesting + 1)) for each in branches
+                ]
                 return _united(results, by_health=self._assess is not None)
             case Neg():
                 return _NEG
@@ -251,35 +230,35 @@ class _Binder:
             case Health.USABLE | Health.UNKNOWN:
                 return _Result(Leaf(bound), ends=True)
 
-    def _follow(self, path: Path, depth: int, nesting: int) -> _Result:
+    def _follow(self, path: Path, asked: int, depth: int, nesting: int) -> _Result:
         if depth >= MAX_DEPTH:
             return self._failed(too_deep(path))
         rules = rules_for(path, self._dtab)
         if rules is None:
-            return _first(self._ask_namers(path, depth, nesting))
+            return _first(self._ask_namers(path, asked, depth, nesting))
         steps = (Step(path, rule, rule.dst, rule.residual(path)) for rule in rules)
-        return _first(self._rewrite(step, depth, nesting) for step in steps)
+        return _first(self._rewrite(step, min(asked, len(step.residual)), depth, nesting) for step in steps)
 
-    def _rewrite(self, step: Step, depth: int, nesting: int) -> _Result:
+    def _rewrite(self, step: Step, asked: int, depth: int, nesting: int) -> _Result:
         place = len(self.steps)
         self.steps.append(step)
-        result = self.evaluate(step.tree, step.residual, depth + 1, nesting)
+        result = self.evaluate(step.tree, step.residual, asked, depth + 1, nesting)
         self.steps[place] = replace(step, result=_verdict(result))
         return result
 
-    def _ask_namers(self, path: Path, depth: int, nesting: int) -> Iterator[_Result]:
+    def _ask_namers(self, path: Path, asked: int, depth: int, nesting: int) -> Iterator[_Result]:
         for namer, cell in self._namers.lookup(path):
             self.cells.append(cell)
-            result = self._answer(path, namer, cell.value, depth, nesting)
+            result = self._answer(path, namer, cell.value, asked, depth, nesting)
             self.answers.append(Answer(path, namer, _verdict(result)))
             yield result
             if not isinstance(cell.value, Neg) and (self._assess is None or result.ends):
                 return
 
-    def _answer(self, path: Path, namer: Path, state: NameState, depth: int, nesting: int) -> _Result:
+    def _answer(self, path: Path, namer: Path, state: NameState, asked: int, depth: int, nesting: int) -> _Result:
         match state:
             case Leaf(Bound() as bound):
-                return self._arrive(bound)
+                return self._arrive(_with_provenance(bound, given=len(path) - asked))
             case Pending():
                 return _Result(state, ends=True)
             case Failure():
@@ -289,10 +268,18 @@ class _Binder:
             case Empty() | Fail():
                 return _Result(state, ends=True)
             case tree:
-                return self._rewrite(Step(path, namer, tree, Path()), depth, nesting)
+                return self._rewrite(Step(path, namer, tree, Path()), _ALL if asked else 0, depth, nesting)
 
     def _failed(self, failure: Failure) -> _Result:
         return _Result(failure, ends=self._assess is None or failure.lasting)
+
+
+def _with_provenance(bound: Bound, *, given: int) -> Bound:
+    """The name with whose word its host is, if it spells one: the first `given` labels are not the request's."""
+    if bound.host_at is None:
+        return bound
+    word = Provenance.CONFIGURATION if bound.host_at < given else Provenance.REQUEST
+    return replace(bound, provenance=word, host_at=None)
 
 
 def _first(results: Iterable[_Result]) -> _Result:

@@ -32,9 +32,9 @@ class InetNamer:
         """Bound for `/HOST/PORT` and `/PORT`, where PORT is a number; Neg for anything else."""
         match path.labels:
             case (host, port, *_) if _is_number(port):
-                return _bound(self._prefix, path, 2, _addr(self._addr_of, host, port))
+                return _bound(self._prefix, path, 2, _addr(self._addr_of, host, port), host_at=0)
             case (port, *_) if _is_number(port):
-                return _bound(self._prefix, path, 1, _addr(self._addr_of, LOCAL_HOST, port))
+                return _bound(self._prefix, path, 1, _addr(self._addr_of, LOCAL_HOST, port), host_at=0)
             case _:
                 return Cell.constant(NEG)
 
@@ -50,7 +50,7 @@ class RinetNamer:
         """Bound for `/PORT/HOST`, Neg for a shorter name."""
         if len(path) < 2:
             return Cell.constant(NEG)
-        return _bound(self._prefix, path, 2, _addr(self._addr_of, path[1], path[0]))
+        return _bound(self._prefix, path, 2, _addr(self._addr_of, path[1], path[0]), host_at=1)
 
 
 def _is_number(label: str) -> bool:
@@ -63,5 +63,5 @@ def _addr(addr_of: AddrOf, host: str, port: str) -> Cell[Addr]:
     return Cell.constant(AddrFailed(f"port {port!r} is not a number from 1 to 65535"))
 
 
-def _bound(prefix: Path, path: Path, used: int, addr: Cell[Addr]) -> Cell[NameState]:
-    return Cell.constant(Leaf(Bound(prefix + path[:used], path[used:], addr)))
+def _bound(prefix: Path, path: Path, used: int, addr: Cell[Addr], *, host_at: int) -> Cell[NameState]:
+    return Cell.constant(Leaf(Bound(prefix + path[:used], path[used:], addr, host_at=len(prefix) + host_at)))

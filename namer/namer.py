@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final, Protocol, TypeAlias
 
 from namer.addr import Addr
@@ -33,7 +34,20 @@ class Failure:
     lasting: bool = False
 
 
-BoundKey: TypeAlias = tuple[Path, int]
+class Provenance(Enum):
+    """Whose word it is that a concrete name is served at its addresses: who can make the agent connect there."""
+
+    CONFIGURATION = "configuration"
+    """Whoever wrote the table spelled out the host."""
+    REQUEST = "request"
+    """The name that was asked for spells out the host, or part of it."""
+    REGISTRY = "registry"
+    """A source with many writers: Consul, Kubernetes, SRV records."""
+    FILE = "file"
+    """A file of this host."""
+
+
+BoundKey: TypeAlias = tuple[Path, int, Provenance]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,9 @@ class Bound:
     called in `Host`, when that is not what the caller wrote. `twin` tells apart the namers that have one prefix,
     and so one id for different things: 0 is the first. Equal ids of one of them have equal addresses and
     authorities, so these take no part in comparing.
+
+    `provenance` is whose word the addresses are. A namer that finds the host in the name itself cannot tell; it gives
+    the place of that label in the name it was asked for as `host_at`, and the binder draws the conclusion.
     """
 
     id: Path
@@ -52,11 +69,13 @@ class Bound:
     addr: Cell[Addr] = field(compare=False, repr=False)
     authority: str | None = field(default=None, compare=False)
     twin: int = 0
+    provenance: Provenance = Provenance.FILE
+    host_at: int | None = field(default=None, compare=False)
 
     @property
     def key(self) -> BoundKey:
         """What is served there: whoever keeps something for a concrete name keeps it under this."""
-        return self.id, self.twin
+        return self.id, self.twin, self.provenance
 
     def __str__(self) -> str:
         return self.id.show()

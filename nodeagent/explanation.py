@@ -13,9 +13,9 @@ from typing import Any, Final, TypeAlias
 from balancer.statistics import NodeStatistics
 from balancer.zones import zone_of
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
-from namer.binding import Step
 from namer.cell import Cell
 from namer.path import Path
+from namer.steps import Step
 from namer.watch import WatchStatistics
 
 MAX_CHARS: Final = 1_000_000

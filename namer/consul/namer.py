@@ -29,7 +29,7 @@ from namer.consul.api import Consul
 from namer.consul.catalog import Registered, Rules, has_tag, none_may_serve
 from namer.consul.service import follow_service
 from namer.hosts import Hosts, fail_addr
-from namer.namer import PENDING, Bound, Failure, NameState
+from namer.namer import PENDING, Bound, Failure, NameState, Provenance
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.report import Follower, Report
@@ -150,7 +150,15 @@ class ConsulNamer:
         if asked.tagged(report.answer) == Registered():
             return NEG
         authority = agent.authority(asked.datacenter, asked.service, asked.tag) if agent else None
-        return Leaf(Bound(self._prefix + asked.written, asked.residual, self._addr(asked), authority))
+        return Leaf(
+            Bound(
+                self._prefix + asked.written,
+                asked.residual,
+                self._addr(asked),
+                authority,
+                provenance=Provenance.REGISTRY,
+            )
+        )
 
     async def _feed_addr(self, asked: Asked, cell: Cell[Addr]) -> None:
         service = self._service(asked)

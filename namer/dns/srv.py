@@ -27,7 +27,7 @@ from namer.dns.course import Course, Doubt, Step
 from namer.dns.resolver import Resolves
 from namer.dns.settings import is_name
 from namer.hosts import Hosts, fail_addr
-from namer.namer import PENDING, Bound, Failure, NameState
+from namer.namer import PENDING, Bound, Failure, NameState, Provenance
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.targets import Target, Targets
@@ -57,7 +57,7 @@ class DnsSrvNamer:
         cell = self._names.get(path)
         if cell is None:
             addr = self._addr(path[0].rstrip(".").lower())
-            bound = Bound(self._prefix + path[:1], path[1:], addr)
+            bound = Bound(self._prefix + path[:1], path[1:], addr, provenance=Provenance.REGISTRY)
             cell = self._names[path] = Derived(partial(_name_state, bound), addr)
         return cell
 

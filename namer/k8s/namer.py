@@ -38,7 +38,7 @@ from namer.k8s.slices import (
     served,
     serves,
 )
-from namer.namer import PENDING, Bound, Failure, NameState
+from namer.namer import PENDING, Bound, Failure, NameState, Provenance
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.report import Follower, Report
@@ -123,7 +123,7 @@ class KubernetesNamer:
         return WatchKey(self._prefix.show(), what, path.show())
 
     async def _feed_name(self, asked: Asked, id_: Path, residual: Path, cell: Cell[NameState]) -> None:
-        bound = Leaf(Bound(self._prefix + id_, residual, self._addr(asked, id_)))
+        bound = Leaf(Bound(self._prefix + id_, residual, self._addr(asked, id_), provenance=Provenance.REGISTRY))
         sources, follower = self._sources(asked), Follower(cell)
 
         def derive() -> None:

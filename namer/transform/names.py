@@ -51,7 +51,7 @@ class Const:
 
 
 def _bind(prefix: Path, path: Path, builtin: Mapping[str, Namer]) -> NameTree[Bound]:
-    state = bind(path, Dtab.EMPTY, Namers((), builtin)).state
+    state = bind(path, Dtab.EMPTY, Namers((), builtin, given=(path,))).state
     if isinstance(state, (Pending, Failure)):
         why = state.reason if isinstance(state, Failure) else "it is not known at once"
         raise ValueError(f"{path} cannot be bound: {why}")

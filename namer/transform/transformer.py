@@ -8,7 +8,7 @@ still to be bound passes unchanged, as does "not known yet" or an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias, cast
 
@@ -57,7 +57,10 @@ def transformed(namer: Namer, transformers: Sequence[Transformer]) -> Namer:
 
 
 def transformed_namers(
-    configured: Sequence[tuple[Path, Namer]], builtin: Mapping[str, Namer], transformers: Sequence[Transformer]
+    configured: Sequence[tuple[Path, Namer]],
+    builtin: Mapping[str, Namer],
+    transformers: Sequence[Transformer],
+    given: Collection[Path] = (),
 ) -> Namers:
     """The namers of a router whose interpreter has transformers: whatever is bound went through them.
 
@@ -68,6 +71,7 @@ def transformed_namers(
     return Namers(
         [*catch_all, *((prefix, transformed(namer, transformers)) for prefix, namer in configured)],
         {label: transformed(namer, transformers) for label, namer in builtin.items()},
+        given,
     )
 
 

@@ -28,7 +28,9 @@ async def test_what_is_measured_is_names_that_are_bound() -> None:
             assert all(bindings.service_nowait(name, None) for name in names)
             assert lookup_seconds(bindings, names) > 0
             assert update_seconds(bindings, 5) > 0
-            assert len(bindings.clients[Path.parse("/#/io.l5d.fs/n0"), 0].balancer.nodes) == 5
+            updated = bindings.clients.named(Path.parse("/#/io.l5d.fs/n0"))
+            assert updated is not None
+            assert len(updated.balancer.nodes) == 5
             assert bind_seconds(10, agent) > 0
             nursery.cancel_scope.cancel()
 

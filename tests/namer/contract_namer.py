@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from namer.addr import Addr, AddrBound, AddrPending
 from namer.cell import Cell
-from namer.namer import PENDING, Bound, Namer, NameState
+from namer.namer import PENDING, Bound, Namer, NameState, Provenance
 from namer.nametree import Leaf
 from namer.path import Path
 from tests.namer.fakes import Live, running
@@ -81,6 +81,7 @@ class NamerContract:
     """Subclass as `Test...` and say what the source is, and how long it may take to notice, at most."""
 
     settled: ClassVar = SETTLED
+    provenance: ClassVar = Provenance.FILE
 
     def source(self, live: Live) -> Source:
         raise NotImplementedError
@@ -108,7 +109,7 @@ class NamerContract:
             assert client.name.value == PENDING or (client.addr and client.addr.value == AddrPending())
 
             await trio.sleep(self.settled)
-            assert client.name.value == Leaf(Bound(source.id, Path(), Cell(AddrPending())))
+            assert client.name.value == Leaf(Bound(source.id, Path(), Cell(AddrPending()), provenance=self.provenance))
             assert client.changes == [(), ("10.0.0.1", "10.0.0.2")]
 
     async def test_a_change_is_followed_without_a_gap(self, autojump_clock: MockClock) -> None:

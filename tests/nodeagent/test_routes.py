@@ -7,10 +7,10 @@ import pytest
 import conf
 from conf.routes import Route, parse_request
 from namer.addr import AddrBound, AddrPending, Endpoint
-from namer.binding import Step
 from namer.dtab import Dentry, Dtab
 from namer.nametree import Leaf
 from namer.path import Path
+from namer.steps import Step
 from nodeagent.explanation import BoundName, Doubt, Explanation, Freshness
 from nodeagent.policies import identifier
 from nodeagent.proxy.errors import BadRequest

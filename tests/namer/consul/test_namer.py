@@ -15,7 +15,7 @@ from namer.consul.catalog import Rules
 from namer.consul.guard import HOLD
 from namer.consul.namer import Asked, ConsulNamer, ConsulParams
 from namer.httpapi import Reply
-from namer.namer import Bound, Failure, Namer
+from namer.namer import Bound, Failure, Namer, Provenance
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.subset import Subset
@@ -52,6 +52,8 @@ class Source:
 
 
 class TestContract(NamerContract):
+    provenance = Provenance.REGISTRY
+
     def source(self, live: Live) -> ContractSource:
         return Source(live)
 

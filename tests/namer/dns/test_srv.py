@@ -8,7 +8,7 @@ from namer.addr import AddrBound, Endpoint
 from namer.dns.answers import Srv
 from namer.dns.course import MAX_DELAY
 from namer.dns.srv import DnsSrvNamer, targets_of
-from namer.namer import PENDING, Bound, Failure
+from namer.namer import PENDING, Bound, Failure, Provenance
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.targets import Target
@@ -235,6 +235,7 @@ async def test_nobody_needs_the_targets_of_a_name_that_nobody_needs(autojump_clo
 
 
 class TestDnsSrvKeepsTheContract(NamerContract):
+    provenance = Provenance.REGISTRY
     settled = MAX_DELAY
 
     def source(self, live: Live) -> Source:

@@ -6,9 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from namer.addr import AddrBound, AddrNeg
+from namer.addr import Addr, AddrBound, AddrNeg
 from namer.cell import Cell
-from namer.namer import Bound, Failure
+from namer.namer import Bound, Failure, Provenance
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from tests.namer.contract_namer import NamerContract, Source
@@ -39,6 +39,8 @@ class KubernetesSource(Source):
 
 
 class TestKubernetesKeepsTheContract(NamerContract):
+    provenance = Provenance.REGISTRY
+
     def source(self, live: Live) -> Source:
         clock = trio.lowlevel.current_clock()
         assert isinstance(clock, MockClock)
@@ -50,7 +52,8 @@ class TestKubernetesKeepsTheContract(NamerContract):
 
 
 def bound(id_: str, residual: str = "/") -> Leaf[Bound]:
-    return Leaf(Bound(PREFIX + Path.parse(id_), Path.parse(residual), Cell.constant(AddrBound(()))))
+    addr: Cell[Addr] = Cell.constant(AddrBound(()))
+    return Leaf(Bound(PREFIX + Path.parse(id_), Path.parse(residual), addr, provenance=Provenance.REGISTRY))
 
 
 @pytest.mark.parametrize(

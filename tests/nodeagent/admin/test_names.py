@@ -220,7 +220,9 @@ async def test_an_explanation_has_the_live_state_of_endpoints_that_were_called()
         [before] = (await client.get("/explain.json?path=/svc/web")).json()["bound"]
         assert "state" not in before
         agent.use("/svc/web")
-        balancer = agent.routers[0].router.bindings.clients[Path.parse("/#/io.l5d.fs/web"), 0].balancer
+        called = agent.routers[0].router.bindings.clients.named(Path.parse("/#/io.l5d.fs/web"))
+        assert called is not None
+        balancer = called.balancer
         node = balancer.nodes[1]
         for _ in range(5):
             balancer.begin(node, 0.0)
