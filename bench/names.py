@@ -83,8 +83,9 @@ def bind_seconds(dentries: int, agent: Agent) -> float:
     """Seconds to bind one name under a table of as many dentries."""
     dtab, rng = table(dentries), random.Random(7)
     names = [Path(("svc", f"n{rng.randrange(dentries)}")) for _ in range(1000)]
-    bind(names[0], dtab, agent.naming.namers)  # the index of the table is built at the first look
-    return per_item(lambda index: bind(names[index], dtab, agent.naming.namers), len(names))
+    namers = agent.naming.namers_of(agent.config.routers[0])
+    bind(names[0], dtab, namers)  # the index of the table is built at the first look
+    return per_item(lambda index: bind(names[index], dtab, namers), len(names))
 
 
 def lookup_seconds(bindings: Bindings, names: Sequence[Path]) -> float:

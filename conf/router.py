@@ -8,6 +8,7 @@ from msgspec import Meta, field
 
 from conf.client import AnyClientPolicy, GlobalClient
 from conf.fields import ONE_OR_MANY, Count, Kilobytes, Label, Millis, about, one_of, only
+from conf.guard import AddressGuard
 from conf.identifiers import AnyIdentifier, HeaderToken
 from conf.interpreters import AnyInterpreter, DefaultInterpreter
 from conf.section import Kinded, Section, not_here, not_yet
@@ -84,6 +85,9 @@ class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
     interpreter: Annotated[AnyInterpreter, about("Who resolves names.")] = DefaultInterpreter()
     service: Annotated[AnyServicePolicy, about("The policy towards logical names.")] = GlobalService()
     client: Annotated[AnyClientPolicy, about("The policy towards concrete names.")] = GlobalClient()
+    address_guard: Annotated[
+        AddressGuard, about("Where the agent may connect for names that come from outside.", like="none")
+    ] = AddressGuard()
     originator: Annotated[
         bool, about("Marks the first agent on the way of a request, for those who add up metrics.")
     ] = False

@@ -33,6 +33,15 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """An endpoint that must not be connected to, and why; `loop` when that would be the agent itself."""
+
+    endpoint: Endpoint
+    why: str
+    loop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AddrPending:
     """Not known yet; somebody is finding out."""
 
@@ -51,9 +60,10 @@ class AddrFailed:
 
 @dataclass(frozen=True, slots=True)
 class AddrBound:
-    """Known. The set may be empty: the name exists and nobody serves it."""
+    """Known. The set may be empty: the name exists and nobody serves it, or all who do are `refused`."""
 
     endpoints: tuple[Endpoint, ...]
+    refused: tuple[Refused, ...] = ()
 
 
 Addr: TypeAlias = AddrPending | AddrNeg | AddrFailed | AddrBound

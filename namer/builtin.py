@@ -16,7 +16,11 @@ PREFIX: Final = Path(("$",))
 
 
 def builtin_namers(hosts: Hosts) -> Mapping[str, Namer]:
-    """The namers by the label that follows `/$`."""
+    """The namers by the label that follows `/$`.
+
+    Those that find the host in the name give its place there (`Bound.host_at`), or a request could spell it out
+    unjudged.
+    """
     return {
         "nil": ConstantNamer(EMPTY),
         "fail": ConstantNamer(FAIL),

@@ -53,13 +53,30 @@ class RinetNamer:
         return _bound(self._prefix, path, 2, _addr(self._addr_of, path[1], path[0]), host_at=1)
 
 
+def spelled_out(id: Path) -> tuple[str, int] | None:  # noqa: A002
+    """The host, without brackets, and the port that a concrete name of these namers spells out, None for any other."""
+    match id.labels:
+        case ("$", "io.buoyant.rinet", port, host) | ("$", "inet" | "fixedinet", host, port):
+            number = _port(port)
+        case ("$", "inet" | "fixedinet", port):
+            host, number = LOCAL_HOST, _port(port)
+        case _:
+            return None
+    return None if number is None else (host.strip("[]"), number)
+
+
 def _is_number(label: str) -> bool:
     return label.isascii() and label.isdigit()
 
 
+def _port(label: str) -> int | None:
+    return int(label) if _is_number(label) and len(label) <= 5 and 1 <= int(label) <= 65535 else None
+
+
 def _addr(addr_of: AddrOf, host: str, port: str) -> Cell[Addr]:
-    if _is_number(port) and len(port) <= 5 and 1 <= int(port) <= 65535:
-        return addr_of(host, int(port))
+    number = _port(port)
+    if number is not None:
+        return addr_of(host, number)
     return Cell.constant(AddrFailed(f"port {port!r} is not a number from 1 to 65535"))
 
 

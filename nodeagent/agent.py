@@ -36,6 +36,7 @@ from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.errors import NoSuchName, ProxyError
+from nodeagent.proxy.guard import Guard
 from nodeagent.proxy.server import ConnectionOptions, Server
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_trace
@@ -78,6 +79,7 @@ class Agent:
         self.stats.survey_namers = self._report_naming
         self._alarms = Alarms()
         self._own = {router.label: OwnPorts() for router in config.routers}
+        self._admin = OwnPorts()
         self.stats.originators.update(router.label for router in config.routers if router.originator)
         self.routers = tuple(RunningRouter(router, self._router(router)) for router in config.routers)
         self.started_at: float | None = None
@@ -147,15 +149,18 @@ class Agent:
     # Construction
 
     def _router(self, config: HttpRouter) -> Router:
+        own, admin = self._own[config.label], self._admin
+        guard = Guard(policies.guard_policy(config.address_guard), own.__contains__, admin.__contains__)
         composer = Composer(
             config.label,
             client_policy=lambda id_: policies.client_policy(config.client, id_, self.zone),
             service_policy=lambda name: policies.service_policy(config.service, name),
-            dialer=Dialer(self._own[config.label].__contains__),
+            dialer=Dialer(lambda endpoint: endpoint in own or endpoint in admin),
             stats=self.stats,
             rng=self._rng,
             alarms=self._alarms,
             checks=self._checks,
+            guard=guard,
         )
         bindings = Bindings(
             dtab=self.naming.dtab(config),
@@ -165,6 +170,7 @@ class Agent:
             make_client=composer.client,
             make_service=composer.service,
             failover=config.failover == "health",
+            guard=guard,
         )
         return Router(
             config.label,
@@ -192,8 +198,8 @@ class Agent:
         for sock in inherited:
             log.warning("an inherited socket belongs to no listener", address=sock.getsockname())
         for label, own in self._own.items():  # other routers may be the next hop: out by one, in by the other
-            mine = (f"router {label}", "admin")
-            own.add((listening.host, listening.port) for listening, _ in opened if listening.what in mine)
+            own.add((each.host, each.port) for each, _ in opened if each.what == f"router {label}")
+        self._admin.add((each.host, each.port) for each, _ in opened if each.what == "admin")
         return opened
 
     def _listen_router(

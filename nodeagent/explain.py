@@ -29,9 +29,12 @@ from namer.settle import Settling, settle
 from nodeagent.explanation import BoundName, Doubt, Explanation, Freshness
 from nodeagent.http1.head import check_authority
 from nodeagent.proxy.errors import BadRequest
+from nodeagent.proxy.guard import Guard, GuardPolicy
 from nodeagent.proxy.identify import host_name, is_just_host, tunnel_names
 
 S = TypeVar("S", bound=Settling)
+
+UNGUARDED: Final = Guard(GuardPolicy(enabled=False))
 
 _NOT_IN_PATHS: Final = re.compile(r"[^0-9A-Za-z_:.#$%/\\-]")
 
@@ -44,6 +47,7 @@ class _Attempt:
     outcome: Outcome
     found: tuple[Share, ...]
     cells: tuple[Cell[Any], ...]
+    guard: Guard
 
     @property
     def pending(self) -> bool:
@@ -55,7 +59,7 @@ class _Attempt:
         taken = {share.bound for share in self.found}
         for bound in (*self.outcome.unusable, *self.outcome.absent):
             if bound not in taken:
-                yield Share(0.0, bound)
+                yield Share(0.0, self.guard.guarded(bound))
 
 
 async def explain(
@@ -66,14 +70,15 @@ async def explain(
     local: Dtab = Dtab.EMPTY,
     timeout: float,  # noqa: ASYNC109
     assess: Assess | None = by_addresses,
+    guard: Guard = UNGUARDED,
 ) -> Explanation:
     """Explain what `path` resolves to under the router's `table` and the caller's `local` dentries.
 
     Waits for discovery at most `timeout` seconds. `assess` is how healthy concrete names are, None where names alone
-    decide. Addresses that are not known by then are pending; a name that is not, or a table, is an error. Cancelling
-    is safe.
+    decide; `guard` is who judges their addresses. Addresses that are not known by then are pending; a name that is not,
+    or a table, is an error. Cancelling is safe.
     """
-    attempt = await known_within(timeout, lambda: _bind(path, table, local, namers, assess))
+    attempt = await known_within(timeout, lambda: _bind(path, table, local, namers, assess, guard))
     outcome = verdict(attempt.outcome.state)
     if outcome == "bound" and not attempt.found:
         outcome = "empty"  # a union of nothing but Empty
@@ -118,12 +123,15 @@ async def explain_any(
     local: Dtab = Dtab.EMPTY,
     timeout: float,  # noqa: ASYNC109
     assess: Assess | None = by_addresses,
+    guard: Guard = UNGUARDED,
 ) -> Explanation:
     """Explain the one of `names` that a request takes: of those of a CONNECT target, the one that discovery knows.
 
     As `explain`.
     """
-    explanations = [await explain(namers, table, name, local=local, timeout=timeout, assess=assess) for name in names]
+    explanations = [
+        await explain(namers, table, name, local=local, timeout=timeout, assess=assess, guard=guard) for name in names
+    ]
     known = [each for each in explanations if not all(is_just_host(leaf.id, names[-1]) for leaf in each.bound)]
     bound = [each for each in explanations if each.bound]
     return (known or bound or explanations)[0]
@@ -148,12 +156,19 @@ def names_of(text: str, prefix: Path) -> tuple[Path, ...]:
             raise NameSyntaxError(f"{scheme}: is not the scheme of an HTTP URL: use http or https", text)
 
 
-def _bind(path: Path, table: Cell[DtabState], local: Dtab, namers: Namers, assess: Assess | None) -> _Attempt:
-    dtab = table.value
-    outcome = bind(path, dtab + local, namers, assess) if isinstance(dtab, Dtab) else Outcome(dtab, (), (), ())
+def _bind(
+    path: Path, table: Cell[DtabState], local: Dtab, namers: Namers, assess: Assess | None, guard: Guard
+) -> _Attempt:
+    dtab, judge = table.value, None if assess is None else _guarded(assess, guard)
+    outcome = bind(path, dtab + local, namers, judge) if isinstance(dtab, Dtab) else Outcome(dtab, (), (), ())
     found = () if isinstance(outcome.state, Pending | Failure) else shares(outcome.state)
+    found = tuple(replace(share, bound=guard.guarded(share.bound)) for share in found)
     cells = unique((table, *outcome.cells, *(share.bound.addr for share in found)))
-    return _Attempt(dtab, outcome, found, cells)
+    return _Attempt(dtab, outcome, found, cells, guard)
+
+
+def _guarded(assess: Assess, guard: Guard) -> Assess:
+    return lambda bound: assess(guard.guarded(bound))
 
 
 def _is_unknown(value: object) -> bool:

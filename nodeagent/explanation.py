@@ -86,7 +86,10 @@ class BoundName:
         return self.addr.endpoints if isinstance(self.addr, AddrBound) else ()
 
     def to_json(self) -> Json:
-        """The leaf as in `explain --json`; what is wrong with it, and `state`, stand there only when there is any."""
+        """The leaf as in `explain --json`.
+
+        What is wrong with it, `refused` addresses and `state` stand there only when there are any.
+        """
         shown: Json = {
             "id": self.id.show(),
             "residual": self.residual.show(),
@@ -96,6 +99,8 @@ class BoundName:
             "version": self.version,
             "age": self.freshness.age,
         }
+        if isinstance(self.addr, AddrBound) and self.addr.refused:
+            shown["refused"] = [{"endpoint": each.endpoint.show(), "error": each.why} for each in self.addr.refused]
         if self.freshness.error is not None:
             shown |= self.freshness.trouble()
         if self.state is not None:

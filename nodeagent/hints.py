@@ -14,6 +14,7 @@ from conf import AgentConfig
 from conf.balancing import RingHash
 from conf.client import AnyClientPolicy, ClientKeys, GlobalClient, StaticClient
 from conf.errors import KeyPath, did_you_mean, nearest, show_key_path
+from conf.guard import AddressGuard
 from conf.interpreters import DefaultInterpreter
 from conf.router import HttpRouter
 from namer.dtab import ANY
@@ -25,6 +26,7 @@ BUILTIN = "$"
 MAX_HINTS = 20
 """Of one router; a table of rubbish is not told line by line."""
 
+ALL = "{range} is every address, loopback and the metadata services among them; list what is needed"
 RING = "loadBalancer ringHash of {other} goes by its key, whatever the zone, for names that both prefixes match"
 NO_ZONE = "no zone is given, and the environment variable NODE_ZONE is not set, so no zone is preferred"
 
@@ -51,11 +53,20 @@ def hints(config: AgentConfig, builtins: Collection[str], zone: str | None) -> I
         at: KeyPath = ("routers", index, "dtab")
         for message in islice(_lost(router, prefixes, builtins), MAX_HINTS):
             yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
+        for at, message in _allows_all(("routers", index, "addressGuard"), router.address_guard):
+            yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
         for at, message in _ring_and_zone(("routers", index, "client"), router.client):
             yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
         if zone is None:
             for at in _without_zone(("routers", index, "client"), router.client):
                 yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), NO_ZONE)
+
+
+def _allows_all(at: KeyPath, guard: AddressGuard) -> Iterator[tuple[KeyPath, str]]:
+    """Where a list of addresses is one of all addresses."""
+    for number, allowed in enumerate(guard.allow):
+        if allowed.endswith("/0"):
+            yield (*at, "allow", number), ALL.format(range=allowed)
 
 
 def _ring_and_zone(at: KeyPath, policy: AnyClientPolicy) -> Iterator[tuple[KeyPath, str]]:

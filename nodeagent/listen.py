@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from namer.addr import Endpoint
+from namer.address import read_address
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not bound)
 
@@ -98,11 +99,14 @@ class OwnPorts:
                 self._exact.add((host, port))
 
     def __contains__(self, endpoint: Endpoint) -> bool:
-        if (endpoint.host, endpoint.port) in self._exact:
+        host = endpoint.host
+        if host.startswith("::ffff:"):  # IPv4-mapped: the kernel connects to the IPv4 address
+            host = str(read_address(host))
+        if (host, endpoint.port) in self._exact:
             return True
-        if endpoint.port in self._everywhere and is_local(endpoint.host):
+        if endpoint.port in self._everywhere and is_local(host):
             return True
-        unspecified = endpoint.host in _WILDCARDS  # connecting to 0.0.0.0 reaches loopback
+        unspecified = host in _WILDCARDS  # connecting to 0.0.0.0 reaches loopback
         return unspecified and any(port == endpoint.port for _, port in self._exact)
 
 

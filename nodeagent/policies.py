@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from ipaddress import ip_network
 from typing import Final
 
 from balancer import backoff
@@ -16,6 +17,7 @@ from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from balancer.zones import ZoneParams
 from conf import balancing, checks, concurrency, identifiers, resolve, retries
 from conf.client import AnyClientPolicy, ClientParams
+from conf.guard import AddressGuard
 from conf.hedging import Hedging
 from conf.router import HttpRouter
 from conf.server import Server
@@ -28,6 +30,7 @@ from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import CacheLimits
 from nodeagent.proxy.checks import CheckParams, HttpCheck
 from nodeagent.proxy.classify import RETRYABLE_METHODS, make_classifier
+from nodeagent.proxy.guard import GuardPolicy
 from nodeagent.proxy.identify import Identifier
 from nodeagent.proxy.messages import RequestHead
 from nodeagent.proxy.pool import PoolLimits
@@ -98,6 +101,17 @@ def cache_limits(config: HttpRouter) -> CacheLimits:
     """Return the sizes of the caches of a router."""
     cache = config.binding_cache
     return CacheLimits(names=cache.paths, clients=cache.clients, idle_ttl=cache.idle_ttl_secs)
+
+
+def guard_policy(config: AddressGuard) -> GuardPolicy:
+    """Return which addresses may be dialled."""
+    return GuardPolicy(
+        enabled=config.enabled,
+        allow=tuple(map(ip_network, config.allow)),
+        deny=tuple(map(ip_network, config.deny)),
+        deny_ports=config.deny_ports,
+        discovery=config.discovery,
+    )
 
 
 def server_limits(router: HttpRouter, server: Server) -> ServerLimits:

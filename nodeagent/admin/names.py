@@ -86,7 +86,13 @@ async def explanation(request: Request, routers: Sequence[RouterView]) -> JsonAn
     names = _parsed("path", lambda: names_of(text, router.router.prefix))
     local = _parsed("dtab", lambda: Dtab.parse(asked.get("dtab", "")))
     explained = await explain_any(
-        bindings.namers, table_of(bindings), names, local=local, timeout=PATIENCE, assess=bindings.assess
+        bindings.namers,
+        table_of(bindings),
+        names,
+        local=local,
+        timeout=PATIENCE,
+        assess=bindings.assess,
+        guard=bindings.guard,
     )
     return JsonAnswer(with_live_state(explained, _statistics_of(bindings)).to_json())
 

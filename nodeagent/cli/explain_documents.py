@@ -23,6 +23,13 @@ class NodeState(msgspec.Struct, frozen=True):
     zone: str | None = None
 
 
+class RefusedEndpoint(msgspec.Struct, frozen=True):
+    """An address that is not connected to, and why."""
+
+    endpoint: str
+    error: str
+
+
 class BoundLeaf(msgspec.Struct, frozen=True, kw_only=True):
     """A concrete name that traffic may go to, with its share of it; `addr` is bound, neg, pending or failed.
 
@@ -34,6 +41,7 @@ class BoundLeaf(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     addr: str
     endpoints: tuple[str, ...]
+    refused: tuple[RefusedEndpoint, ...] = ()
     version: int = 0
     age: float | None = None
     stale: float = 0.0

@@ -154,7 +154,7 @@ class _Tree:
 
     def _without_traffic(self, node: Leaf) -> Iterator[str]:
         leaf = self._left.get((node.bound.id, node.bound.path))
-        if leaf is not None and leaf.endpoints:
+        if leaf is not None and (leaf.endpoints or leaf.refused):
             yield from _endpoints(leaf)
         elif leaf is not None and leaf.error and leaf.addr != "neg":
             yield leaf.error
@@ -197,7 +197,7 @@ def _steps(explanation: Explanation) -> Iterator[Row]:
 def _unused(leaf: BoundLeaf | None, addr: str) -> str:
     match addr:
         case "bound" if leaf is not None and not leaf.endpoints:
-            return "no endpoints"
+            return "its addresses are refused" if leaf.refused else "no endpoints"
         case "neg":
             return f"no such host or service{_as_of(leaf)}"
         case "failed":
@@ -215,13 +215,16 @@ def _remark(indent: str, text: str) -> Row:
 
 
 def _bound(leaf: BoundLeaf) -> str:
+    if leaf.refused and not leaf.endpoints:
+        return "bound, and its addresses are refused"
     return "bound" if leaf.weight == 1 else f"bound, {leaf.weight:.4g} of the traffic"
 
 
 def _endpoints(leaf: BoundLeaf) -> Iterator[str]:
     known = {state.endpoint: state for state in leaf.state}
     yield from (_endpoint(endpoint, known.get(endpoint)) for endpoint in leaf.endpoints)
-    if not leaf.endpoints:
+    yield from (f"{each.endpoint}   refused: {each.error}" for each in leaf.refused)
+    if not leaf.endpoints and not leaf.refused:
         yield _no_endpoints(leaf)
     if leaf.addr == "bound" and (leaf.error or leaf.age is not None):
         yield _freshness(leaf)

@@ -82,6 +82,8 @@ class Resolver:
         """Explain the one of `names` that a request to the router takes, under the caller's `local` dentries."""
         from nodeagent.explain import explain_any
         from nodeagent.naming.naming import assessment
+        from nodeagent.policies import guard_policy
+        from nodeagent.proxy.guard import Guard
 
         async with self._limiter:
             return await explain_any(
@@ -91,4 +93,5 @@ class Resolver:
                 local=local,
                 timeout=router.binding_timeout_ms / 1000,
                 assess=assessment(router),
+                guard=Guard(guard_policy(router.address_guard)),
             )

@@ -11,6 +11,7 @@ import trio
 
 from conf.consul import ConsulNamer
 from conf.dns import Dns, DnsSrvNamer
+from conf.identifiers import StaticIdentifier
 from conf.interpreters import ConfigMapInterpreter, ConsulInterpreter, FsInterpreter
 from conf.kubernetes import KubernetesNamer
 from conf.namers import AnyNamer, FsNamer, RewriteNamer
@@ -77,7 +78,6 @@ class Naming:
             (prefix, transformed(self._make(prefix, config, number), self._transformers(config.transformers)))
             for prefix, config, number in zip(prefixes, namers, numbers, strict=True)
         ]
-        self.namers = Namers(self._configured, self.builtins)
         for source, config in zip(self.sources, namers, strict=True):
             if config.max_stale_secs is not None:
                 self.watches.limit(source, StaleLimit(config.max_stale_secs, refuse=config.when_stale == "refuse"))
@@ -100,9 +100,14 @@ class Naming:
         return Cell.constant(own)
 
     def namers_of(self, config: HttpRouter) -> Namers:
-        """The namers as a router sees them: behind the transformers of its interpreter, if it has some."""
-        transformers = self._transformers(config.interpreter.transformers)
-        return transformed_namers(self._configured, self.builtins, transformers) if transformers else self.namers
+        """The namers as a router sees them: behind the transformers of its interpreter, if it has some.
+
+        They know what of a name is the router's own word.
+        """
+        transformers, given = self._transformers(config.interpreter.transformers), _given(config)
+        if transformers:
+            return transformed_namers(self._configured, self.builtins, transformers, given)
+        return Namers(self._configured, self.builtins, given)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep what is asked for live. Returns only by being cancelled; the answers stay as they are then."""
@@ -168,6 +173,12 @@ class Naming:
                 return Replace(config.id_prefix, path, self.builtins)
             case ConstTransformer(path=path):
                 return Const(config.id_prefix, path, self.builtins)
+
+
+def _given(config: HttpRouter) -> tuple[Path, ...]:
+    """What a router puts before the names of requests, or in their place."""
+    static = (each.path for each in config.identifier if isinstance(each, StaticIdentifier))
+    return (config.dst_prefix, *(config.dst_prefix + path for path in static))
 
 
 def twins(prefixes: Sequence[Path]) -> list[int]:

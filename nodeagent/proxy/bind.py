@@ -34,6 +34,7 @@ from nodeagent.proxy.balance import Client
 from nodeagent.proxy.binding import Binding, Key
 from nodeagent.proxy.clients import AT_A_TIME, CacheCounts, Clients
 from nodeagent.proxy.errors import BindTimeout, NoEndpoints, NoSuchName, ProxyError
+from nodeagent.proxy.guard import Guard, GuardPolicy
 from nodeagent.proxy.service import Leaves, Renew, Service, no_successor
 from nodeagent.proxy.unbound import why_unbound
 
@@ -60,16 +61,20 @@ class Bindings:
         make_client: Callable[[Bound], Client],
         make_service: Callable[[Path, Leaves, Leaves, Service | None], Service],
         failover: bool = True,
+        guard: Guard | None = None,
     ) -> None:
         """`dtab` is the router's table, which may change; `timeout` is bindingTimeoutMs in seconds.
 
         `make_service` composes what a bound name does with a request: from its leaves, the clients that were passed
-        over, and the service that it follows. Without `failover`, names alone decide.
+        over, and the service that it follows. Without `failover`, names alone decide. `guard` judges the addresses that
+        clients are given.
         """
         self.table = dtab
         """The router's table, and what is wrong with it."""
         dtab.subscribe(_nothing)  # a table is followed whether or not a name is bound
         self.namers = namers
+        self.guard = guard or Guard(GuardPolicy())
+        """For whoever explains."""
         self.timeout = timeout
         self._limits = limits
         self._make_service = make_service

@@ -21,6 +21,7 @@ from nodeagent.proxy.balance import Client, ClientPolicy
 from nodeagent.proxy.checks import CheckedEndpoints, Checker, Checks
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.fixed import FixedStatus, status_of
+from nodeagent.proxy.guard import Guard, GuardPolicy
 from nodeagent.proxy.hedge import Hedges
 from nodeagent.proxy.service import Leaves, Service, ServicePolicy
 from nodeagent.proxy.sticky import StickyClient
@@ -44,6 +45,8 @@ class Composer:
     """Who starts second copies."""
     checks: Checks | None = None
     """Who makes active health checks; None where no policy asks for any."""
+    guard: Guard = field(default_factory=lambda: Guard(GuardPolicy()))
+    """Who judges the addresses of concrete names."""
     admissions: WeakValueDictionary[Path, Admission] = field(default_factory=WeakValueDictionary)
     """Of the names whose concurrency is limited, while they are bound or requests to them are under way."""
 
@@ -56,7 +59,7 @@ class Composer:
             kind = FixedStatus
         return kind(
             bound.id,
-            bound.addr,
+            self.guard.guarded(bound).addr,
             policy=policy,
             balancer=balancer,
             dialer=self.dialer,

@@ -15,10 +15,18 @@ from namer.grammar import NameSyntaxError
 from namer.path import Path
 from nodeagent.proxy import deadline
 from nodeagent.proxy.bind import Bindings
-from nodeagent.proxy.errors import BadRequest, InternalError, LoopDetected, ProxyError, to_response
+from nodeagent.proxy.errors import (
+    BadRequest,
+    DestinationForbidden,
+    InternalError,
+    LoopDetected,
+    ProxyError,
+    to_response,
+)
 from nodeagent.proxy.identify import is_just_host, tunnel_names
 from nodeagent.proxy.messages import VIA, Request, RequestHead, Response
 from nodeagent.proxy.tunnel import Opened
+from nodeagent.telemetry.loglimit import LogLimit
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServiceStats
 
@@ -53,6 +61,7 @@ class Router:
         self._errors = stats.errors(label)
         self._max_error = max_error
         self._trace = trace
+        self._refusals = LogLimit()
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
     async def respond(self, request: Request, max_call_depth: int) -> Response:
@@ -159,6 +168,9 @@ class Router:
             stats = self._stats.services.acquire(self.label, name.show(), _no_budget)
             self._count(stats, request, False)
             self._stats.services.release(stats, _no_budget)
+        if isinstance(error, DestinationForbidden) and (held := self._refusals.take(self._now())) is not None:
+            shown = "" if name is None else name.show()
+            log.warning("an address is refused", router=self.label, name=shown, error=error.message, not_logged=held)
         return self.refuse(error)
 
     def _finish(self, response: Response) -> None:

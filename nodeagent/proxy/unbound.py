@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from balancer.node import Node
-from namer.addr import Addr, AddrFailed, AddrNeg, AddrPending
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Refused
 from namer.binding import Outcome
 from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.nametree import Empty, Fail
 from namer.path import Path
-from nodeagent.proxy.errors import AllDead, NoEndpoints, NoSuchName, ProxyError
+from nodeagent.proxy.errors import AllDead, DestinationForbidden, LoopDetected, NoEndpoints, NoSuchName, ProxyError
 
 MAX_DTAB_CHARS: Final = 500
 """How much of a table is shown."""
@@ -37,9 +37,19 @@ def why_nowhere(id: Path, addr: Cell[Addr], nodes: Sequence[Node]) -> ProxyError
             return NoEndpoints(f"{name} discovery failed: {reason}")
         case AddrPending():
             return NoEndpoints(f"{name} discovery has not answered yet")
+        case AddrBound((), refused) if refused:
+            return _refusal(refused)
     if nodes:
         return AllDead(f"{name} its endpoints are all dead, and whenAllDead is failFast; {_why_dead(nodes)}")
     return NoEndpoints(f"{name} it has no endpoints{f': {addr.error}' if addr.error else ''}")
+
+
+def _refusal(refused: Sequence[Refused]) -> ProxyError:
+    """The reason of one of them, and rather than that it is the agent itself."""
+    chosen = min(refused, key=lambda each: each.loop)
+    more = f", and {len(refused) - 1} more addresses are refused" if len(refused) > 1 else ""
+    kind = LoopDetected if chosen.loop else DestinationForbidden
+    return kind(f"dial {chosen.endpoint.show()}: {chosen.why}{more}", unsent=True)
 
 
 def _why_dead(nodes: Sequence[Node]) -> str:

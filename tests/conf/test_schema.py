@@ -67,6 +67,7 @@ def test_keys_have_linkerds_names() -> None:
         "interpreter",
         "service",
         "client",
+        "addressGuard",
         "originator",
         "failover",
         "bindingTimeoutMs",

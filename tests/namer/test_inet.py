@@ -3,7 +3,7 @@ import pytest
 from namer.addr import Addr, AddrBound, AddrFailed, AddrPending, Endpoint
 from namer.cell import Cell
 from namer.dns.course import MAX_DELAY
-from namer.inet import InetNamer, RinetNamer
+from namer.inet import InetNamer, RinetNamer, spelled_out
 from namer.namer import Bound, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
@@ -52,6 +52,28 @@ def test_inet_names(name: str, state: NameState) -> None:
 )
 def test_rinet_names(name: str, state: NameState) -> None:
     assert RINET.lookup(Path.parse(name)).value == state
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("/$/inet/example.org/80", ("example.org", 80)),
+        ("/$/fixedinet/::1/80", ("::1", 80)),
+        ("/$/inet/8080", ("127.0.0.1", 8080)),
+        ("/$/io.buoyant.rinet/80/example.org", ("example.org", 80)),
+        ("/$/inet/example.org/0", None),
+        ("/$/inet/example.org/" + "9" * 5000, None),
+        ("/$/io.buoyant.http.status/200", None),
+        ("/#/io.l5d.fs/80", None),
+        ("/", None),
+    ],
+)
+def test_what_a_concrete_name_spells_out(name: str, spelled: tuple[str, int] | None) -> None:
+    assert spelled_out(Path.parse(name)) == spelled
+
+
+def test_brackets_are_no_part_of_a_host() -> None:
+    assert spelled_out(Path(("$", "inet", "[::1]", "80"))) == ("::1", 80)
 
 
 def addr(namer: InetNamer | RinetNamer, name: str) -> Addr:

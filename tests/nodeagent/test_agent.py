@@ -278,6 +278,49 @@ async def test_a_name_that_leads_back_to_the_agent_is_refused() -> None:
     assert (answer.status, "proxy_loop_detected" in str(answer.get("proxy-status"))) == (502, True)
 
 
+LOOPBACK_IS_FOR_REQUESTS = "  addressGuard: {allow: [127.0.0.0/8]}\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "admin", "host", "what", "status", "error"),
+    [
+        pytest.param("", "", "127.0.0.1", "admin", 403, "destination_ip_prohibited", id="the admin port"),
+        pytest.param(
+            LOOPBACK_IS_FOR_REQUESTS,
+            "",
+            "127.0.0.1",
+            "admin",
+            403,
+            "destination_ip_prohibited",
+            id="whatever is listed",
+        ),
+        pytest.param(
+            LOOPBACK_IS_FOR_REQUESTS,
+            "ip: 0.0.0.0, ",
+            "127.0.0.7",
+            "admin",
+            403,
+            "destination_ip_prohibited",
+            id="by any address of this host, where it listens on all",
+        ),
+        pytest.param("", "", "127.0.0.1", "router out", 502, "proxy_loop_detected", id="the listener itself"),
+    ],
+)
+async def test_a_request_cannot_name_the_agents_own_ports(
+    keys: str, admin: str, host: str, what: str, status: int, error: str
+) -> None:
+    dtab = "/ph => /$/io.buoyant.rinet ; /svc => /$/io.buoyant.porthostPfx/ph"
+    async with running(router(dtab, keys), admin=f"{admin}port: 0") as run:
+        authority = f"{host}:{run.port(what)}"
+        plain = await run.ask("router out", f"GET /metrics HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        tunnel = await run.ask("router out", f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        counted = run.agent.stats.errors("out")[error]
+
+    for answer in (plain, tunnel):
+        assert (answer.status, f"error={error};" in str(answer.get("proxy-status"))) == (status, True)
+    assert counted == 2
+
+
 async def test_an_endpoint_that_fails_its_health_check_is_shown_with_the_reason() -> None:
     backend = Backend([b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
     check = "  client: {healthCheck: {kind: http, path: /health, intervalMs: 100, fall: 2}}\n"
@@ -352,7 +395,8 @@ async def test_an_endpoint_is_spoken_to_by_tls(
         prefix = f"'/$/io.buoyant.rinet/{port}/{{host}}'"
         policy = f"  client: {{kind: io.l5d.static, configs: [{{prefix: {prefix}, {keys}}}]}}\n"
         dtab = "/ph => /$/io.buoyant.rinet ; /svc => /$/io.buoyant.porthostPfx/ph"
-        async with running(router(dtab, policy)) as run:
+        allow = "  addressGuard: {allow: [127.0.0.1]}\n"  # a request spells out loopback here
+        async with running(router(dtab, policy + allow)) as run:
             answer = await run.ask("router out", f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
         nursery.cancel_scope.cancel()
 

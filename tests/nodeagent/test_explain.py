@@ -27,6 +27,7 @@ from namer.path import Path
 from namer.watch import Watches
 from nodeagent.explain import explain, explain_any, names_of, with_live_state
 from nodeagent.explanation import MAX_CHARS, Explanation
+from nodeagent.proxy.guard import Guard, GuardPolicy
 from tests.namer.fakes import FakeNamer
 
 WEB = Endpoint("127.0.0.1", 8081)
@@ -477,6 +478,48 @@ def test_what_it_is_told_to_ask_is_the_same_name() -> None:
 def test_a_text_that_stands_for_none_is_a_syntax_error(text: str, message: str) -> None:
     with pytest.raises(NameSyntaxError, match=message):
         names_of(text, PREFIX)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param(
+            "/svc/127.0.0.1",
+            {
+                "endpoints": [],
+                "refused": [
+                    {
+                        "endpoint": "127.0.0.1:80",
+                        "error": "127.0.0.0/8 is loopback, and not for names that requests spell out; "
+                        "addressGuard.allow can list the address",
+                    }
+                ],
+            },
+            id="refused",
+        ),
+        pytest.param("/svc/10.0.0.1", {"endpoints": ["10.0.0.1:80"]}, id="another address"),
+        pytest.param("/svc/mine", {"endpoints": ["127.0.0.1:81"]}, id="spelled out by the table"),
+    ],
+)
+async def test_addresses_that_a_request_may_not_name(name: str, expected: dict[str, object]) -> None:
+    table = a_table("/svc => /$/io.buoyant.rinet/80 ; /svc/mine => /$/inet/127.0.0.1/81")
+    guard = Guard(GuardPolicy())
+
+    shown = (await explain(namers(a_namer()), table, Path.parse(name), timeout=2.0, guard=guard)).to_json()
+
+    (leaf,) = shown["bound"]
+    assert {key: leaf[key] for key in leaf if key in ("endpoints", "refused")} == expected
+
+
+async def test_a_branch_whose_addresses_are_refused_is_passed_over() -> None:
+    table = a_table("/svc => /#/io.l5d.fs/web ; /svc => /$/io.buoyant.rinet/80")
+    guard = Guard(GuardPolicy())
+
+    found = await explain(namers(a_namer()), table, Path.parse("/svc/localhost"), timeout=2.0, guard=guard)
+
+    assert [name.id.show() for name in found.bound] == ["/#/io.l5d.fs/web"]
+    (left,) = found.to_json()["left"]
+    assert [each["endpoint"] for each in left["refused"]] == ["127.0.0.1:80"]
 
 
 @pytest.mark.parametrize(

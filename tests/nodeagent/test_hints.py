@@ -56,6 +56,16 @@ def test_what_leads_nowhere(dtab: str, message: str) -> None:
     assert told(dtab) == [f"a.yaml:5: routers[0].dtab: warning: {message}"]
 
 
+def test_a_guard_that_allows_everything() -> None:
+    guard = "  addressGuard:\n    allow:\n    - 127.0.0.0/8\n    - 0.0.0.0/0\n    - ::/0\n"
+
+    assert told("/svc => /$/inet/h/80", more=guard) == [
+        f"a.yaml:{line}: routers[0].addressGuard.allow[{number}]: warning: {whole} is every address, loopback and the "
+        "metadata services among them; list what is needed"
+        for line, number, whole in ((9, 1, "0.0.0.0/0"), (10, 2, "::/0"))
+    ]
+
+
 def test_rules_may_stand_elsewhere() -> None:
     assert told("/svc => /srv/users", more="  interpreter: {kind: fs, dtabFile: x}\n") == []
 

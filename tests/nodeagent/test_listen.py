@@ -61,6 +61,8 @@ def test_an_inherited_socket_is_taken_by_its_address() -> None:
         pytest.param("127.0.0.5", 4142, True, id="a port that listens everywhere, by any local address"),
         pytest.param("192.0.2.1", 4142, False, id="the same port of another host"),
         pytest.param("0.0.0.0", 4140, True, id="0.0.0.0 leads to loopback"),
+        pytest.param("::ffff:127.0.0.1", 4140, True, id="the same address, IPv4-mapped"),
+        pytest.param("::ffff:127.0.0.5", 4142, True, id="any local address, IPv4-mapped"),
     ],
 )
 def test_whose_port_it_is(host: str, port: int, own: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from ipaddress import ip_network
 from itertools import islice
 
 import pytest
@@ -20,6 +21,7 @@ from nodeagent import policies
 from nodeagent.proxy.affinity import Affinity, ByCookie, ByHeader
 from nodeagent.proxy.checks import CheckParams, HttpCheck
 from nodeagent.proxy.errors import BadRequest
+from nodeagent.proxy.guard import GuardPolicy
 from nodeagent.proxy.messages import RequestHead
 from nodeagent.proxy.pool import PoolLimits
 
@@ -263,3 +265,16 @@ def test_names_with_the_same_policy_share_its_values() -> None:
     assert one is other
     assert first is second
     assert (web.connect_timeout, one.connect_timeout) == (0.05, 3.0)
+
+
+def test_the_address_guard() -> None:
+    keys = "  addressGuard: {enabled: false, allow: ['::1'], deny: [10.0.0.0/8], denyPorts: [22], discovery: true}\n"
+
+    assert policies.guard_policy(router("").address_guard) == GuardPolicy()
+    assert policies.guard_policy(router(keys).address_guard) == GuardPolicy(
+        enabled=False,
+        allow=(ip_network("::1"),),
+        deny=(ip_network("10.0.0.0/8"),),
+        deny_ports=(22,),
+        discovery=True,
+    )

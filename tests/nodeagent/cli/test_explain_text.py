@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
+from msgspec import structs
 
 from nodeagent.cli.explain_documents import (
     Alternatives,
@@ -23,6 +24,7 @@ from nodeagent.cli.explain_documents import (
     Neg,
     Node,
     NodeState,
+    RefusedEndpoint,
     Step,
     Union,
 )
@@ -377,6 +379,23 @@ def test_a_rank_is_not_taken_for_the_number_of_the_record(rank: int, shown: str)
     state = NodeState("a:1", "alive", 0, 0, 0, priority=rank)
 
     assert render(explanation(bound(WEB, "a:1", state=(state,))), leaf()).endswith(f", {shown} priority")
+
+
+def test_addresses_that_are_refused_stand_with_the_others_and_say_why() -> None:
+    refused = (RefusedEndpoint("127.0.0.1:80", "127.0.0.0/8 is loopback"),)
+    node = Leaf(path=WEB, bound=LeafName(WEB, "/", LeafAddress("bound")))
+    some, none = (structs.replace(bound(WEB, *endpoints), refused=refused) for endpoints in (["10.0.0.1:80"], []))
+
+    assert render(explanation(some), node).splitlines()[1:] == [
+        "/#/fs/web      bound",
+        "   10.0.0.1:80",
+        "   127.0.0.1:80   refused: 127.0.0.0/8 is loopback",
+    ]
+    assert render(explanation(left=(none,), outcome="neg"), node).splitlines()[1:] == [
+        "/#/fs/web      its addresses are refused",
+        "   127.0.0.1:80   refused: 127.0.0.0/8 is loopback",
+    ]
+    assert render(explanation(none), node).splitlines()[1] == "/#/fs/web      bound, and its addresses are refused"
 
 
 def test_a_long_name_does_not_widen_the_column_for_all() -> None:

@@ -53,7 +53,7 @@ routers: [{{protocol: http, servers: [{{port: 0}}]}}]
     naming = Naming(config.namers, random.Random(1), config.dns)
     async with trio.open_nursery() as nursery:
         await nursery.start(naming.run)
-        ((_, cell),) = naming.namers.lookup(Path.parse("/#/consul/dc1/web"))
+        ((_, cell),) = naming.namers_of(config.routers[0]).lookup(Path.parse("/#/consul/dc1/web"))
         cell.subscribe(lambda: None)
         with trio.fail_after(5):
             while not isinstance(cell.value, Failure):

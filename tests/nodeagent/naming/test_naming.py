@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 import conf
 from conf.router import HttpRouter
 from namer.addr import Addr, AddrBound, AddrFailed, AddrPending
-from namer.binding import bind, shares
+from namer.binding import Namers, bind, shares
 from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.dtabcell import DtabState
-from namer.namer import Pending
+from namer.namer import Pending, Provenance
 from namer.nametree import Leaf
 from namer.path import Path
 from namer.watch import WatchKey
@@ -30,6 +30,12 @@ def naming(namers: str) -> Naming:
     return Naming(config.namers, random.Random(1), config.dns)
 
 
+def namers_of(made: Naming, keys: str = "") -> Namers:
+    """The namers as a router with these keys sees them."""
+    (router,) = conf.load(f"routers: [{{protocol: http, servers: [{{port: 0}}], {keys}}}]", "test").routers
+    return made.namers_of(router)
+
+
 async def test_a_file_is_found_under_the_prefix_of_its_namer(tmp_path: pathlib.Path) -> None:
     (tmp_path / "web").write_text("127.0.0.1 8080\n")
     made = naming(f"[{{kind: fs, rootDir: {tmp_path}}}]")
@@ -37,12 +43,12 @@ async def test_a_file_is_found_under_the_prefix_of_its_namer(tmp_path: pathlib.P
 
     async with trio.open_nursery() as nursery:
         await nursery.start(made.run)
-        outcome = bind(Path.parse("/svc/web/x"), dtab, made.namers)
+        outcome = bind(Path.parse("/svc/web/x"), dtab, namers_of(made))
         assert isinstance(outcome.state, Pending)
         for cell in outcome.cells:
             cell.subscribe(_ignore)
             await cell.wait_changed(0)
-        state = bind(Path.parse("/svc/web/x"), dtab, made.namers).state
+        state = bind(Path.parse("/svc/web/x"), dtab, namers_of(made)).state
         assert isinstance(state, Leaf)
         (share,) = shares(state)
         share.bound.addr.subscribe(_ignore)
@@ -58,7 +64,7 @@ async def test_a_file_is_found_under_the_prefix_of_its_namer(tmp_path: pathlib.P
 async def test_a_rewriting_namer_is_asked_with_the_others() -> None:
     made = naming('[{kind: io.l5d.rewrite, prefix: /x, pattern: "/{a}/b", name: "/y/{a}"}]')
 
-    outcome = bind(Path.parse("/#/x/1/b"), Dtab.parse("/y/1 => /$/inet/127.0.0.1/1"), made.namers)
+    outcome = bind(Path.parse("/#/x/1/b"), Dtab.parse("/y/1 => /$/inet/127.0.0.1/1"), namers_of(made))
 
     assert [share.bound.id.show() for share in shares(outcome.state)] == ["/$/inet/127.0.0.1/1"]  # type: ignore[arg-type]
     assert made.sources == ("/#/x",)
@@ -142,6 +148,26 @@ async def test_a_namer_holds_its_answers_to_its_bound(
     assert [type(cell.value) for cell in cells] == [AddrFailed, AddrBound]
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param("", Provenance.REQUEST, id="the host is asked for"),
+        pytest.param("dstPrefix: /svc/127.0.0.1", Provenance.CONFIGURATION, id="the router puts it before each name"),
+        pytest.param(
+            "identifier: {kind: io.l5d.static, path: /127.0.0.1/80}",
+            Provenance.CONFIGURATION,
+            id="the router calls all requests so",
+        ),
+    ],
+)
+def test_a_router_knows_what_of_a_name_is_its_own_word(keys: str, expected: Provenance) -> None:
+    namers = namers_of(naming("[]"), keys)
+
+    state = bind(Path.parse("/svc/127.0.0.1/80"), Dtab.parse("/svc => /$/inet"), namers).state
+
+    assert [share.bound.provenance for share in shares(state)] == [expected]  # type: ignore[arg-type]
+
+
 async def test_two_namers_with_one_prefix_are_asked_from_the_last_and_not_mixed_up(tmp_path: pathlib.Path) -> None:
     for place, files in (("first", {"both": 81, "mine": 82}), ("last", {"both": 91})):
         (tmp_path / place).mkdir()
@@ -153,7 +179,7 @@ async def test_two_namers_with_one_prefix_are_asked_from_the_last_and_not_mixed_
     async with trio.open_nursery() as nursery:
         await nursery.start(made.run)
         for name in ("both", "mine"):
-            explained = await explain(made.namers, table, Path.parse(f"/svc/{name}"), timeout=5.0)
+            explained = await explain(namers_of(made), table, Path.parse(f"/svc/{name}"), timeout=5.0)
             (bound,) = explained.bound
             found[bound.id.show()] = [endpoint.port for endpoint in bound.endpoints()]
         (tmp_path / "last/both").unlink()
@@ -161,7 +187,7 @@ async def test_two_namers_with_one_prefix_are_asked_from_the_last_and_not_mixed_
         with trio.fail_after(5):
             while moved != [81]:
                 await trio.sleep(0.05)
-                explained = await explain(made.namers, table, Path.parse("/svc/both"), timeout=5.0)
+                explained = await explain(namers_of(made), table, Path.parse("/svc/both"), timeout=5.0)
                 moved = [endpoint.port for bound in explained.bound for endpoint in bound.endpoints()]
         nursery.cancel_scope.cancel()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+from ipaddress import ip_network
 
 import pytest
 import trio
 
 from nodeagent.proxy.balance import ClientPolicy
+from nodeagent.proxy.guard import GuardPolicy
 from nodeagent.proxy.server import ServerLimits
 from tests.nodeagent.proxy.world import CLOSE, OK, Backend, World, free_port
 
@@ -549,7 +551,8 @@ async def test_a_tunnel_reaches_the_port_that_was_asked_for_where_only_the_dns_k
             await stream.send_all(b"port %d" % self.port)
 
     dtab = "/ph => /$/io.buoyant.rinet ; /svc => /ph/80 ; /svc => /$/io.buoyant.porthostPfx/ph"
-    async with World(dtab=dtab).running(Greeting()) as world:
+    allow = GuardPolicy(allow=(ip_network("127.0.0.1"),))  # a request spells out loopback here
+    async with World(dtab=dtab, guard=allow).running(Greeting()) as world:
         port = world.backends[0].port
         caller = await world.connect()
         await caller.send(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % port)

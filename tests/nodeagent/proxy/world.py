@@ -24,6 +24,10 @@ from namer.addr import Addr, AddrBound, Endpoint
 from namer.binding import Namers
 from namer.builtin import builtin_namers
 from namer.cell import Cell
+from namer.dns.answers import Lifetimes
+from namer.dns.resolver import Resolver
+from namer.dns.settings import Overrides
+from namer.dns.settings import Server as DnsServer
 from namer.dtab import Dtab
 from namer.dtabcell import DtabState
 from namer.hosts import Hosts
@@ -39,6 +43,7 @@ from nodeagent.proxy.classify import RETRYABLE_METHODS, make_classifier
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.dispatch import Router
+from nodeagent.proxy.guard import Guard, GuardPolicy
 from nodeagent.proxy.identify import Identifier, by_host, first_of
 from nodeagent.proxy.server import Server, ServerLimits
 from nodeagent.proxy.service import ServicePolicy
@@ -201,6 +206,9 @@ class World:
     """What the servers of `/#/pool` want to be called."""
     own: Callable[[str, int], bool] = lambda host, port: False
     hedging: HedgeParams | None = None
+    guard: GuardPolicy = GuardPolicy()
+    dns: DnsServer | None = None
+    """Who is asked for hosts, in place of those of resolv.conf; what has a TTL of 0 holds for 50 ms."""
 
     port: int = 0
     server: Server = field(init=False)
@@ -242,10 +250,12 @@ class World:
             rng=rng,
             alarms=self.alarms,
             checks=checks,
+            guard=Guard(self.guard, lambda endpoint: self.own(endpoint.host, endpoint.port)),
         )
+        resolver = None if self.dns is None else Resolver(Overrides((self.dns,), ()), Lifetimes(floor=0.05))
         bindings = Bindings(
             dtab=Cell.constant(self._table()),
-            namers=Namers([(POOL, ConstantNamer(self._pool()))], builtin_namers(Hosts(watches))),
+            namers=Namers([(POOL, ConstantNamer(self._pool()))], builtin_namers(Hosts(watches, resolver, rng))),
             limits=self.cache,
             timeout=self.bind_timeout,
             make_client=composer.client,
