@@ -27,10 +27,28 @@ def test_quickstart(tmp_path: Path) -> None:
     with driven("quickstart.yaml", tmp_path, ["one"], ["two"]) as it:
         assert set(it.who("users", 20)) == {"one", "two"}
         assert it.ask("users", "http://users/x")[1].startswith(("one on ", "two on "))
-        assert it.ask("x", f"http://localhost:{it.backends[1]}/x")[1].startswith("two on ")
+        assert it.ask("x", f"http://localhost:{it.backends[1]}/x")[0] == 403
 
         (tmp_path / "disco/users").write_text(f"127.0.0.1 {it.backends[1]}\n")
         it.eventually("users", "two")
+
+
+def test_address_guard(tmp_path: Path) -> None:
+    with driven("address-guard.yaml", tmp_path, ["tool"], ["private"]) as it:
+        tool, private = it.backends
+        assert it.ask("tool")[1].startswith("tool on ")
+        refused = {
+            "localhost": "127.0.0.0/8 is loopback",
+            "2130706433": "127.0.0.0/8 is loopback",
+            "169.254.169.254": "169.254.0.0/16 is link-local",
+            "10.1.2.3": "addressGuard.deny lists 10.0.0.0/8",
+        }
+        for host, why in refused.items():
+            status, text = it.ask("x", f"http://{host}:{private}/")
+            assert (status, why in text) == (403, True), text
+        assert it.ask("x", f"http://127.0.0.2:{tool}/")[0] == 502
+        explained = it.shell(f"nodeagent explain --admin http://127.0.0.1:{it.admin} http://localhost:{private}/")
+        assert f"127.0.0.1:{private}   refused: 127.0.0.0/8 is loopback" in explained
 
 
 def test_hosts(tmp_path: Path) -> None:
