@@ -95,6 +95,12 @@ def test_the_exit_code_says_whether_the_name_is_bound(
     assert done.out.startswith(heading)
 
 
+def test_addresses_that_requests_may_not_name_are_told(cli: Cli, config: str) -> None:
+    done = cli("explain", "--config", config, "--dtab", "/svc => /$/io.buoyant.rinet/80", "http://localhost/")
+
+    assert "127.0.0.1:80   refused: 127.0.0.0/8 is loopback, and not for names that requests spell out" in done.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
