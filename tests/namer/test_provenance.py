@@ -3,11 +3,14 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from namer.binding import Namers, bind, shares
 from namer.builtin import builtin_namers
 from namer.dtab import Dtab
 from namer.hosts import Hosts
+from namer.inet import spelled_out
 from namer.namer import Bound, Failure, Namer, Pending, Provenance
 from namer.nametree import Leaf
 from namer.path import Path
@@ -100,3 +103,32 @@ def test_one_id_is_two_things_when_two_say_it() -> None:
 
     assert asked.id == spelled.id
     assert asked.key != spelled.key
+
+
+OURS = ["svc", "a", "b", "h", "80", "$", "inet", "io.buoyant.rinet", "io.buoyant.porthostPfx", "#", "rewrite", "fs"]
+THEIRS = ["t", "t:80", "81", "t.example"]
+
+prefixes = st.lists(st.sampled_from([*OURS, "*"]), min_size=1, max_size=3).map("/".join)
+leaves = st.lists(st.sampled_from(OURS), min_size=1, max_size=5).map("/".join)
+dentries = st.one_of(
+    st.builds("/{} => /{}".format, prefixes, leaves),
+    st.sampled_from(["/svc => /$/inet", "/svc => /#/rewrite", "/a => /$/io.buoyant.rinet/80"]),
+    st.sampled_from(["/svc => /$/io.buoyant.porthostPfx/b", "/b => /$/io.buoyant.rinet"]),
+)
+
+
+@given(
+    dtab=st.lists(dentries, min_size=1, max_size=6).map(" ; ".join),
+    asked=st.lists(st.sampled_from(THEIRS), min_size=1, max_size=3),
+)
+def test_what_a_request_says_is_never_the_tables_word(dtab: str, asked: list[str]) -> None:
+    namers = Namers(configured(), BUILTIN, given=[Path(("svc",))])
+    state = bind(Path(("svc", *asked)), Dtab.parse(dtab), namers).state
+    if isinstance(state, Pending | Failure):
+        return
+    for share in shares(state):
+        spelled = spelled_out(share.bound.id)
+        if spelled is not None and share.bound.provenance is TABLE:
+            host, _ = spelled
+            assert not host.startswith("t")
+            assert "81" not in share.bound.id.labels or host != "127.0.0.1", "nor is the port of this host"
