@@ -278,8 +278,7 @@ def _with_provenance(bound: Bound, *, given: int) -> Bound:
     """The name with whose word its host is, if it spells one: the first `given` labels are not the request's."""
     if bound.host_at is None:
         return bound
-    word = Provenance.CONFIGURATION if bound.host_at < given else Provenance.REQUEST
-    return replace(bound, provenance=word, host_at=None)
+    return bound.said_by(Provenance.CONFIGURATION if bound.host_at < given else Provenance.REQUEST)
 
 
 def _first(results: Iterable[_Result]) -> _Result:

@@ -77,6 +77,10 @@ class Bound:
         """What is served there: whoever keeps something for a concrete name keeps it under this."""
         return self.id, self.twin, self.provenance
 
+    def said_by(self, whom: Provenance) -> Bound:
+        """The same name on that word."""
+        return Bound(self.id, self.residual, self.addr, self.authority, self.twin, whom)
+
     def __str__(self) -> str:
         return self.id.show()
 
