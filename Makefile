@@ -19,18 +19,18 @@ $(BENCH): PACKAGE := .[dev,bench]
 $(FUZZ): PACKAGE := .[dev,fuzz]
 
 # Real parts that some tests drive, as command:Debian-package. A test whose part is missing is skipped.
-PARTS := curl:curl dnsmasq:dnsmasq-base ip:iproute2 javac:default-jdk-headless kubectl:kubernetes-client named:bind9 \
-  node:nodejs npm:npm nsupdate:bind9-dnsutils promtool:prometheus systemd-analyze:systemd \
-  systemd-nspawn:systemd-container unbound:unbound wget:wget
+PARTS := curl:curl dnsmasq:dnsmasq-base h2load:nghttp2-client ip:iproute2 javac:default-jdk-headless \
+  kubectl:kubernetes-client named:bind9 nginx:nginx-light node:nodejs npm:npm nsupdate:bind9-dnsutils \
+  promtool:prometheus systemd-analyze:systemd systemd-nspawn:systemd-container unbound:unbound wget:wget wrk:wrk
 MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${part\#*:}; done
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e bench resilience fuzz docs lock clean parts missing-packages
+.PHONY: help run test check lint e2e bench bench-all resilience fuzz docs lock clean parts missing-packages
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
 	@echo 'PYTHON=python3.12 chooses another interpreter (3.11 to 3.13).'
 
 run: $(RUN) ## the agent with CONFIG=file; without it the demonstration
@@ -53,6 +53,9 @@ e2e: $(DEV) parts ## the tests with real processes only
 
 bench: $(BENCH) ## the agent beside nginx, HAProxy and Envoy
 	$(BIN)/python -m bench.compare
+
+bench-all: $(BENCH) ## the same for every kind of load, with a summary: 20 minutes
+	$(BIN)/python -m bench.compare --all
 
 resilience: $(BENCH) ## the same when endpoints are slow or fail, with pictures in build/resilience
 	$(BIN)/python -m bench.resilience --svg build/resilience --json build/resilience/figures.json

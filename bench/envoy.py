@@ -1,4 +1,4 @@
-"""Envoy's two bootstraps: one as its documentation starts it, one that does what the agent does by default.
+"""Envoy's bootstraps: as its documentation starts it, with what the agent does by default, and for tunnels.
 
 `full_bootstrap` turns on the nearest that Envoy has to each of the agent's defaults:
 
@@ -42,26 +42,41 @@ def full_bootstrap(port: int, admin_port: int, backends: tuple[int, ...], *, ret
     return _bootstrap(port, admin_port, [_cluster("web", backends, web), collector], route, manager)
 
 
-def _bootstrap(port: int, admin_port: int, clusters: list[Json], route: Json, manager: Json) -> Json:
+def tunnel_bootstrap(port: int, admin_port: int, backends: tuple[int, ...]) -> Json:
+    """A listener on *port* that ends the tunnels of CONNECT: their bytes go to *backends* as they are."""
+    tunnel: Json = {"upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}
+    manager: Json = {"upgrade_configs": [{"upgrade_type": "CONNECT"}]}
+    clusters = [_cluster("web", backends, {"lb_policy": "LEAST_REQUEST"})]
+    return _bootstrap(port, admin_port, clusters, tunnel, manager, host="*", match={"connect_matcher": {}})
+
+
+def _bootstrap(
+    port: int,
+    admin_port: int,
+    clusters: list[Json],
+    route: Json,
+    manager: Json,
+    *,
+    host: str = "web",
+    match: Json | None = None,
+) -> Json:
+    """*route* is for what *match* takes, by default everything, of the requests for *host*."""
+    virtual_host: Json = {
+        "name": "web",
+        "domains": [host],
+        "routes": [{"match": match or {"prefix": "/"}, "route": {"cluster": "web", **route}}],
+    }
     return {
         "admin": {"address": _address(admin_port)},
-        "static_resources": {"listeners": [_listener(port, route, manager)], "clusters": clusters},
+        "static_resources": {"listeners": [_listener(port, virtual_host, manager)], "clusters": clusters},
     }
 
 
-def _listener(port: int, route: Json, manager: Json) -> Json:
+def _listener(port: int, virtual_host: Json, manager: Json) -> Json:
     connection_manager = {
         "@type": _EXTENSIONS + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "outgoing",
-        "route_config": {
-            "virtual_hosts": [
-                {
-                    "name": "web",
-                    "domains": ["web"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "web", **route}}],
-                }
-            ]
-        },
+        "route_config": {"virtual_hosts": [virtual_host]},
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers import KIB_BODY, LARGE_BODY, SMALL_BODY, on_path
+from bench.peers import CHUNKED_BODY, KIB_BODY, LARGE_BODY, SMALL_BODY, on_path
 from bench.processes import BenchError, running
 
 HOST = "web"
@@ -36,7 +36,8 @@ SPARE_SECONDS = 10.0  # what a load generator may take beyond the time it was as
 class Workload:
     """One kind of load: *path* on the backend, the size of its reply, and what is sent beside HEADERS.
 
-    *rate* is in requests/s over all connections; None is full speed.
+    *rate* is in requests/s over all connections; None is full speed. *posts* is the size of the body that each
+    request has; 0 is a GET. When *varied*, no two requests are alike: each has a path and a cookie of its own.
     """
 
     path: str
@@ -44,12 +45,18 @@ class Workload:
     connections: int = 32
     rate: int | None = None
     extra_headers: tuple[tuple[str, str], ...] = ()
+    posts: int = 0
+    varied: bool = False
 
 
 WORKLOADS: Mapping[str, Workload] = {
     "small": Workload("/small", SMALL_BODY),
+    "varied": Workload("/small", SMALL_BODY, varied=True),
     "body1k": Workload("/body1k", KIB_BODY),
     "body64k": Workload("/body64k", LARGE_BODY),
+    "chunked": Workload("/chunked", CHUNKED_BODY),
+    "upload1k": Workload("/upload", SMALL_BODY, posts=KIB_BODY),
+    "upload64k": Workload("/upload", SMALL_BODY, posts=LARGE_BODY),
     "newconn": Workload("/small", SMALL_BODY, extra_headers=(("Connection", "close"),)),
     "rate1000": Workload("/small", SMALL_BODY, connections=10, rate=1000),
 }
@@ -101,12 +108,15 @@ def wrk_command(program: str, workload: Workload, port: int, seconds: int) -> tu
         *("-s", str(Path(__file__).with_name("wrk_report.lua"))),
         *_header_options("Host", workload),
         f"http://127.0.0.1:{port}{workload.path}",
+        *("--", str(workload.posts), "varied" if workload.varied else "alike"),
     )
 
 
 def h2load_command(program: str, workload: Workload, port: int, seconds: int, log: Path) -> tuple[str, ...]:
     """h2load with HTTP/1.1 at the workload's rate, which it wants per connection."""
     assert workload.rate is not None
+    assert not workload.posts
+    assert not workload.varied
     return (
         *(program, "--h1", "-t", "1", "-c", str(workload.connections), "-D", str(seconds)),
         *("--rps", f"{workload.rate / workload.connections:g}", "--log-file", str(log)),

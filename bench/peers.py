@@ -18,7 +18,11 @@ from bench import envoy
 
 SMALL_BODY = 130
 KIB_BODY = 1024
+CHUNKED_BODY = 4 * KIB_BODY
 LARGE_BODY = 64 * 1024
+GIB = 1 << 30
+
+CONNECTIONS = 8192  # that nginx and HAProxy are configured for
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ daemon off;
 master_process off;
 pid {directory}/nginx.pid;
 error_log stderr error;
-events {{ worker_connections 8192; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off;
   keepalive_requests 1000000000;
@@ -91,6 +95,8 @@ _NGINX_PROXY = """\
       proxy_set_header Connection "";
       proxy_set_header Host $host;
       proxy_max_temp_file_size 0;
+      proxy_request_buffering off;
+      client_max_body_size 0;
     }}
   }}"""
 
@@ -102,19 +108,39 @@ _NGINX_BACKEND = """\
     listen 127.0.0.1:{backends[0]};
     listen 127.0.0.1:{backends[1]};
     location = /small {{ return 200 "{small}"; }}
+    location /small/ {{ return 200 "{small}"; }}
     location = /body1k {{ return 200 "{kib}"; }}
     location = /body64k {{ root {directory}; sendfile on; }}
+    location = /chunked {{ root {directory}; ssi on; ssi_types text/plain; output_buffers 4 1k; }}
+    location = /gib {{ root {directory}; sendfile on; sendfile_max_chunk 0; }}
+    location = /upload {{
+      root {directory};
+      client_max_body_size 0;
+      client_body_buffer_size 128k;
+      mirror /mirror;
+      error_page 405 =200 @uploaded;
+    }}
+    location = /mirror {{ internal; return 200; }}
+    location @uploaded {{ return 200 "{small}"; }}
   }}"""
 
 
 def nginx_proxy_files(site: Site) -> dict[str, str]:
     """nginx as a reverse proxy with pooled connections to the endpoints."""
     http = _NGINX_PROXY.format(port=site.port, backends=site.backends)
-    return {"nginx.conf": _NGINX_FRAME.format(directory=site.directory, http=http)}
+    return {"nginx.conf": _nginx_frame(site, http)}
+
+
+def _nginx_frame(site: Site, http: str) -> str:
+    """The configuration of an nginx of one process with *http* in its block of that name."""
+    return _NGINX_FRAME.format(directory=site.directory, connections=CONNECTIONS, http=http)
 
 
 def nginx_backend_files(site: Site) -> dict[str, str]:
-    """nginx as both endpoints: short replies from memory in one write, the large one from a cached file.
+    """nginx as both endpoints: short replies from memory in one write, large ones from cached files.
+
+    It does not know how long a file is in which it looks for server-side includes, so it sends it in chunks, of 1 KiB
+    here. To mirror a body it has to read it whole; then the file refuses the POST, and that is the reply.
 
     tcp_nopush stays off: with it, up to one in a hundred of the large replies took 30 to 45 ms through every
     proxy, and none did without a proxy; it looked like corked ends of replies waiting for delayed
@@ -124,21 +150,24 @@ def nginx_backend_files(site: Site) -> dict[str, str]:
         backends=site.backends, directory=site.directory, small="s" * SMALL_BODY, kib="k" * KIB_BODY
     )
     return {
-        "nginx.conf": _NGINX_FRAME.format(directory=site.directory, http=http),
+        "nginx.conf": _nginx_frame(site, http),
         "body64k": "l" * LARGE_BODY,
+        "chunked": "c" * CHUNKED_BODY,
+        "upload": "",
     }
 
 
-def _nginx_arguments(site: Site) -> tuple[str, ...]:
+def nginx_arguments(site: Site) -> tuple[str, ...]:
+    """The end of the command of an nginx that writes nowhere but below the site's directory."""
     return "-e", "stderr", "-p", str(site.directory), "-c", str(site.directory / "nginx.conf")
 
 
 # --- HAProxy ---
 
-HAPROXY_FRAME = """\
+_HAPROXY_FRAME = """\
 global
   nbthread 1
-  maxconn 8192
+  maxconn {connections}
 defaults
   mode http
   timeout connect 5s
@@ -161,7 +190,12 @@ _HAPROXY_SERVERS = """\
 
 def haproxy_files(site: Site) -> dict[str, str]:
     """HAProxy with one thread and shared connections to the endpoints."""
-    return {"haproxy.cfg": (HAPROXY_FRAME + _HAPROXY_SERVERS).format(port=site.port, backends=site.backends)}
+    return {"haproxy.cfg": haproxy_frame(site) + _HAPROXY_SERVERS.format(backends=site.backends)}
+
+
+def haproxy_frame(site: Site) -> str:
+    """Everything but how a server is chosen, and which there are."""
+    return _HAPROXY_FRAME.format(port=site.port, connections=CONNECTIONS)
 
 
 # --- Envoy ---
@@ -186,7 +220,8 @@ def envoy_full_files(site: Site) -> dict[str, str]:
     return {"envoy.json": json.dumps(envoy.full_bootstrap(site.port, site.admin_port, site.backends))}
 
 
-def _envoy_arguments(site: Site) -> tuple[str, ...]:
+def envoy_arguments(site: Site) -> tuple[str, ...]:
+    """The end of the command of an Envoy with one thread for traffic."""
     config = str(site.directory / "envoy.json")
     return "-c", config, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"
 
@@ -222,6 +257,11 @@ def agent_files(site: Site) -> dict[str, str]:
     }
 
 
+def named(name: str) -> Peer:
+    """The one of PEERS that is called so."""
+    return next(peer for peer in PEERS if peer.name == name)
+
+
 # --- the table ---
 
 BACKEND = Peer(
@@ -230,7 +270,7 @@ BACKEND = Peer(
     find=lambda: on_path("nginx"),
     version=("-v",),
     files=nginx_backend_files,
-    arguments=_nginx_arguments,
+    arguments=nginx_arguments,
     ready=lambda site: (site.backends[1], "/small"),
 )
 
@@ -252,7 +292,7 @@ PEERS = (
         find=find_envoy,
         version=("--version",),
         files=envoy_files,
-        arguments=_envoy_arguments,
+        arguments=envoy_arguments,
         ready=lambda site: (site.admin_port, "/ready"),
     ),
     Peer(
@@ -261,7 +301,7 @@ PEERS = (
         find=find_envoy,
         version=("--version",),
         files=envoy_full_files,
-        arguments=_envoy_arguments,
+        arguments=envoy_arguments,
         ready=lambda site: (site.admin_port, "/ready"),
     ),
     Peer(
@@ -279,7 +319,7 @@ PEERS = (
         find=lambda: on_path("nginx"),
         version=("-v",),
         files=nginx_proxy_files,
-        arguments=_nginx_arguments,
+        arguments=nginx_arguments,
         ready=lambda site: (site.port, "/small"),
     ),
 )

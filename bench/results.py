@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 DIRECT = "direct"
+AGENT = "agent"
 
 Sample = Mapping[str, float]  # what one round showed of one peer, by metric key
 Samples = Mapping[str, Sequence[Sample]]  # by peer; the n-th sample is from round n
@@ -24,6 +25,8 @@ class Metric:
     digits: int
 
 
+BRIEF = ("cpu_us", "rate", "mb_s", "cpu_ms_gib", "kb_connection")
+
 METRICS = (
     Metric("cpu_us", "CPU us/request", 1),
     Metric("rate", "requests/s", 0),
@@ -34,6 +37,13 @@ METRICS = (
     Metric("p99_added_ms", "p99 added ms", 2),
     Metric("idle_mb", "MB at start", 1),
     Metric("loaded_mb", "MB after load", 1),
+    Metric("mb_s", "MB/s", 0),
+    Metric("cpu_ms_gib", "CPU ms/GiB", 0),
+    Metric("kb_connection", "KB/connection", 2),
+    Metric("cpu_percent", "CPU %", 2),
+    Metric("before_mb", "MB before", 1),
+    Metric("after_mb", "MB after", 1),
+    Metric("after_ratio", "after/before", 2),
     Metric("ready_s", "ready s", 3),
 )
 
@@ -111,6 +121,28 @@ def ratio_table(samples: Samples, against: str) -> str:
         if name not in (against, DIRECT)
     }
     return _table(f"over {against}", rows, 2)
+
+
+def brief(sample: Sample) -> str:
+    """The figures of one measurement that tell most, in a few words."""
+    return ", ".join(
+        f"{sample[metric.key]:,.{metric.digits}f} {metric.title}"
+        for metric in METRICS
+        if metric.key in BRIEF and metric.key in sample
+    )
+
+
+def summary_table(
+    results: Mapping[str, Samples], headlines: Mapping[str, Sequence[str]], against: Sequence[str]
+) -> str:
+    """What the agent showed in each workload, and how that is to each of the others: a row for each headline."""
+    lines = [["workload", "figure", AGENT, *(f"over {reference}" for reference in against)]]
+    for workload, samples in results.items():
+        for metric in (metric for metric in METRICS if metric.key in headlines[workload]):
+            ours = samples.get(AGENT, ())
+            over = [_cell(ratios(ours, samples[name], metric), 2) if name in samples else "-" for name in against]
+            lines.append([workload, metric.title, _cell(figures(ours, metric), metric.digits), *over])
+    return markdown(lines)
 
 
 def summary(samples: Samples, references: Sequence[str]) -> dict[str, object]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load import HOST, Workload
-from bench.peers import BACKEND, Peer, Site
+from bench.peers import BACKEND, GIB, Peer, Site
 from bench.processes import BenchError, Process, free_ports, pinned, running
 
 READY_SECONDS = 20.0
@@ -32,18 +32,26 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The proxy has *proxy_core* for itself; backend, load generator and harness share *load_core*."""
+    """The proxy has *proxy_core* for itself; backend, load generator and harness share *load_core*.
+
+    *gib* is a file of 1 GiB, which the backend serves.
+    """
 
     directory: Path
     proxy_core: int
     load_core: int
     backends: tuple[int, int]
+    gib: Path
 
     @contextmanager
-    def proxy(self, peer: Peer) -> Iterator[Started]:
-        """*peer* on fresh ports, ready; stopped at the end. Raises BenchError when it does not get ready."""
+    def proxy(self, peer: Peer, backends: tuple[int, int] | None = None) -> Iterator[Started]:
+        """*peer* on fresh ports before *backends*, else those of the stage, ready; stopped at the end.
+
+        Raises BenchError when it does not get ready.
+        """
         port, admin_port = free_ports(2)
-        site = Site(Path(tempfile.mkdtemp(dir=self.directory, prefix=peer.name)), port, admin_port, self.backends)
+        directory = Path(tempfile.mkdtemp(dir=self.directory, prefix=peer.name))
+        site = Site(directory, port, admin_port, backends or self.backends)
         with started(peer, site, core=self.proxy_core) as it:
             yield it
 
@@ -81,8 +89,11 @@ def stage() -> Iterator[Stage]:
     with ground() as it:
         one, two, unused = free_ports(3)
         site = Site(Path(tempfile.mkdtemp(dir=it.directory, prefix="backend")), unused, unused, (one, two))
+        gib = site.directory / "gib"
+        with gib.open("wb") as file:
+            file.truncate(GIB)  # a hole: zeros that take no room
         with started(BACKEND, site, core=it.load_core):
-            yield Stage(it.directory, it.proxy_core, it.load_core, (one, two))
+            yield Stage(it.directory, it.proxy_core, it.load_core, (one, two), gib)
 
 
 @contextmanager
@@ -129,7 +140,7 @@ def version(peer: Peer) -> str:
 
 def check_reply(port: int, workload: Workload) -> None:
     """Raise BenchError unless the backend's reply comes through *port* whole."""
-    reply = _get(port, workload.path, timeout=REPLY_SECONDS)
+    reply = _ask(port, workload.path, timeout=REPLY_SECONDS, body=b"u" * workload.posts)
     if reply is None:
         raise BenchError(f"no reply for {workload.path} through port {port}")
     status, body = reply
@@ -142,7 +153,7 @@ def check_reply(port: int, workload: Workload) -> None:
 
 def _wait_ready(process: Process, port: int, path: str, *, deadline: float) -> None:
     # Under its address: an admin port may refuse to be asked under the name of a service.
-    while (reply := _get(port, path, timeout=1.0, host="127.0.0.1")) is None or reply[0] != 200:
+    while (reply := _ask(port, path, timeout=1.0, host="127.0.0.1")) is None or reply[0] != 200:
         if (code := process.exit_code()) is not None:
             raise process.failed(f"ended with {code} before it was ready")
         if time.perf_counter() > deadline:
@@ -150,11 +161,11 @@ def _wait_ready(process: Process, port: int, path: str, *, deadline: float) -> N
         time.sleep(POLL_SECONDS)
 
 
-def _get(port: int, path: str, *, timeout: float, host: str = HOST) -> tuple[int, bytes] | None:
-    """Status and body of one request for `host`, None when nobody answers."""
+def _ask(port: int, path: str, *, timeout: float, host: str = HOST, body: bytes = b"") -> tuple[int, bytes] | None:
+    """Status and body of one request for `host`, a POST if it has a *body*; None when nobody answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request("GET", path, headers={"Host": host})
+        connection.request("POST" if body else "GET", path, body or None, {"Host": host})
         response = connection.getresponse()
         return response.status, response.read()
     except (OSError, http.client.HTTPException):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import envoy
-from bench.peers import AGENT, HAPROXY_FRAME, PEERS, Peer, Site
+from bench.peers import AGENT, PEERS, Peer, Site, haproxy_frame
 from bench.resilience.backends import CHECK
 
 # --- the agent ---
@@ -79,7 +79,7 @@ def haproxy_files(backend: str) -> Callable[[Site], dict[str, str]]:
     def files(site: Site) -> dict[str, str]:
         servers = (f"server s{number} 127.0.0.1:{port}" for number, port in enumerate(site.backends))
         lines = "".join(f"  {line}\n" for line in (*backend.splitlines(), *servers))
-        return {"haproxy.cfg": HAPROXY_FRAME.format(port=site.port) + lines}
+        return {"haproxy.cfg": haproxy_frame(site) + lines}
 
     return files
 

@@ -2,14 +2,18 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from bench.compare import NAMES, alternate, chosen, main, present, report
-from bench.peers import AGENT
-from bench.results import Sample
+from bench.catalogue import BENCHMARKS, Benchmark
+from bench.compare import NAMES, alternate, chosen, compare_all, main, present, report, turns
+from bench.peers import AGENT, Peer
+from bench.processes import BenchError
+from bench.results import METRICS, Sample
+from bench.stage import Stage
 
 
 def test_the_peers_take_turns_within_every_round() -> None:
@@ -24,7 +28,7 @@ def test_the_peers_take_turns_within_every_round() -> None:
 
     assert order == ["a", "b"] * 3
     assert [sample["rate"] for sample in samples["b"]] == [2.0, 4.0, 6.0]
-    assert said[3] == "round 2 of 3: b: 1.0 us CPU a request, 4 requests/s"
+    assert said[3] == "round 2 of 3: b: 1.0 CPU us/request, 4 requests/s"
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,11 @@ def test_the_peers_take_turns_within_every_round() -> None:
 )
 def test_chosen(only: str | None, names: list[str]) -> None:
     assert chosen(only) == names
+
+
+def test_everything_is_without_the_envoy_that_does_less() -> None:
+    assert set(NAMES) - set(chosen(None, everything=True)) == {"envoy"}
+    assert chosen("envoy", everything=True) == ["envoy"]
 
 
 def test_an_unknown_name_is_wrong_usage() -> None:
@@ -63,3 +72,49 @@ def test_ratios_are_reported_against_each_reference_that_was_measured() -> None:
     assert "over envoy-full" in text
     assert "over envoy " not in text
     assert "0.80" in text
+
+
+STAGE = Stage(Path("/nowhere"), 0, 1, (1, 2), Path("/nowhere/gib"))
+HERE = replace(AGENT, name="agent", find=lambda: (sys.executable,))
+
+
+def test_the_backend_alone_is_measured_where_that_tells_something() -> None:
+    benchmark = Benchmark(
+        ("rate",), lambda _stage, _peer, _seconds: {"rate": 1.0}, lambda _stage, _seconds: {"rate": 2.0}
+    )
+    names = ["direct", "agent"]
+
+    assert list(turns(STAGE, benchmark, [HERE], names, 1)) == ["direct", "agent"]
+    assert list(turns(STAGE, benchmark, [HERE], ["agent"], 1)) == ["agent"]
+    assert list(turns(STAGE, replace(benchmark, direct=None), [HERE], names, 1)) == ["agent"]
+
+
+def test_a_workload_that_fails_leaves_the_others_alone() -> None:
+    def fails(_stage: Stage, peer: Peer, _seconds: int) -> Sample:
+        raise BenchError(f"{peer.name} fell over")
+
+    works = Benchmark(("rate",), lambda _stage, _peer, seconds: {"rate": float(seconds)}, None, (HERE,))
+    benchmarks = {"one": replace(works, measure=fails), "two": works}
+
+    results, failures = compare_all(STAGE, benchmarks, ["agent"], 2, 3)
+
+    assert results == {"two": {"agent": [{"rate": 3.0}, {"rate": 3.0}]}}
+    assert failures == ["one: agent fell over"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["--workload", "down1g", "--connections", "3"], id="not of requests"),
+        pytest.param(["--all", "--connections", "3"], id="not of one"),
+    ],
+)
+def test_only_a_workload_of_requests_has_connections_to_choose(words: list[str]) -> None:
+    assert CliRunner().invoke(main, words).exit_code == 2
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_names_figures_that_there_are(name: str) -> None:
+    benchmark = BENCHMARKS[name]
+    assert set(benchmark.headline) <= {metric.key for metric in METRICS}
+    assert {"agent", "envoy-full", "haproxy", "nginx"} <= {peer.name for peer in benchmark.peers}

@@ -2,7 +2,7 @@
 
 import json
 
-from bench.envoy import Json, bootstrap, full_bootstrap
+from bench.envoy import Json, bootstrap, full_bootstrap, tunnel_bootstrap
 
 PORTS = (14140, 19990, (18081, 18082))
 
@@ -36,3 +36,9 @@ def test_the_full_one_has_every_stage_the_agent_has() -> None:
     )
     assert [stage for stage in stages if f'"{stage}"' not in full] == []
     assert "access_log" not in full
+
+
+def test_the_one_for_tunnels_takes_connect_and_nothing_else() -> None:
+    tunnels = text(tunnel_bootstrap(*PORTS))
+    assert tunnels.count('"connect_matcher"') == tunnels.count('"connect_config"') == 1
+    assert '"prefix"' not in tunnels

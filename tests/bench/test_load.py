@@ -1,5 +1,9 @@
 """What the load generators are asked, and what is read from their output."""
 
+import os
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,8 +16,10 @@ from bench.load import (
     parse_h2load,
     parse_wrk,
     percentile,
+    run,
     wrk_command,
 )
+from bench.peers import on_path
 from bench.processes import BenchError
 
 WRK = """\
@@ -100,13 +106,53 @@ def test_wrk_command() -> None:
     command = wrk_command("/usr/bin/wrk", WORKLOADS["newconn"], port=4140, seconds=5)
 
     assert command[:1] == ("/usr/bin/wrk",)
-    assert command[-1] == "http://127.0.0.1:4140/small"
+    assert command[-4:] == ("http://127.0.0.1:4140/small", "--", "0", "alike")
     assert "Host: web" in command
     assert "Connection: close" in command
     assert all(f"{name}: {value}" in command for name, value in HEADERS.items())
     assert Path(command[command.index("-s") + 1]).is_file()
     assert command[command.index("-c") + 1] == "32"
     assert command[command.index("-d") + 1] == "5s"
+
+
+@pytest.mark.parametrize(
+    ("workload", "words"),
+    [
+        pytest.param("varied", ("0", "varied"), id="no two requests are alike"),
+        pytest.param("upload64k", ("65536", "alike"), id="each has a body"),
+    ],
+)
+def test_wrk_s_script_is_told_what_requests_are_like(workload: str, words: tuple[str, str]) -> None:
+    assert wrk_command("/usr/bin/wrk", WORKLOADS[workload], port=4140, seconds=5)[-2:] == words
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(on_path("wrk") is None, reason="needs wrk: apt-get install wrk")
+def test_no_two_requests_are_alike_when_they_are_varied(tmp_path: Path) -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            seen.append((self.path, self.headers["Cookie"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        workload = replace(WORKLOADS["varied"], connections=2)
+        run(workload, server.server_port, 1, core=min(os.sched_getaffinity(0)), directory=tmp_path)
+        server.shutdown()
+
+    paths, cookies = {path for path, _ in seen}, {cookie for _, cookie in seen}
+    assert len(seen) == len(paths) == len(cookies) > 1
+    assert all(path.startswith("/small/") for path in paths)
+    assert all(cookie.startswith("session=") for cookie in cookies)
 
 
 def test_h2load_command_divides_the_rate_among_the_connections() -> None:

@@ -36,11 +36,12 @@ def test_the_backend_listens_on_both_ports_and_stays_out_of_system_directories()
     assert "/var/" not in text
 
 
-def test_the_backend_serves_three_sizes() -> None:
+def test_the_backend_serves_several_sizes() -> None:
     files = BACKEND.files(SITE)
     assert '"' + "s" * 130 + '"' in files["nginx.conf"]
     assert '"' + "k" * 1024 + '"' in files["nginx.conf"]
     assert len(files["body64k"]) == 64 * 1024
+    assert len(files["chunked"]) == 4 * 1024
 
 
 def test_the_agent_is_configured_in_linkerd_s_words() -> None:

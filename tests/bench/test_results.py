@@ -6,6 +6,7 @@ from bench.results import (
     METRICS,
     Metric,
     Spread,
+    brief,
     figures,
     figures_table,
     losses,
@@ -13,6 +14,7 @@ from bench.results import (
     ratios,
     spread,
     summary,
+    summary_table,
     with_added_latency,
 )
 
@@ -136,3 +138,22 @@ def test_the_summary_holds_samples_figures_and_ratios() -> None:
 
 def test_metric_keys_are_different() -> None:
     assert len({metric.key for metric in METRICS}) == len(METRICS)
+
+
+def test_the_summary_table_sets_the_agent_beside_each_of_the_others() -> None:
+    results = {
+        "small": {"agent": [{"cpu_us": 40.0, "rate": 9.0}], "nginx": [{"cpu_us": 20.0, "rate": 18.0}]},
+        "down1g": {"agent": [{"mb_s": 900.0}], "haproxy": [{"mb_s": 1000.0}]},
+    }
+
+    table = summary_table(results, {"small": ["cpu_us"], "down1g": ["mb_s"]}, ["haproxy", "nginx"])
+
+    assert table.splitlines()[2:] == [
+        "| small    | CPU us/request | 40.0  | -            | 2.00       |",
+        "| down1g   | MB/s           | 900   | 0.90         | -          |",
+    ]
+
+
+def test_a_measurement_in_a_few_words() -> None:
+    assert brief({"rate": 12_345.0, "p50_ms": 1.0, "errors": 0.0}) == "12,345 requests/s"
+    assert brief({"cpu_ms_gib": 800.0, "mb_s": 1000.4}) == "1,000 MB/s, 800 CPU ms/GiB"
