@@ -27,7 +27,7 @@ MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e bench bench-all resilience fuzz docs lock clean parts missing-packages
+.PHONY: help run test check lint e2e bench bench-all soak resilience fuzz docs lock clean parts missing-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
@@ -56,6 +56,9 @@ bench: $(BENCH) ## the agent beside nginx, HAProxy and Envoy
 
 bench-all: $(BENCH) ## the same for every kind of load, with a summary: 20 minutes
 	$(BIN)/python -m bench.compare --all
+
+soak: $(DEV) ## the agent at half load while everything around it changes: 15 minutes
+	$(BIN)/python -m bench.soak
 
 resilience: $(BENCH) ## the same when endpoints are slow or fail, with pictures in build/resilience
 	$(BIN)/python -m bench.resilience --svg build/resilience --json build/resilience/figures.json
