@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import select
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -26,19 +28,19 @@ SETTLE_SECONDS = 3.0
 
 def measure(stage: Stage, peer: Peer, seconds: int) -> Sample:
     """Open them, wait, close them. Raises BenchError when one is refused, closed early or not answered."""
+    count = allowed()  # before the proxy is started, which inherits it
     with stage.proxy(roomy(peer)) as proxy:
         process = proxy.process
         load.run(WORKLOADS["small"], proxy.port, 1, core=stage.load_core, directory=stage.directory)
         before = process.resident_bytes()
         with ExitStack() as held:
-            count = allowed()
-            for number in range(count):
-                held.enter_context(asked(proxy.port, number))
+            socks = [held.enter_context(asked(proxy.port, number)) for number in range(count)]
             held_bytes = process.resident_bytes()
             used = process.cpu_seconds()
             started = time.perf_counter()
             time.sleep(seconds)
             idle_cpu = (process.cpu_seconds() - used) / (time.perf_counter() - started)
+            check_open(socks)
         time.sleep(SETTLE_SECONDS)
         after = process.resident_bytes()
     return {
@@ -78,6 +80,15 @@ def asked(port: int, number: int) -> socket.socket:
         sock.close()
         raise BenchError(f"connection {number}: {error}") from error
     return sock
+
+
+def check_open(socks: Sequence[socket.socket]) -> None:
+    """Raise BenchError when anything came on one of them, which can only be its end."""
+    with select.epoll() as poll:
+        for sock in socks:
+            poll.register(sock, select.EPOLLIN | select.EPOLLRDHUP)
+        if gone := poll.poll(0):
+            raise BenchError(f"{len(gone)} or more of {len(socks):,} idle connections were closed")
 
 
 def roomy(peer: Peer) -> Peer:

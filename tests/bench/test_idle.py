@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.idle import ROOM, asked, roomy
+from bench.idle import ROOM, asked, check_open, roomy
 from bench.peers import CONNECTIONS, PEERS, Peer, Site
 from bench.processes import BenchError
 
@@ -37,3 +37,12 @@ def test_a_connection_is_there_after_its_first_reply(status: int) -> None:
             return
         with asked(listener.getsockname()[1], 7_000) as sock:
             assert sock.getsockname()[0] == "127.0.0.3"
+
+
+def test_a_connection_that_was_closed_is_no_idle_one() -> None:
+    near, far = socket.socketpair()
+    with near:
+        with far:
+            check_open([near])
+        with pytest.raises(BenchError, match="1 or more of 1 idle connections were closed"):
+            check_open([near])
