@@ -19,6 +19,7 @@ from bench.processes import BenchError, Process, free_ports, pinned, running
 READY_SECONDS = 20.0
 POLL_SECONDS = 0.005
 REPLY_SECONDS = 5.0
+NO_REPLY = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,10 @@ def version(peer: Peer) -> str:
 
 def check_reply(port: int, workload: Workload) -> None:
     """Raise BenchError unless the backend's reply comes through *port* whole."""
-    reply = _ask(port, workload.path, timeout=REPLY_SECONDS, body=b"u" * workload.posts)
-    if reply is None:
-        raise BenchError(f"no reply for {workload.path} through port {port}")
+    try:
+        reply = _ask(port, workload.path, timeout=REPLY_SECONDS, body=b"u" * workload.posts)
+    except NO_REPLY as error:
+        raise BenchError(f"no reply for {workload.path} through port {port}: {error!r}") from error
     status, body = reply
     if status != 200 or len(body) != workload.body_bytes:
         raise BenchError(
@@ -153,7 +155,7 @@ def check_reply(port: int, workload: Workload) -> None:
 
 def _wait_ready(process: Process, port: int, path: str, *, deadline: float) -> None:
     # Under its address: an admin port may refuse to be asked under the name of a service.
-    while (reply := _ask(port, path, timeout=1.0, host="127.0.0.1")) is None or reply[0] != 200:
+    while not _is_ready(port, path):
         if (code := process.exit_code()) is not None:
             raise process.failed(f"ended with {code} before it was ready")
         if time.perf_counter() > deadline:
@@ -161,14 +163,19 @@ def _wait_ready(process: Process, port: int, path: str, *, deadline: float) -> N
         time.sleep(POLL_SECONDS)
 
 
-def _ask(port: int, path: str, *, timeout: float, host: str = HOST, body: bytes = b"") -> tuple[int, bytes] | None:
-    """Status and body of one request for `host`, a POST if it has a *body*; None when nobody answers."""
+def _is_ready(port: int, path: str) -> bool:
+    try:
+        return _ask(port, path, timeout=1.0, host="127.0.0.1")[0] == 200
+    except NO_REPLY:
+        return False
+
+
+def _ask(port: int, path: str, *, timeout: float, host: str = HOST, body: bytes = b"") -> tuple[int, bytes]:
+    """Status and body of one request for `host`, a POST if it has a *body*; raises one of NO_REPLY."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request("POST" if body else "GET", path, body or None, {"Host": host})
         response = connection.getresponse()
         return response.status, response.read()
-    except (OSError, http.client.HTTPException):
-        return None
     finally:
         connection.close()
