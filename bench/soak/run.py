@@ -176,13 +176,13 @@ class _Run:
 
     def _look(self, at: float) -> Sample:
         process = self._agent.process
-        tasks, longest = read(self._watch.read_text()) if self._watch.exists() else (0, 0.0)
+        tasks, blocks, longest = read(self._watch.read_text() if self._watch.exists() else "")
         descriptors = sum(1 for pid in process.pids() for _ in Path(f"/proc/{pid}/fd").iterdir())
-        return Sample(at, process.resident_bytes(), descriptors, tasks, longest)
+        return Sample(at, process.resident_bytes(), descriptors, tasks, blocks, longest)
 
 
 def _show(sample: Sample) -> str:
     return (
-        f"{sample.at:6.0f} s: {sample.resident / 1e6:6.1f} MB, {sample.descriptors} descriptors, {sample.tasks} tasks, "
-        f"longest turn {sample.longest_turn * 1e3:.1f} ms"
+        f"{sample.at:6.0f} s: {sample.resident / 1e6:6.1f} MB, {sample.blocks:,} blocks, "
+        f"{sample.descriptors} descriptors, {sample.tasks} tasks, longest turn {sample.longest_turn * 1e3:.1f} ms"
     )

@@ -17,12 +17,16 @@ MOST_POINTS = 300
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The agent at one moment; *at* is in seconds from the start of the load, *longest_turn* in seconds."""
+    """The agent at one moment; *at* is in seconds from the start of the load, *longest_turn* in seconds.
+
+    *blocks* are those of Python's objects (`sys.getallocatedblocks`).
+    """
 
     at: float
     resident: int
     descriptors: int
     tasks: int
+    blocks: int
     longest_turn: float
 
 

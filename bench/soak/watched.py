@@ -1,7 +1,8 @@
 """Runs the agent with a count of its tasks: `python -m bench.soak.watched FILE run CONFIG`.
 
-Twice a second FILE gets how many tasks trio has, and the longest time since the last line for which the event loop was
-busy without a look at its sockets. The agent itself is as it is; the count costs two calls a turn of its loop.
+Twice a second FILE gets how many tasks trio has, how many blocks of memory Python's objects are in, and the longest
+time since the last line for which the event loop was busy without a look at its sockets. Blocks that grow are a leak;
+memory that grows without them is room between them. The agent is as it is; this costs it two calls a turn of its loop.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import runpy
 import sys
 import time
 from functools import partial
+from typing import NamedTuple
 
 import trio
 
@@ -45,14 +47,23 @@ class Watch(trio.abc.Instrument):
         if now - self._woke > self._longest:
             self._longest = now - self._woke
         if now - self._written > PERIOD:
-            os.pwrite(self._target, f"{self._tasks:8} {self._longest:12.6f}\n".encode(), 0)
+            line = f"{self._tasks:8} {sys.getallocatedblocks():12} {self._longest:12.6f}\n"
+            os.pwrite(self._target, line.encode(), 0)
             self._written, self._longest = now, 0.0
 
 
-def read(text: str) -> tuple[int, float]:
-    """Tasks and seconds, as they stand in the file; (0, 0.0) before the first line."""
+class Reading(NamedTuple):
+    """What stands in the file; *longest* is in seconds."""
+
+    tasks: int
+    blocks: int
+    longest: float
+
+
+def read(text: str) -> Reading:
+    """Take a line apart; all is zero before the first."""
     words = text.split()
-    return (int(words[0]), float(words[1])) if len(words) == 2 else (0, 0.0)
+    return Reading(int(words[0]), int(words[1]), float(words[2])) if len(words) == 3 else Reading(0, 0, 0.0)
 
 
 def main() -> None:

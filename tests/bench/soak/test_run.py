@@ -46,6 +46,6 @@ def test_a_short_soak() -> None:
     assert result.ledger.counts["steady", Seen.OK] > 100
     assert result.ledger.counts["new connection", Seen.OK] > 0
     assert all(sample.resident > 0 and sample.descriptors > 0 for sample in result.samples)
-    assert any(sample.tasks > 0 for sample in result.samples)
+    assert any(sample.tasks > 0 and sample.blocks > 0 for sample in result.samples)
     assert len(result.findings) == 5
     assert any("names came" in text for text in said)

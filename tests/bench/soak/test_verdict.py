@@ -9,7 +9,7 @@ from bench.soak.verdict import Finding, Sample, complaints, errors, leaks, lines
 
 
 def sample(at: float, resident_mb: float = 50.0, descriptors: int = 10, tasks: int = 20) -> Sample:
-    return Sample(at, int(resident_mb * 1e6), descriptors, tasks, 0.001)
+    return Sample(at, int(resident_mb * 1e6), descriptors, tasks, 500_000, 0.001)
 
 
 @given(st.floats(-5, 5), st.floats(-1000, 1000), st.integers(3, 1000))

@@ -13,7 +13,7 @@ from bench.soak.watched import PERIOD, Watch, read
 
 
 def test_nothing_was_written_yet() -> None:
-    assert read("") == (0, 0.0)
+    assert read("") == (0, 0, 0.0)
 
 
 def test_tasks_are_counted_and_a_long_turn_is_seen(tmp_path: Path) -> None:
@@ -34,8 +34,9 @@ def test_tasks_are_counted_and_a_long_turn_is_seen(tmp_path: Path) -> None:
         living, written = trio.run(main, instruments=[Watch(target)])
     finally:
         os.close(target)
-    tasks, longest = read(written)
+    tasks, blocks, longest = read(written)
     assert tasks == living > 5
+    assert blocks > 1000
     assert longest >= 0.1
 
 
