@@ -1,5 +1,7 @@
 """The command line of a comparison, and the order in which the proxies take their turns."""
 
+import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from click.testing import CliRunner
 
 from bench.catalogue import BENCHMARKS, Benchmark
 from bench.compare import NAMES, alternate, chosen, compare_all, main, present, report, turns
-from bench.peers import AGENT, Peer
+from bench.peers import AGENT, Peer, on_path
 from bench.processes import BenchError
 from bench.results import METRICS, Sample
 from bench.stage import Stage
@@ -118,3 +120,24 @@ def test_a_benchmark_names_figures_that_there_are(name: str) -> None:
     benchmark = BENCHMARKS[name]
     assert set(benchmark.headline) <= {metric.key for metric in METRICS}
     assert {"agent", "envoy-full", "haproxy", "nginx"} <= {peer.name for peer in benchmark.peers}
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two cores are needed")
+@pytest.mark.skipif(on_path("nginx") is None, reason="needs nginx: apt-get install nginx-light")
+@pytest.mark.skipif(on_path("wrk") is None, reason="needs wrk: apt-get install wrk")
+@pytest.mark.parametrize("workload", ["upload64k", "tunnelsmall"])
+def test_a_short_run_through_the_agent(workload: str, tmp_path: Path) -> None:
+    """With real processes: that it hangs together, not how fast anything is."""
+    target = tmp_path / "figures.json"
+    words = ["--workload", workload, "--only", "direct,agent", "--rounds", "1", "--seconds", "1", "--json", str(target)]
+
+    ran = CliRunner().invoke(main, words)
+
+    assert ran.exit_code == 0, ran.output
+    assert "| agent" in ran.output
+    written = json.loads(target.read_text())
+    assert written["failures"] == []
+    shown = written["workloads"][workload]["figures"]
+    assert all(shown["agent"][key]["median"] > 0.0 for key in BENCHMARKS[workload].headline)
+    assert "direct" in shown
