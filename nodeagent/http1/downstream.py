@@ -20,3 +20,12 @@ def whole_body(response: Response) -> bytes:
     if not isinstance(response.body, bytes):
         raise AssertionError("the agent's own answers are whole")
     return response.body
+
+
+def whole_chunked(response: Response, body: bytes, version: int) -> bytes:
+    """Return `body`, which came in chunks, as one chunk; for an HTTP/1.0 caller, who knows none, as it is."""
+    if version == 11:
+        response.fields += b"Transfer-Encoding: chunked\r\n"
+        return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    response.length = len(body)
+    return body

@@ -12,7 +12,7 @@ from math import inf
 
 import trio
 
-from nodeagent.http1.body import UNTIL_CLOSE, Ended, StreamBody, both, response_framing
+from nodeagent.http1.body import CHUNKED, UNTIL_CLOSE, ChunkedDecoder, Ended, StreamBody, both, response_framing
 from nodeagent.http1.head import MAX_RESPONSE_HEAD, ResponseHead, has_bare_line_end, parse_response
 from nodeagent.http1.upgrade import check_switch, switch_fields
 from nodeagent.proxy.errors import ConnectionStale, ProxyError, ResponseIncomplete, ResponseInvalid
@@ -177,6 +177,13 @@ class Http1Connection:
         if b"keep-alive" in special:
             self.idle_limit = announced(special[b"keep-alive"])
         buffer = wire.buffer
+        if framing == CHUNKED and buffer.endswith(b"0\r\n\r\n"):
+            decoder = ChunkedDecoder(self._invalid)
+            body = decoder.feed(buffer)
+            if decoder.done and not decoder.trailers:  # all of it is here: no need to stream it
+                wire.buffer = decoder.leftover()
+                self.reusable = keep and not wire.buffer and self._sent_all()
+                return Response(status, reason, fields, special, body, None if body else 0)
         if not 0 <= framing <= len(buffer):
             stream = StreamBody(wire, framing, self._incomplete, lambda whole: self._body_ended(whole, keep=keep))
             return Response(status, reason, fields, special, stream, stream.length)
@@ -191,6 +198,9 @@ class Http1Connection:
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end(whole)
+
+    def _invalid(self, what: str) -> ProxyError:
+        return ResponseInvalid(f"{self.where}: {what}")
 
     def _incomplete(self, what: str) -> ProxyError:
         return ResponseIncomplete(f"{self.where}: {what}")

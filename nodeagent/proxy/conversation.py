@@ -19,7 +19,7 @@ import structlog
 import trio
 
 from nodeagent.http1.body import CHUNKED, StreamBody, request_framing
-from nodeagent.http1.downstream import render_response, whole_body
+from nodeagent.http1.downstream import render_response, whole_body, whole_chunked
 from nodeagent.http1.head import check_incomplete, keeps_alive, parse_request
 from nodeagent.http1.upgrade import settle_offer, switch_fields
 from nodeagent.http1.upstream import Switched, render_last_chunk
@@ -280,6 +280,8 @@ class Conversation:
                 return await self._switch(response, body)
             if not isinstance(body, bytes):
                 return await self._stream(response, body, head, keep)
+            if response.length is None and body:
+                body = whole_chunked(response, body, head.version)
             out = render_response(response, body if head.method != b"HEAD" else b"", keep)
             sent = self.wire.send_nowait(out)
             if sent != len(out):

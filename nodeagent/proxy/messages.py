@@ -197,7 +197,8 @@ class Response:
         self.special = special
         self.body = body
         self.length = length
-        """Bytes of body, None when only its end tells; for HEAD and 304 what Content-Length would have been."""
+        """Bytes of body, None when no field told (of a body of bytes: it came in chunks); for HEAD and 304 what
+        Content-Length would have been."""
         self.verdict = _NO_VERDICT
         """What the classifier says of it; an answer of the agent's own has none."""
 

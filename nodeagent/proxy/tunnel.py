@@ -14,6 +14,9 @@ import trio
 from nodeagent.proxy.splice import BULK, burst, can_splice
 from nodeagent.proxy.wire import CLOSED, Wire
 
+SLACK = 1 / 16
+"""Of the idle time: by so much more a tunnel may be silent before it ends, once something has moved."""
+
 Opened: TypeAlias = tuple[Wire, Callable[[bool], None]]
 """A backend's connection for a tunnel, and what must be told once when it is over: whether neither side broke off."""
 
@@ -26,6 +29,8 @@ class Tunnel:
         self._backend = backend
         self._idle = idle
         self._scope = trio.CancelScope()
+        self._postponed_at = -math.inf
+        self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self.sent = 0
         """Bytes from client to backend."""
         self.received = 0
@@ -37,7 +42,7 @@ class Tunnel:
         """Relay until the end, then close both. Cancelling closes both."""
         try:
             with self._scope:
-                self._moved()
+                self._scope.deadline = self._now() + self._idle
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._upward)
                     await self._downward()
@@ -54,11 +59,15 @@ class Tunnel:
     async def _relay(self, source: Wire, sink: Wire, moved: Callable[[int], None]) -> None:
         """Pass on one direction to its end."""
         try:
-            while data := await source.read():
-                await sink.send(data)
+            data = await source.read()  # what was read already goes first
+            while data:
+                sent = sink.send_nowait(data)
+                if sent != len(data):
+                    await sink.send(data, sent)
                 moved(len(data))
                 if len(data) >= BULK:
                     await self._pour(source, sink, moved)
+                data = await source.receive()
             sink.send_eof()
         except CLOSED:
             self._break()
@@ -78,8 +87,11 @@ class Tunnel:
         self._moved()
 
     def _moved(self) -> None:
-        if self._idle != math.inf:
-            self._scope.deadline = trio.current_time() + self._idle
+        """Put off the end. To move a deadline costs more than to pass a message on, so it is moved now and then."""
+        now = self._now()
+        if now >= self._postponed_at + self._idle * SLACK:
+            self._postponed_at = now
+            self._scope.deadline = now + self._idle * (1 + SLACK)
 
     def _break(self) -> None:
         self.broken = True

@@ -154,8 +154,23 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
             for size in (b"0x10", b"+A", b"A_0", b"f" * 20, b"", b" 5", b"-1")
         ],
         pytest.param(CHUNKED + b"2\r\nokXX0\r\n\r\n", id="no CRLF behind a chunk"),
-        pytest.param(CHUNKED + b"2\nok\n0\n\n", id="bare LF"),
         pytest.param(CHUNKED + b"2;" + b"x" * 10_000 + b"\r\nok\r\n0\r\n\r\n", id="a huge extension"),
+    ],
+)
+async def test_a_broken_chunked_answer_that_is_all_here_is_a_502(reply: bytes) -> None:
+    async with World().running(Backend([say(reply), OK])) as world:
+        answer = await world.ask(GET)
+        again = await world.ask(GET)
+        await settled(world)
+
+    assert (answer.status, again.status) == (502, 200)
+    assert "error=http_protocol_error;" in str(answer.get("proxy-status"))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(CHUNKED + b"2\nok\n0\n\n", id="bare LF"),
         pytest.param(CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n", id="tiny chunks"),
         pytest.param(CHUNKED + b"0\r\nX: " + b"y" * 10_000 + b"\r\n\r\n", id="a huge trailer"),
         pytest.param(CHUNKED + b"0\r\nX : y\r\n\r\n", id="a bad trailer"),

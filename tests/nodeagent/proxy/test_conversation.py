@@ -116,6 +116,20 @@ async def test_kinds_of_answers(method: str, reply: bytes, status: int, length: 
     assert again.status == status
 
 
+async def test_a_chunked_answer_is_whole_for_callers_of_either_version_and_its_connection_is_used_again() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+    nothing = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    async with World().running(Backend([reply, reply, nothing])) as world:
+        modern = await world.ask(GET)
+        ancient = await world.ask(GET.replace(b"1.1", b"1.0"))
+        empty = await world.ask(GET)
+
+    assert (modern.get("transfer-encoding"), modern.get("content-length"), modern.body) == ("chunked", None, b"abc")
+    assert (ancient.get("transfer-encoding"), ancient.get("content-length"), ancient.body) == (None, "3", b"abc")
+    assert (empty.get("transfer-encoding"), empty.get("content-length"), empty.whole) == (None, "0", True)
+    assert world.backends[0].connections == 1
+
+
 async def test_an_answer_that_ends_with_its_connection_is_framed_anew() -> None:
     async def until_close(stream: trio.SocketStream, request: bytes) -> None:
         await stream.send_all(b"HTTP/1.0 200 OK\r\n\r\nall of ")
