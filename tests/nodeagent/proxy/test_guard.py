@@ -197,10 +197,10 @@ def a_connect(authority: str) -> bytes:
 
 
 @contextmanager
-def trap(address: str, port: int) -> Iterator[socket.socket]:
-    """A listener that nobody should ever connect to; see `is_untouched`."""
+def trap(address: str) -> Iterator[socket.socket]:
+    """A listener, on any port, that nobody should ever connect to; see `is_untouched`."""
     with socket.socket() as sock:
-        sock.bind((address, port))
+        sock.bind((address, 0))
         sock.listen()
         sock.setblocking(False)
         yield sock
@@ -322,9 +322,9 @@ async def test_a_name_that_moves_to_loopback_is_refused_from_then_on() -> None:
 
     async with wire_server(reply) as dns:
         world = World("/svc => /$/io.buoyant.rinet/{0}", guard=policy(allow=["127.0.0.2"]), dns=dns.where)
-        backend = Backend(address="127.0.0.2")
-        async with world.running(backend):
-            with trap("127.0.0.1", backend.port) as loopback:
+        with trap("127.0.0.1") as loopback:
+            backend = Backend(address="127.0.0.2", port=loopback.getsockname()[1])
+            async with world.running(backend):
                 before = await world.ask(a_get("rebind.example"))
                 assert before.status == 200
                 here[:] = ["127.0.0.1"]
@@ -349,9 +349,9 @@ async def test_of_an_answer_with_both_the_public_address_is_used_and_the_other_n
         world = World(
             "/svc => /$/io.buoyant.rinet/{0}", client=checked, guard=policy(allow=["127.0.0.2"]), dns=dns.where
         )
-        backend = Backend(address="127.0.0.2")
-        async with world.running(backend):
-            with trap("127.0.0.1", backend.port) as loopback:
+        with trap("127.0.0.1") as loopback:
+            backend = Backend(address="127.0.0.2", port=loopback.getsockname()[1])
+            async with world.running(backend):
                 answers = [await world.ask(a_get("both.example")) for _ in range(20)]
                 client = world.router.bindings.clients.named(
                     Path.parse(f"/$/io.buoyant.rinet/{backend.port}/both.example")

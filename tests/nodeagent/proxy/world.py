@@ -57,11 +57,11 @@ CLOSE = b""
 POOL = Path.parse("/#/pool")
 
 
-def listen(address: str = "127.0.0.1") -> socket.socket:
-    """Return a listening socket on a free port of this address."""
+def listen(address: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """Return a listening socket on this address, on a free port unless one is given."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((address, 0))
+    sock.bind((address, port))
     sock.listen(128)
     return sock
 
@@ -105,7 +105,7 @@ class Backend:
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        sock = listen(self.address)
+        sock = listen(self.address, self.port)
         self.port = sock.getsockname()[1]
         with self._scope:
             async with trio.SocketListener(trio.socket.from_stdlib_socket(sock)) as listener:
