@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from conf.admin import Admin
-from conf.client import ClientPrefix, GlobalClient
+from conf.balancing import RingHash
+from conf.client import ClientKeys, ClientPrefix, GlobalClient
 from conf.consul import ConsulNamer
 from conf.errors import KeyPath, quote, show_key_path
 from conf.interpreters import ConsulInterpreter
-from conf.router import HttpRouter
+from conf.router import FOR_REQUESTS, AnyRouter, Router, TcpRouter
 from conf.section import Section
-from conf.server import Server
+from conf.server import Listener, TcpServer
+from conf.service import ServiceKeys
 from conf.telemetry import Prometheus
 from conf.tls import ClientTlsKeys
 
 S = TypeVar("S", bound=Section)
 
 
-def conflicts(sections: Mapping[KeyPath, Section], doubtful: Collection[KeyPath]) -> Iterator[tuple[KeyPath, str]]:
-    """Yield (key path, message) for each conflict between the sections of a file.
+NO_REQUESTS: Final = "means nothing for protocol tcp, which passes connections on and reads no requests"
+
+
+def conflicts(
+    sections: Mapping[KeyPath, Section], doubtful: Collection[KeyPath], given: Collection[KeyPath]
+) -> Iterator[tuple[KeyPath, str]]:
+    """Yield (key path, message) for each conflict between the sections of a file, where the `given` keys stand.
 
     The file may have other faults. Where a key is doubtful, its section holds a default that nobody meant: what
     would follow from it is not reported.
@@ -36,22 +43,24 @@ def conflicts(sections: Mapping[KeyPath, Section], doubtful: Collection[KeyPath]
     by_default: dict[KeyPath, Admin] = {("admin",): Admin()}
     if ("admin",) in sections or ("admin",) in doubtful:
         by_default = {}
-    yield from _labels(all_of(HttpRouter, "label"))
-    yield from _listeners(by_default | all_of(Admin, "ip", "port"), all_of(Server, "ip", "port"))
+    yield from _labels(all_of(Router, "label"))
+    yield from _listeners(by_default | all_of(Admin, "ip", "port"), all_of(Listener, "ip", "port"))
+    yield from _tcp(all_of(TcpRouter), sections, given)
     yield from _pages(all_of(Prometheus, "path"))
     yield from _captures(all_of(ClientTlsKeys), sections)
 
 
-def _labels(routers: dict[KeyPath, HttpRouter]) -> Iterator[tuple[KeyPath, str]]:
+def _labels(routers: dict[KeyPath, Router]) -> Iterator[tuple[KeyPath, str]]:
     first: dict[str, KeyPath] = {}
     for at, router in routers.items():
+        assert isinstance(router, AnyRouter)
         other = first.setdefault(router.label, at)
         if other != at:
             taken = f"duplicate router label {quote(router.label)}, {show_key_path(other)} has it"
             yield (*at, "label"), f"{taken}; give each router its own"
 
 
-def _listeners(admin: dict[KeyPath, Admin], servers: dict[KeyPath, Server]) -> Iterator[tuple[KeyPath, str]]:
+def _listeners(admin: dict[KeyPath, Admin], servers: dict[KeyPath, Listener]) -> Iterator[tuple[KeyPath, str]]:
     """Two listeners on one address; one on all addresses takes the port on each. Port 0 is any free one."""
     first: dict[tuple[int, str], KeyPath] = {}
     addresses = [(at, each.port, each.ip) for at, each in admin.items()]
@@ -67,6 +76,26 @@ def _listeners(admin: dict[KeyPath, Admin], servers: dict[KeyPath, Server]) -> I
             yield (*at, "port"), f"{shown} is taken by {show_key_path(other)}"
         first.setdefault((port, ip), at)
         first.setdefault(same_family, at)
+
+
+def _tcp(
+    routers: dict[KeyPath, TcpRouter], sections: Mapping[KeyPath, Section], given: Collection[KeyPath]
+) -> Iterator[tuple[KeyPath, str]]:
+    """What has no place in a router that reads no requests, and a listener that would take the port of HTTP's."""
+    for router in routers:
+        below = [at for at in given if at[: len(router)] == router]
+        for at in below:
+            policy, key = at[len(router) : len(router) + 1], at[-1]
+            if (
+                policy
+                and key in FOR_REQUESTS.get(policy[0], ())
+                and isinstance(sections.get(at[:-1]), ClientKeys | ServiceKeys)
+            ):
+                yield at, NO_REQUESTS
+            if isinstance(sections.get(at), RingHash):
+                yield at, "ringHash goes by a header or a cookie, and a tcp router reads no requests"
+            if isinstance(sections.get(at), TcpServer) and (*at, "port") not in given:
+                yield (*at, "port"), "missing; expected the port that stands for the name"
 
 
 def _pages(pages: dict[KeyPath, Prometheus]) -> Iterator[tuple[KeyPath, str]]:

@@ -8,6 +8,7 @@ from conf.agent import AgentConfig, Origins
 from conf.client import ClientParams, ClientPrefix, GlobalClient
 from conf.errors import KeyPath
 from conf.fields import show_pattern
+from conf.router import FOR_REQUESTS, TcpRouter
 from conf.schema import keys_of
 from conf.section import Kinded, Section
 from conf.service import GlobalService, ServiceParams, ServicePrefix
@@ -40,6 +41,12 @@ def _section(section: Section, at: KeyPath, origins: Origins) -> dict[str, Json]
         if value is None and isinstance(section, ServicePrefix | ClientPrefix):
             continue
         shown[key.name] = _value(REDACTED if key.secret and value else value, (*at, key.name), origins)
+    if isinstance(section, TcpRouter):
+        for policy, names in FOR_REQUESTS.items():
+            inside = shown[str(policy)]
+            assert isinstance(inside, dict)
+            for name in names:
+                inside.pop(name, None)
     return shown
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from namer.dtab import ANY, Dtab
+from namer.grammar import NameSyntaxError
 from namer.path import Path, show_label
 from namer.pattern import Capture, PathPattern
 
@@ -115,6 +116,16 @@ def _label(text: str) -> str:
     return text
 
 
+def _logical_name(text: str) -> Path:
+    try:
+        name = Path.parse("/" + text.removeprefix("/"))
+    except NameSyntaxError as error:
+        raise ValueError(error.message) from None
+    if not len(name):
+        raise ValueError
+    return name
+
+
 def _pattern(text: str) -> str:
     PathPattern.parse(text)
     return text
@@ -148,6 +159,7 @@ Secret = Annotated[str, Meta(max_length=4096, extra={"secret": True})]
 IpAddress = Annotated[str, _read_by("an IP address such as 127.0.0.1 or ::1", _ip)]
 HeaderName = Annotated[str, _read_by("the name of a header, such as Host", _matching(_TOKEN))]
 CookieName = Annotated[str, _read_by("the name of a cookie, such as session", _matching(_TOKEN))]
+LogicalName = Annotated[Path, _read_by("a name such as users or users/db", _logical_name)]
 Regex = Annotated[str, _read_by("a regular expression", _regex)]
 Label = Annotated[str, Meta(min_length=1, max_length=100), _read_by("printable text", _label)]
 Pattern = Annotated[str, _read_by("the beginning of a path, with * and {captures}", _pattern)]

@@ -25,7 +25,7 @@ def load(text: str, origin: str) -> AgentConfig:
     config = None
     try:
         config = decoder.read()
-        for at, message in conflicts(decoder.sections, decoder.doubtful):
+        for at, message in conflicts(decoder.sections, decoder.doubtful, decoder.positions):
             problems.add(decoder.position(at), at, message)
     except TooManyProblemsError:
         pass

@@ -59,10 +59,11 @@ class _Page:
 
     def __init__(self) -> None:
         self._shown: dict[object, str] = {}
-        self._paths: set[str] = set()
+        self._paths: set[tuple[str, object]] = set()
 
-    def section(self, section: type[Section], path: str) -> Iterator[str]:
-        yield f"\n## {f'`{path}`' if path else 'Top level'}\n\n"
+    def section(self, section: type[Section], path: str, of: str = "") -> Iterator[str]:
+        """A section; `of` tells its place apart from an equal path under another kind."""
+        yield f"\n## {f'`{path}`{of}' if path else 'Top level'}\n\n"
         if section in self._shown:
             yield f"As `{self._shown[section]}`.\n"
             return
@@ -70,7 +71,7 @@ class _Page:
         yield _prose(section)
         yield from _table(section)
         yield from _refused("Keys", section.absent)
-        yield from self._below(section, path)
+        yield from self._below(section, path, of)
 
     def _family(self, kinds: Kinds, path: str) -> Iterator[str]:
         members = tuple(kinds.members.values())
@@ -89,17 +90,23 @@ class _Page:
         for member in members:
             yield from self._below(member, path)
 
-    def _below(self, section: type[Section], path: str) -> Iterator[str]:
+    def _below(self, section: type[Section], path: str, of: str = "") -> Iterator[str]:
+        kind = section.__struct_config__
         for key in keys_of(section).values():
             shape, below = key.shape, f"{path}.{key.name}" if path else key.name
             if isinstance(shape, Many):
                 below = below if shape.or_one else f"{below}[]"
                 shape = shape.item
-            if below in self._paths or not isinstance(shape, Keys | Kinds):
+            if not isinstance(shape, Keys | Kinds):
                 continue
-            self._paths.add(below)
+            what = shape.section if isinstance(shape, Keys) else tuple(shape.members.values())
+            if (below, what) in self._paths:
+                continue
+            if any(below == path for path, _ in self._paths) and kind.tag:
+                of = f" of {kind.tag_field} `{kind.tag}`"
+            self._paths.add((below, what))
             if isinstance(shape, Keys):
-                yield from self.section(shape.section, below)
+                yield from self.section(shape.section, below, of)
             else:
                 yield from self._family(shape, below)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta, field
 
@@ -12,7 +13,7 @@ from conf.guard import AddressGuard
 from conf.identifiers import AnyIdentifier, HeaderToken
 from conf.interpreters import AnyInterpreter, DefaultInterpreter
 from conf.section import Kinded, Section, not_here, not_yet
-from conf.server import Server
+from conf.server import Server, TcpServer
 from conf.service import AnyServicePolicy, GlobalService
 from namer.dtab import Dtab
 from namer.path import Path
@@ -45,7 +46,7 @@ class ZipkinTracePropagator(TracePropagator, frozen=True, tag="io.l5d.zipkin"):
 AnyTracePropagator = DefaultTracePropagator | ZipkinTracePropagator
 
 
-class Router(Kinded, frozen=True, tag_field="protocol"):
+class Router(Kinded, frozen=True, tag_field="protocol", kw_only=True):
     """A protocol with its listeners, names and policies."""
 
     absent_kinds: ClassVar = {
@@ -55,33 +56,8 @@ class Router(Kinded, frozen=True, tag_field="protocol"):
         "thriftmux": not_here("ThriftMux"),
     }
 
-
-class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
-    """HTTP/1.0 and HTTP/1.1."""
-
-    absent: ClassVar = {
-        "announcers": not_here("announcing listeners to ZooKeeper"),
-        "requestAuthorizers": not_here("Istio's mixer"),
-        "loggers": not_here("Istio's mixer"),
-        "httpAccessLog": not_yet("an access log"),
-        "httpAccessLogRollPolicy": not_yet("an access log"),
-        "httpAccessLogAppend": not_yet("an access log"),
-        "httpAccessLogRotateCount": not_yet("an access log"),
-        "maxChunkKB": not_here("chunks stream, whatever their size"),
-        "maxRequestKB": not_here("bodies stream, whatever their size; linkerd 1.7 has dropped the key"),
-        "maxResponseKB": not_here("bodies stream, whatever their size; linkerd 1.7 has dropped the key"),
-    }
-
-    label: Annotated[Label, about("Name of the router in metrics and on the admin pages; unique.")] = "http"
-    servers: Annotated[tuple[Server, ...], Meta(min_length=1), about("The listeners.")]
     dtab: Annotated[Dtab, about("The base delegation table; a request's own rules come after it.")] = Dtab.EMPTY
     dst_prefix: Annotated[Path, about("Stands before what the identifier makes of a request.")] = Path(("svc",))
-    identifier: Annotated[
-        tuple[AnyIdentifier, ...],
-        Meta(min_length=1),
-        ONE_OR_MANY,
-        about("How a request gets its name: the first of the list that finds one.", why="`http_proxy` just works"),
-    ] = (HeaderToken(),)
     interpreter: Annotated[AnyInterpreter, about("Who resolves names.")] = DefaultInterpreter()
     service: Annotated[AnyServicePolicy, about("The policy towards logical names.")] = GlobalService()
     client: Annotated[AnyClientPolicy, about("The policy towards concrete names.")] = GlobalClient()
@@ -104,6 +80,33 @@ class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
         Millis, about("The time to resolve a name; after it the answer is 504.", why="discovery may be starting")
     ] = 10_000
     binding_cache: Annotated[BindingCache, about("How much is remembered of bound names.")] = BindingCache()
+    experimental: Annotated[bool, about("Accepted, never needed.")] = False
+
+
+class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
+    """HTTP/1.0 and HTTP/1.1."""
+
+    absent: ClassVar = {
+        "announcers": not_here("announcing listeners to ZooKeeper"),
+        "requestAuthorizers": not_here("Istio's mixer"),
+        "loggers": not_here("Istio's mixer"),
+        "httpAccessLog": not_yet("an access log"),
+        "httpAccessLogRollPolicy": not_yet("an access log"),
+        "httpAccessLogAppend": not_yet("an access log"),
+        "httpAccessLogRotateCount": not_yet("an access log"),
+        "maxChunkKB": not_here("chunks stream, whatever their size"),
+        "maxRequestKB": not_here("bodies stream, whatever their size; linkerd 1.7 has dropped the key"),
+        "maxResponseKB": not_here("bodies stream, whatever their size; linkerd 1.7 has dropped the key"),
+    }
+
+    label: Annotated[Label, about("Name of the router in metrics and on the admin pages; unique.")] = "http"
+    servers: Annotated[tuple[Server, ...], Meta(min_length=1), about("The listeners.")]
+    identifier: Annotated[
+        tuple[AnyIdentifier, ...],
+        Meta(min_length=1),
+        ONE_OR_MANY,
+        about("How a request gets its name: the first of the list that finds one.", why="`http_proxy` just works"),
+    ] = (HeaderToken(),)
     max_headers_kb: Annotated[Kilobytes, about("The most that the headers of a request may have; above it 431.")] = (
         field(default=8, name="maxHeadersKB")
     )
@@ -139,7 +142,24 @@ class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
         ),
     ] = 0
     trace_propagator: Annotated[AnyTracePropagator, about("The headers that carry traces.")] = DefaultTracePropagator()
-    experimental: Annotated[bool, about("Accepted, never needed.")] = False
 
 
-AnyRouter = HttpRouter
+FOR_REQUESTS: Final[Mapping[object, tuple[str, ...]]] = {
+    "client": ("requestAttemptTimeoutMs", "hostConnectionPool", "clientSession", "maxRetryAfterSecs"),
+    "service": ("totalTimeoutMs", "responseClassifier", "retries", "hedging"),
+}
+"""Keys of the policies that are about requests: they have no place where connections are passed on."""
+
+
+class TcpRouter(Router, frozen=True, tag="tcp", kw_only=True):
+    """Any protocol on TCP: each listener stands for one name, and each connection goes to one of its endpoints.
+
+    The agent dials at once, before the caller has said anything. A connection is one request in all numbers. Of the
+    policies, what reads requests or sends them again has no place here: of `service` there is only `concurrency`.
+    """
+
+    label: Annotated[Label, about("Name of the router in metrics and on the admin pages; unique.")] = "tcp"
+    servers: Annotated[tuple[TcpServer, ...], Meta(min_length=1), about("The listeners.")]
+
+
+AnyRouter = HttpRouter | TcpRouter

@@ -103,10 +103,12 @@ def places_of(name: str, root: type[Section], at: str = "") -> list[str]:
     When other kinds of what stands at the path `at` have it, only these are told.
     """
     places: dict[str, list[str]] = {}
-    for path, section in sections_under(root):
+    for path, section in dict.fromkeys(sections_under(root)):  # kinds share sections
         if name in keys_of(section):
             kind = section.__struct_config__.tag
             places.setdefault(path, []).append(f"{section.__struct_config__.tag_field} {kind}" if kind else "")
+    if places.get(at) == [""]:  # a section without a kind, of which there are two: what they stand in differs
+        return [f"{at} under another kind"]
     if all(places.get(at, ("",))):
         return places[at]
     return [path + (f" of {kinds[0]}" if len(kinds) == 1 and kinds[0] else "") for path, kinds in places.items()]
@@ -166,7 +168,7 @@ def _shape(annotation: Any) -> Shape:
         reader = _extra(metas).get("reader")
         return Text(_bound(metas, "min_length") or 0, _bound(metas, "max_length"), reader)
     if bare in READERS:
-        return Text(reader=READERS[bare])
+        return Text(reader=_extra(metas).get("reader", READERS[bare]))
     return _kinds([bare]) if issubclass(bare, Kinded) else Keys(bare)
 
 

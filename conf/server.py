@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import field
 
-from conf.fields import Count, HeaderName, IpAddress, Label, Millis, Port, about
+from conf.fields import Count, HeaderName, IpAddress, Label, LogicalName, Millis, Port, about
 from conf.section import Kinded, Section, not_here, not_yet
 
 
@@ -97,13 +97,8 @@ class ServerSession(Section, frozen=True):
     ] = 300_000
 
 
-class Server(Section, frozen=True):
-    """A listener: where requests come in."""
-
-    absent: ClassVar = {
-        "tls": not_yet("TLS on a listener"),
-        "announce": not_here("announcing a listener to ZooKeeper"),
-    }
+class Listener(Section, frozen=True, kw_only=True):
+    """What all listeners have in common."""
 
     port: Annotated[Port, about("TCP port; 0 takes any free one.")] = 4140
     ip: Annotated[
@@ -114,7 +109,31 @@ class Server(Section, frozen=True):
     ] = None
     max_concurrent_requests: Annotated[
         Count | None,
-        about("Requests under way at once; one more is answered 503 immediately.", unset="no limit"),
+        about(
+            "Requests under way at once; one more is answered 503 immediately. A tunnel is one, and so is a connection "
+            "to a `tcp` router, which is reset where it is one too many.",
+            unset="no limit",
+        ),
+    ] = None
+    socket_options: Annotated[SocketOptions, about("Options of the socket.")] = SocketOptions()
+
+
+class Server(Listener, frozen=True, kw_only=True):
+    """A listener: where requests come in."""
+
+    absent: ClassVar = {
+        "tls": not_yet("TLS on a listener"),
+        "announce": not_here("announcing a listener to ZooKeeper"),
+    }
+
+    name: Annotated[
+        LogicalName | None,
+        about(
+            "Makes this the port of one service: every request is for this name below `dstPrefix`, as `users` or "
+            "`users/db`, whatever its `Host` says. The `Host` goes to the backend all the same.",
+            like="Envoy's listener per service",
+            unset="the identifier says what a request is for",
+        ),
     ] = None
     clear_context: Annotated[
         bool,
@@ -142,9 +161,32 @@ class Server(Section, frozen=True):
     ] = None
     max_call_depth: Annotated[Count, about("The most `Via` entries; a request with more runs in circles.")] = 1000
     server_session: Annotated[ServerSession, about("How long a caller's connection may live.")] = ServerSession()
-    socket_options: Annotated[SocketOptions, about("Options of the socket.")] = SocketOptions()
 
     @property
     def trusts_dtabs(self) -> bool:
         """Whether the dtabs of callers are obeyed."""
         return ip_address(self.ip).is_loopback if self.trust_dtab_headers is None else self.trust_dtab_headers
+
+
+class TcpSession(Section, frozen=True):
+    """How long a caller's connection may live."""
+
+    idle_time_ms: Annotated[
+        Millis,
+        about(
+            "Closed when nothing has moved on it for so long, in either direction.",
+            why="many protocols say nothing between two requests, and connections are kept for long",
+            like="Envoy",
+        ),
+    ] = 3_600_000
+
+
+class TcpServer(Listener, frozen=True, kw_only=True):
+    """A listener that stands for one name: each of its connections goes to an endpoint of that."""
+
+    absent: ClassVar = {"tls": not_yet("TLS on a listener")}
+
+    name: Annotated[
+        LogicalName, about("The name below `dstPrefix`, as `users-db` or `users/db`.", like="Envoy's `tcp_proxy`")
+    ]
+    server_session: Annotated[TcpSession, about("How long a caller's connection may live.")] = TcpSession()

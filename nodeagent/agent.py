@@ -20,7 +20,8 @@ import structlog
 import trio
 
 from conf import AgentConfig
-from conf.router import HttpRouter, ZipkinTracePropagator
+from conf.router import AnyRouter, HttpRouter, TcpRouter, ZipkinTracePropagator
+from conf.server import TcpServer
 from namer.dtab import Dentry, Dtab
 from namer.path import Path
 from namer.watch import SourceTotals
@@ -33,11 +34,13 @@ from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.bind import Bindings
 from nodeagent.proxy.checks import Checks
 from nodeagent.proxy.compose import Composer
+from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.errors import NoSuchName, ProxyError
 from nodeagent.proxy.guard import Guard
 from nodeagent.proxy.server import ConnectionOptions, Server
+from nodeagent.proxy.tcp import TcpConversation
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_trace
 
@@ -54,7 +57,7 @@ MAX_PRIMED = 200
 class RunningRouter:
     """A router with its configuration and listeners."""
 
-    config: HttpRouter
+    config: AnyRouter
     router: Router
     servers: list[Server] = field(default_factory=list)
 
@@ -148,12 +151,13 @@ class Agent:
 
     # Construction
 
-    def _router(self, config: HttpRouter) -> Router:
+    def _router(self, config: AnyRouter) -> Router:
+        opaque = isinstance(config, TcpRouter)
         own, admin = self._own[config.label], self._admin
         guard = Guard(policies.guard_policy(config.address_guard), own.__contains__, admin.__contains__)
         composer = Composer(
             config.label,
-            client_policy=lambda id_: policies.client_policy(config.client, id_, self.zone),
+            client_policy=lambda id_: policies.client_policy(config.client, id_, self.zone, opaque=opaque),
             service_policy=lambda name: policies.service_policy(config.service, name),
             dialer=Dialer(lambda endpoint: endpoint in own or endpoint in admin),
             stats=self.stats,
@@ -172,14 +176,15 @@ class Agent:
             failover=config.failover == "health",
             guard=guard,
         )
+        zipkin = isinstance(config, HttpRouter) and isinstance(config.trace_propagator, ZipkinTracePropagator)
         return Router(
             config.label,
             prefix=config.dst_prefix,
             identify=policies.identifier(config),
             bindings=bindings,
-            trace=make_trace(self._rng, b3=isinstance(config.trace_propagator, ZipkinTracePropagator)),
+            trace=make_trace(self._rng, b3=zipkin),
             stats=self.stats,
-            max_error=config.max_err_response_kb * 1024,
+            max_error=config.max_err_response_kb * 1024 if isinstance(config, HttpRouter) else 0,
         )
 
     def _listen(self, inherited: list[socket.socket]) -> list[tuple[Listening, socket.socket]]:
@@ -217,14 +222,16 @@ class Agent:
                 backlog=options.backlog,
             )
             listening = Listening(what, *address(sock))
+            name = config.name
             running.servers.append(
                 Server(
                     sock,
-                    running.router,
+                    running.router if name is None else running.router.always(running.router.prefix + name),
                     policies.server_limits(running.config, config),
                     self.stats.server(running.label, listening.host, listening.port),
                     edge=make_edge(config, running.label, listening.address, self._rng),
                     options=ConnectionOptions(options.no_delay, options.keep_alive),
+                    converse=TcpConversation if isinstance(config, TcpServer) else Conversation,
                 )
             )
             yield listening, sock

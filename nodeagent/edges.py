@@ -15,8 +15,10 @@ RANDOM_BYTES = 6
 """Of an obfuscated name: enough to tell connections apart for as long as logs are kept."""
 
 
-def make_edge(config: conf.Server, router: str, own: str, rng: random.Random) -> Edge | None:
+def make_edge(config: conf.Server | conf.TcpServer, router: str, own: str, rng: random.Random) -> Edge | None:
     """Return what a listener changes in heads, None when nothing. `own` is its address as "ip:port"."""
+    if isinstance(config, conf.TcpServer):
+        return None
     forwarded = config.add_forwarded_header
     trusted = config.trusts_dtabs
     if forwarded is None and not config.clear_context and config.timestamp_header is None and trusted:

@@ -16,7 +16,7 @@ from conf.client import AnyClientPolicy, ClientKeys, GlobalClient, StaticClient
 from conf.errors import KeyPath, did_you_mean, nearest, show_key_path
 from conf.guard import AddressGuard
 from conf.interpreters import DefaultInterpreter
-from conf.router import HttpRouter
+from conf.router import AnyRouter
 from namer.dtab import ANY
 from namer.nametree import Alt, Leaf, NameTree, Union
 from namer.path import Path
@@ -93,7 +93,7 @@ def _without_zone(at: KeyPath, policy: AnyClientPolicy) -> Iterator[KeyPath]:
             yield (*place, "zonePreference")
 
 
-def _lost(router: HttpRouter, prefixes: list[Path], builtins: Collection[str]) -> Iterator[str]:
+def _lost(router: AnyRouter, prefixes: list[Path], builtins: Collection[str]) -> Iterator[str]:
     """Why names that stand in the table of a router lead nowhere."""
     starts = {dentry.prefix.elements[0] for dentry in router.dtab.dentries if dentry.prefix.elements}
     matches_all = ANY in starts or any(not dentry.prefix.elements for dentry in router.dtab.dentries)

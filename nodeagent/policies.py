@@ -19,8 +19,8 @@ from conf import balancing, checks, concurrency, identifiers, resolve, retries
 from conf.client import AnyClientPolicy, ClientParams
 from conf.guard import AddressGuard
 from conf.hedging import Hedging
-from conf.router import HttpRouter
-from conf.server import Server
+from conf.router import AnyRouter, TcpRouter
+from conf.server import Server, TcpServer
 from conf.service import AnyServicePolicy, ServiceParams
 from conf.tls import ClientTlsKeys
 from namer.path import Path
@@ -42,14 +42,24 @@ MAX_SHARED: Final = 256
 """Names with the same policy share its values, of as many policies: few but those that capture parts of a name."""
 
 
-def client_policy(policy: AnyClientPolicy, id: Path, zone: str | None = None) -> ClientPolicy:  # noqa: A002
-    """Return how the concrete name `id` is called from a host that is in `zone` unless the policy says another one."""
-    return _client_policy(resolve(policy, id), zone)
+def client_policy(
+    policy: AnyClientPolicy,
+    id: Path,  # noqa: A002
+    zone: str | None = None,
+    *,
+    opaque: bool = False,
+) -> ClientPolicy:
+    """Return how the concrete name `id` is called from a host that is in `zone` unless the policy says another one.
+
+    `opaque` where connections are passed on, whatever is said on them.
+    """
+    return _client_policy(resolve(policy, id), zone, opaque)
 
 
 @lru_cache(MAX_SHARED)
-def _client_policy(params: ClientParams, zone: str | None) -> ClientPolicy:
+def _client_policy(params: ClientParams, zone: str | None, opaque: bool) -> ClientPolicy:
     pool, session = params.host_connection_pool, params.client_session
+    tls = client_tls(params.tls)
     return ClientPolicy(
         connect_timeout=params.connect_timeout_ms / 1000,
         attempt_timeout=_seconds(params.request_attempt_timeout_ms),
@@ -61,7 +71,8 @@ def _client_policy(params: ClientParams, zone: str | None) -> ClientPolicy:
             idle_time=min(pool.idle_time_ms / 1000, _limit(session.idle_time_ms)),
             life_time=_limit(session.life_time_ms),
         ),
-        tls=client_tls(params.tls),
+        tls=tls,
+        tunnel_tls=tls if opaque else None,
         max_retry_after=params.max_retry_after_secs,
         balancer=replace(
             _balancer(params.load_balancer),
@@ -97,7 +108,7 @@ def _service_policy(params: ServiceParams) -> ServicePolicy:
     )
 
 
-def cache_limits(config: HttpRouter) -> CacheLimits:
+def cache_limits(config: AnyRouter) -> CacheLimits:
     """Return the sizes of the caches of a router."""
     cache = config.binding_cache
     return CacheLimits(names=cache.paths, clients=cache.clients, idle_ttl=cache.idle_ttl_secs)
@@ -114,24 +125,28 @@ def guard_policy(config: AddressGuard) -> GuardPolicy:
     )
 
 
-def server_limits(router: HttpRouter, server: Server) -> ServerLimits:
+def server_limits(router: AnyRouter, server: Server | TcpServer) -> ServerLimits:
     """Return what a listener takes."""
-    session = server.server_session
     defaults = ServerLimits()
+    concurrent = math.inf if server.max_concurrent_requests is None else server.max_concurrent_requests
+    if isinstance(router, TcpRouter) or isinstance(server, TcpServer):
+        return ServerLimits(concurrent=concurrent, tunnel_idle=server.server_session.idle_time_ms / 1000)
+    session = server.server_session
     return ServerLimits(
         line=router.max_initial_line_kb * 1024,
         head=router.max_headers_kb * 1024,
         idle=defaults.idle if session.idle_time_ms is None else session.idle_time_ms / 1000,
         life=_limit(session.life_time_ms),
         call_depth=server.max_call_depth,
-        concurrent=math.inf if server.max_concurrent_requests is None else server.max_concurrent_requests,
+        concurrent=concurrent,
         stream_idle=session.stream_idle_time_ms / 1000,
     )
 
 
-def identifier(config: HttpRouter) -> Callable[[RequestHead], Path]:
-    """Return what turns a request of this router into its logical name."""
-    return identify.first_of(config.dst_prefix, [_identifier(each) for each in config.identifier])
+def identifier(config: AnyRouter) -> Callable[[RequestHead], Path]:
+    """Return what turns a request of this router into its logical name; nothing does where a listener stands for it."""
+    configs = () if isinstance(config, TcpRouter) else config.identifier
+    return identify.first_of(config.dst_prefix, [_identifier(each) for each in configs])
 
 
 def _identifier(config: identifiers.AnyIdentifier) -> Identifier:

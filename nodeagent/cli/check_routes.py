@@ -11,7 +11,7 @@ from nodeagent.cli.tasks import run_tasks
 
 if TYPE_CHECKING:
     from conf import AgentConfig, Problem
-    from conf.router import HttpRouter
+    from conf.router import AnyRouter
     from conf.routes import Route, RouteTable
     from nodeagent.cli.offline import Resolver
     from nodeagent.explanation import Explanation
@@ -72,7 +72,7 @@ async def _run(config: AgentConfig, table: RouteTable) -> list[list[str]]:
     return [found[index] for index in sorted(found) if found[index]]
 
 
-async def _check(resolver: Resolver, router: HttpRouter, table: RouteTable, index: int) -> list[str]:
+async def _check(resolver: Resolver, router: AnyRouter, table: RouteTable, index: int) -> list[str]:
     """Tell what is not as expected of one route: a line for each key, and below them the rules that led there."""
     from nodeagent.proxy.errors import BadRequest
     from nodeagent.routes import mismatches, rules_of
@@ -91,14 +91,15 @@ async def _check(resolver: Resolver, router: HttpRouter, table: RouteTable, inde
     return wrong and [*wrong, *(f"    {rule}" for rule in rules_of(found))]
 
 
-async def _explain(resolver: Resolver, router: HttpRouter, route: Route) -> Explanation:
+async def _explain(resolver: Resolver, router: AnyRouter, route: Route) -> Explanation:
     """Explain what the router would make of the request. Raises BadRequest when it would refuse it."""
+    from conf.server import Server
     from namer.dtab import Dtab
     from nodeagent.policies import identifier
     from nodeagent.routes import names_of_request
 
     names, local = names_of_request(route.asked, route.headers, identifier(router), router.dst_prefix)
-    obeyed = any(server.trusts_dtabs for server in router.servers)
+    obeyed = any(isinstance(server, Server) and server.trusts_dtabs for server in router.servers)
     return await resolver.explain(router, names, local if obeyed else Dtab.EMPTY)
 
 

@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from conf import AgentConfig
-    from conf.router import HttpRouter
+    from conf.router import AnyRouter
 
 
 def read_config(path: str) -> AgentConfig:
@@ -27,7 +27,7 @@ def read_config(path: str) -> AgentConfig:
         raise click.exceptions.Exit(1) from None
 
 
-def choose_router(config: AgentConfig, label: str | None) -> HttpRouter:
+def choose_router(config: AgentConfig, label: str | None) -> AnyRouter:
     """Return the router with that label, the first one for None. Raises UsageError."""
     for router in config.routers:
         if label in (None, router.label):

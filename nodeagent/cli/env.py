@@ -49,8 +49,11 @@ def command(shell: str, config: str | None) -> int:
 
 
 def first_listener(config: AgentConfig, origin: str) -> tuple[str, int]:
-    """Where the first server of the first router listens. Raises ClickException when that is not fixed."""
-    server = config.routers[0].servers[0]
+    """Where the first listener for any name is. Raises ClickException when there is none, or its port is not fixed."""
+    servers = (server for router in config.routers for server in router.servers)
+    server = next((each for each in servers if each.name is None), None)
+    if server is None:
+        raise click.ClickException(f"{origin}: no listener is for any name: each stands for one of its own")
     if server.port == 0:
         raise click.ClickException(f"{origin}: the first listener takes any free port; give it a port to find it by")
     return server.ip, server.port

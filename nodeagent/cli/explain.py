@@ -17,7 +17,7 @@ from nodeagent.cli.tasks import run_tasks
 
 if TYPE_CHECKING:
     from conf import AgentConfig
-    from conf.router import HttpRouter
+    from conf.router import AnyRouter
     from namer.dtab import Dtab
     from namer.path import Path
 
@@ -107,7 +107,7 @@ def work_out(config: AgentConfig, name: str, dtab: str, router: str | None) -> t
 
 
 async def _resolve(
-    config: AgentConfig, router: HttpRouter, names: Sequence[Path], local: Dtab
+    config: AgentConfig, router: AnyRouter, names: Sequence[Path], local: Dtab
 ) -> tuple[dict[str, object], dict[str, object] | None]:
     import trio
 

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from conf import AgentConfig
-    from conf.router import HttpRouter
+    from conf.router import AnyRouter
     from namer.cell import Cell
     from namer.dtab import Dtab
     from namer.dtabcell import DtabState
@@ -38,7 +38,7 @@ async def discovery(config: AgentConfig) -> AsyncIterator[Naming]:
         nursery.cancel_scope.cancel()
 
 
-async def table_of(naming: Naming, router: HttpRouter) -> Dtab:
+async def table_of(naming: Naming, router: AnyRouter) -> Dtab:
     """Return the table of a router, which may have to be read. Raises ClickException when that fails."""
     import trio
 
@@ -70,7 +70,7 @@ class Resolver:
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         self._tables: dict[str, Cell[DtabState]] = {}
 
-    async def read_tables(self, routers: Sequence[HttpRouter]) -> None:
+    async def read_tables(self, routers: Sequence[AnyRouter]) -> None:
         """Read the tables of the routers, for all names. Raises ClickException when one is not to be had."""
         from namer.cell import Cell
 
@@ -78,7 +78,7 @@ class Resolver:
             table: DtabState = await table_of(self._naming, router)
             self._tables[router.label] = Cell.constant(table)
 
-    async def explain(self, router: HttpRouter, names: Sequence[Path], local: Dtab) -> Explanation:
+    async def explain(self, router: AnyRouter, names: Sequence[Path], local: Dtab) -> Explanation:
         """Explain the one of `names` that a request to the router takes, under the caller's `local` dentries."""
         from nodeagent.explain import explain_any
         from nodeagent.naming.naming import assessment

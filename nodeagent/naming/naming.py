@@ -15,7 +15,7 @@ from conf.identifiers import StaticIdentifier
 from conf.interpreters import ConfigMapInterpreter, ConsulInterpreter, FsInterpreter
 from conf.kubernetes import KubernetesNamer
 from conf.namers import AnyNamer, FsNamer, RewriteNamer
-from conf.router import HttpRouter
+from conf.router import AnyRouter
 from conf.transformers import (
     AnyTransformer,
     ConstTransformer,
@@ -51,7 +51,7 @@ CONFIGURED = Path(("#",))
 """What stands before the prefix of a configured namer."""
 
 
-def assessment(config: HttpRouter) -> Assess | None:
+def assessment(config: AnyRouter) -> Assess | None:
     """How a router judges concrete names whose endpoints were never called; None when names alone decide."""
     return by_addresses if config.failover == "health" else None
 
@@ -82,7 +82,7 @@ class Naming:
             if config.max_stale_secs is not None:
                 self.watches.limit(source, StaleLimit(config.max_stale_secs, refuse=config.when_stale == "refuse"))
 
-    def dtab(self, config: HttpRouter) -> Cell[DtabState]:
+    def dtab(self, config: AnyRouter) -> Cell[DtabState]:
         """The table of a router: that of its interpreter, if it has one, and behind it the router's own."""
         match config.interpreter:
             case FsInterpreter(dtab_file=path):
@@ -99,7 +99,7 @@ class Naming:
         own: DtabState = config.dtab
         return Cell.constant(own)
 
-    def namers_of(self, config: HttpRouter) -> Namers:
+    def namers_of(self, config: AnyRouter) -> Namers:
         """The namers as a router sees them: behind the transformers of its interpreter, if it has some.
 
         They know what of a name is the router's own word.
@@ -175,10 +175,12 @@ class Naming:
                 return Const(config.id_prefix, path, self.builtins)
 
 
-def _given(config: HttpRouter) -> tuple[Path, ...]:
+def _given(config: AnyRouter) -> tuple[Path, ...]:
     """What a router puts before the names of requests, or in their place."""
-    static = (each.path for each in config.identifier if isinstance(each, StaticIdentifier))
-    return (config.dst_prefix, *(config.dst_prefix + path for path in static))
+    named = [server.name for server in config.servers if server.name is not None]
+    if isinstance(config, HttpRouter):
+        named += [each.path for each in config.identifier if isinstance(each, StaticIdentifier)]
+    return (config.dst_prefix, *(config.dst_prefix + path for path in named))
 
 
 def twins(prefixes: Sequence[Path]) -> list[int]:

@@ -6,7 +6,7 @@ import pathlib
 import random
 
 from conf.interpreters import ConfigMapInterpreter, ConsulInterpreter, DefaultInterpreter, FsInterpreter
-from conf.router import HttpRouter
+from conf.router import AnyRouter
 from namer.dtabstore import DtabStore, StoredDtab, StoreError
 from namer.files import worker_threads
 from namer.filestore import FileDtabStore
@@ -15,7 +15,7 @@ from namer.filestore import FileDtabStore
 class ConfiguredDtab:
     """The dtab that stands in the configuration itself, which is read and never written."""
 
-    def __init__(self, router: HttpRouter, origin: str) -> None:
+    def __init__(self, router: AnyRouter, origin: str) -> None:
         self._router = router
         self.name = f"router {router.label} of {origin}"
 
@@ -37,7 +37,7 @@ class ConfiguredDtab:
         )
 
 
-def dtab_store(router: HttpRouter, origin: str) -> tuple[DtabStore, str]:
+def dtab_store(router: AnyRouter, origin: str) -> tuple[DtabStore, str]:
     """The store of a router's dtab, and the namespace it has there. `origin` names the configuration."""
     match router.interpreter:
         case DefaultInterpreter():

@@ -74,6 +74,8 @@ class ClientPolicy:
     """The longest that an endpoint is left alone because it asks for it."""
     pool: PoolLimits = PoolLimits()
     tls: ClientTls | None = None
+    tunnel_tls: ClientTls | None = None
+    """TLS around what goes through a tunnel. What a caller of CONNECT says stays as it is: it is for the endpoint."""
     balancer: BalancerParams = BalancerParams()
     accrual: AccrualParams = AccrualParams()
     requeues: RetryBudgetParams = RetryBudgetParams()
@@ -288,7 +290,7 @@ class Client:
         self.balancer.begin(node, started)
         self.stats.pending += 1
         try:
-            wire = await self._dialer.wire(node.endpoint, self.policy.connect_timeout)
+            wire = await self._dialer.wire(node.endpoint, self.policy.connect_timeout, self.policy.tunnel_tls)
         except BaseException as error:
             self._failed(request, node, None, started, error)
             raise

@@ -347,12 +347,12 @@ class Conversation:
             return
         try:
             opened = await server.router.tunnel(request, server.limits.call_depth)
-            if isinstance(opened, Response):
-                await self._refuse(opened)
-            else:
-                self._owed = False
-                server.answered(200)
-                await self._relay(_CONNECTED, *opened)
+        except ProxyError as error:
+            await self._refuse(error)
+        else:
+            self._owed = False
+            server.answered(200)
+            await self._relay(_CONNECTED, *opened)
         finally:
             server.leave()
 
@@ -368,14 +368,15 @@ class Conversation:
         tunnel = Tunnel(self.wire, backend, self.server.limits.tunnel_idle)
         try:
             await self.wire.send(answer)
-            await tunnel.run()
+            with self.server.router.tunnels.counting(tunnel):
+                await tunnel.run()
         finally:
             backend.close()
             over(not tunnel.broken)
 
-    async def _refuse(self, why: ProxyError | Response) -> None:
+    async def _refuse(self, why: ProxyError) -> None:
         """Answer what cannot be served, and stop listening."""
-        response = self.server.router.refuse(why) if isinstance(why, ProxyError) else why
+        response = self.server.router.refuse(why)
         if self.server.edge is not None:
             self.server.edge.outbound(response)
         self._owed = False

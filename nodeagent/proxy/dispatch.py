@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -59,6 +60,9 @@ class Router:
         self.bindings = bindings
         self._stats = stats
         self._errors = stats.errors(label)
+        self.tunnels = stats.tunnels(label)
+        """Counts the tunnels, which whoever relays them tells."""
+        self._only: Path | None = None
         self._max_error = max_error
         self._trace = trace
         self._refusals = LogLimit()
@@ -96,8 +100,18 @@ class Router:
         self._finish(response)
         return response
 
-    async def tunnel(self, request: Request, max_call_depth: int) -> Opened | Response:
-        """Open what CONNECT asks for: a connection and whom to tell when it is over, or the answer that refuses it."""
+    def always(self, name: Path) -> Router:
+        """Return this router as it serves a listener that stands for `name`, whatever is asked for."""
+        one = copy.copy(self)
+        one.identify = lambda head: name  # noqa: ARG005
+        one._only = name
+        return one
+
+    async def tunnel(self, request: Request, max_call_depth: int) -> Opened:
+        """Open what CONNECT asks for: a connection, and whom to tell when it is over.
+
+        Raises ProxyError, counted against the name, but not as an answer.
+        """
         name: Path | None = None
         try:
             self._context(request, max_call_depth)
@@ -105,10 +119,13 @@ class Router:
             service = await self.bindings.service(name, request.dtab)
             tunnel = await service.connect(request)
         except ProxyError as error:
-            return self._failed(request, name, error)
+            self._note(request, name, error)
+            raise
         except Exception:
-            log.exception("a bug: the tunnel is answered with 500", name=name and name.show())
-            return self._failed(request, name, InternalError("the agent failed; its log says more"))
+            log.exception("a bug: the tunnel is refused", name=name and name.show())
+            failure = InternalError("the agent failed; its log says more")
+            self._note(request, name, failure)
+            raise failure from None
         self._count(service.stats, request, True)
         return tunnel
 
@@ -135,6 +152,8 @@ class Router:
 
     async def _tunnel_name(self, request: Request) -> Path:
         """Return which of the names of a CONNECT target discovery knows."""
+        if self._only is not None:
+            return self._only
         exact, plain = tunnel_names(request.head.authority, self.prefix)
         bound = []
         for name in (exact, plain):
@@ -164,6 +183,11 @@ class Router:
             stats.retries_per_request.observe(len(request.tried))
 
     def _failed(self, request: Request, name: Path | None, error: ProxyError) -> Response:
+        self._note(request, name, error)
+        return self.refuse(error)
+
+    def _note(self, request: Request, name: Path | None, error: ProxyError) -> None:
+        """Count a request that failed against its name, and tell of an address that was refused."""
         if name is not None:
             stats = self._stats.services.acquire(self.label, name.show(), _no_budget)
             self._count(stats, request, False)
@@ -171,7 +195,6 @@ class Router:
         if isinstance(error, DestinationForbidden) and (held := self._refusals.take(self._now())) is not None:
             shown = "" if name is None else name.show()
             log.warning("an address is refused", router=self.label, name=shown, error=error.message, not_logged=held)
-        return self.refuse(error)
 
     def _finish(self, response: Response) -> None:
         special = response.special

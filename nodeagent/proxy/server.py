@@ -1,6 +1,6 @@
 """Listens, accepts, limits and drains. An edge.
 
-drain: listeners close, idle connections end, answers under way get until the deadline, the rest is cut.
+drain: listeners close, idle connections end, answers and tunnels under way get until the deadline, the rest is cut.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 import trio
@@ -76,6 +77,30 @@ class ConnectionOptions:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
 
 
+class Conversing(Protocol):
+    """One connection, as its server sees it. `deadline` and `opened_at` are in trio's clock."""
+
+    deadline: float
+    """When `expire` is to be called."""
+    opened_at: float
+
+    async def run(self) -> None:
+        """Serve until either side ends it. Never raises; cancelling closes it."""
+        ...
+
+    def expire(self) -> None:
+        """Hear that the deadline has passed."""
+        ...
+
+    def finish(self) -> None:
+        """Take on nothing new, and end when what is under way has."""
+        ...
+
+    def save_memory(self) -> None:
+        """Keep nothing that is kept for a repeat."""
+        ...
+
+
 class Server:
     """The connections of one listener of a router."""
 
@@ -88,8 +113,12 @@ class Server:
         *,
         edge: Edge | None = None,
         options: ConnectionOptions | None = None,
+        converse: Callable[[Wire, str, Server], Conversing] = Conversation,
     ) -> None:
-        """`listener` is bound and listening. `edge` is what this listener adds to or hides from heads."""
+        """`listener` is bound and listening. `edge` is what this listener adds to or hides from heads.
+
+        `converse` makes what serves one connection, of its wire and who called.
+        """
         listener.setblocking(False)
         self.listener = listener
         self.router = router
@@ -97,8 +126,9 @@ class Server:
         self.stats = stats
         self.edge = edge
         self._options = options or ConnectionOptions()
+        self._conversation = converse
         self.draining = False
-        self.conversations: set[Conversation] = set()
+        self.conversations: set[Conversing] = set()
         self.in_flight = 0
         self.on_growth: Callable[[], None] | None = None
         """Called when GROWTH more requests are under way than when `strain` was called last, which it may call."""
@@ -207,7 +237,7 @@ class Server:
             log.warning("a connection could not be served", peer=_show(address), error=error.strerror)
             sock.close()
             return
-        conversation = Conversation(wire, _show(address), self)
+        conversation = self._conversation(wire, _show(address), self)
         if self.draining:
             conversation.finish()
         self.conversations.add(conversation)

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from nodeagent.telemetry import limits
+from nodeagent.telemetry import limits, traffic
 from nodeagent.telemetry.histogram import Histogram
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ClientStats, ServiceStats
@@ -91,8 +91,9 @@ class _AgentCollector(Collector):
         yield from _services(tuple(registry.services.series()))
         yield from _clients(tuple(registry.clients.series()))
         yield from _namers(registry)
-        yield from (_counter(*measure) for measure in limits.counters(registry))
-        yield from (_gauge(*measure) for measure in limits.gauges(registry))
+        for source in (limits, traffic):
+            yield from (_counter(*measure) for measure in source.counters(registry))
+            yield from (_gauge(*measure) for measure in source.gauges(registry))
         yield _counter(
             "errors",
             "Error responses made by the agent itself, by Proxy-Status error type.",

@@ -33,6 +33,7 @@ from nodeagent.telemetry.stats import (
     ServerStats,
     ServiceStats,
 )
+from nodeagent.telemetry.tunnels import TunnelStats
 
 OTHER = "other"
 SWEEP_SECONDS = STEP_SECONDS
@@ -205,7 +206,17 @@ class Registry:
     before they have earned it. At their defaults a flood of names leaves under 1,000 series.
     """
 
-    __slots__ = ("_errors", "_namers", "_servers", "clients", "memory", "originators", "services", "survey_namers")
+    __slots__ = (
+        "_errors",
+        "_namers",
+        "_servers",
+        "_tunnels",
+        "clients",
+        "memory",
+        "originators",
+        "services",
+        "survey_namers",
+    )
 
     def __init__(self, *, limit: int = 1000, eager: int = 16) -> None:
         self.services: Family[ServiceStats, float] = Family(ServiceStats, limit=limit, eager=eager)
@@ -218,6 +229,7 @@ class Registry:
         self._servers: dict[tuple[str, str, int], ServerStats] = {}
         self._namers: dict[str, NamerStats] = {}
         self._errors: dict[str, Counter[str]] = {}
+        self._tunnels: dict[str, TunnelStats] = {}
 
     def server(self, router: str, ip: str, port: int) -> ServerStats:
         """The counters of a listener, made on first use."""
@@ -235,6 +247,16 @@ class Registry:
     def errors(self, router: str) -> Counter[str]:
         """How often a router made an error response itself, by Proxy-Status error type (RFC 9209)."""
         return self._errors.setdefault(router, Counter())
+
+    def tunnels(self, router: str) -> TunnelStats:
+        """The tunnels of a router, made on first use."""
+        if router not in self._tunnels:
+            self._tunnels[router] = TunnelStats(router)
+        return self._tunnels[router]
+
+    def tunnels_by_router(self) -> tuple[TunnelStats, ...]:
+        """All routers that have been asked for, with their tunnels."""
+        return tuple(self._tunnels.values())
 
     def servers(self) -> tuple[ServerStats, ...]:
         """All listeners."""

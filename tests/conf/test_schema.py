@@ -59,11 +59,8 @@ def test_what_is_provided_is_not_absent(section: type[Section]) -> None:
 
 def test_keys_have_linkerds_names() -> None:
     assert list(keys_of(HttpRouter)) == [
-        "label",
-        "servers",
         "dtab",
         "dstPrefix",
-        "identifier",
         "interpreter",
         "service",
         "client",
@@ -72,6 +69,10 @@ def test_keys_have_linkerds_names() -> None:
         "failover",
         "bindingTimeoutMs",
         "bindingCache",
+        "experimental",
+        "label",
+        "servers",
+        "identifier",
         "maxHeadersKB",
         "maxInitialLineKB",
         "maxErrResponseKB",
@@ -79,7 +80,6 @@ def test_keys_have_linkerds_names() -> None:
         "streamAfterContentLengthKB",
         "compressionLevel",
         "tracePropagator",
-        "experimental",
     ]
 
 

@@ -21,7 +21,9 @@ from tests.conf.texts import problems
 
 
 def server(keys: str) -> Server:
-    return conf.load(f"routers: [{{protocol: http, servers: [{{{keys}}}]}}]", "l5d").routers[0].servers[0]
+    one = conf.load(f"routers: [{{protocol: http, servers: [{{{keys}}}]}}]", "l5d").routers[0].servers[0]
+    assert isinstance(one, Server)
+    return one
 
 
 def test_defaults() -> None:

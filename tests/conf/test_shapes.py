@@ -13,6 +13,7 @@ from conf.identifiers import UrlPathIdentifier
 from conf.interpreters import FsInterpreter
 from conf.namers import RewriteNamer
 from conf.retries import JitteredBackoff, RetryBudget
+from conf.router import HttpRouter
 from conf.tls import ClientTlsKeys
 from namer.path import Path
 from tests.conf.texts import problems
@@ -236,7 +237,9 @@ def test_loadbalancer() -> None:
 def test_rewriting() -> None:
     config = conf.load(SHAPES["rewriting"], "l5d")
 
-    assert config.routers[0].identifier == (UrlPathIdentifier(segments=2),)
+    (router,) = config.routers
+    assert isinstance(router, HttpRouter)
+    assert router.identifier == (UrlPathIdentifier(segments=2),)
     assert config.namers[1] == RewriteNamer(prefix=Path(("unwrap",)), pattern="/{service}/v1", name="/shelf/{service}")
 
 

@@ -22,7 +22,9 @@ def problems(text: str) -> list[str]:
 def router(keys: str = "") -> HttpRouter:
     """The only router of a configuration, with these keys besides what is needed."""
     text = "routers:\n- protocol: http\n  servers: [{}]\n" + textwrap.indent(textwrap.dedent(keys), "  ")
-    return conf.load(text, "l5d").routers[0]
+    (one,) = conf.load(text, "l5d").routers
+    assert isinstance(one, HttpRouter)
+    return one
 
 
 def router_problems(keys: str) -> list[str]:

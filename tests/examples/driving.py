@@ -101,7 +101,8 @@ def driven(
                 text = re.sub(pattern, port, text)
             path.write_text(text)
         agent = running.enter_context(started("run", example, cwd=directory))
-        found = ports(agent, len(conf.read(str(directory / example)).routers) + 1)
+        routers = conf.read(str(directory / example)).routers
+        found = ports(agent, sum(len(router.servers) for router in routers) + 1)
         admin = found.pop("admin")
         yield Driven(directory / example, found, next(iter(found.values())), admin, (one, two))
         agent.signal(signal.SIGTERM)

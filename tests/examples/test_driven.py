@@ -60,6 +60,16 @@ def test_hosts(tmp_path: Path) -> None:
         assert it.ask("nobody")[0] == 502
 
 
+def test_local_ports(tmp_path: Path) -> None:
+    users, orders = free_port(), free_port()
+    others = {9001: users, 9002: orders}
+    with driven("local-ports.yaml", tmp_path, ["users"], ["orders"], others=others) as it:
+        assert it.ask("users")[1].startswith("users on ")
+        for host in ("orders", "anything"):
+            assert fetch(users, host, "/")[1].startswith("users on ")
+            assert fetch(orders, host, "/")[1].startswith("orders on ")
+
+
 def test_path_routing(tmp_path: Path) -> None:
     with driven("path-routing.yaml", tmp_path, ["web-v1"], ["web-v2"]) as it:
         assert "GET /list?page=2 " in it.ask("gateway", "/web-v1/list?page=2")[1]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -18,40 +16,11 @@ import conf
 from namer.dtab import Dtab
 from namer.path import Path
 from nodeagent.agent import Agent, primed_names
-from nodeagent.listen import ListenError, Listening, address, listen
-from tests.nodeagent.proxy.world import OK, Answer, Backend, Caller
+from nodeagent.listen import ListenError, address, listen
+from tests.nodeagent.proxy.world import OK, Answer, Backend
+from tests.nodeagent.running import Running, running
 
 GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
-
-
-@dataclass
-class Running:
-    """A running agent and where it listens."""
-
-    agent: Agent
-    listening: tuple[Listening, ...]
-
-    def port(self, what: str) -> int:
-        return next(each.port for each in self.listening if each.what == what)
-
-    async def ask(self, what: str, request: bytes) -> Answer:
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port(what))
-        async with stream:
-            caller = Caller(stream)
-            await caller.send(request)
-            return await caller.answer()
-
-    async def admin(self, target: str, method: str = "GET") -> Answer:
-        return await self.ask("admin", f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-
-
-@asynccontextmanager
-async def running(routers: str, namers: str = "[]", admin: str = "port: 0") -> AsyncIterator[Running]:
-    config = conf.load(f"admin: {{{admin}}}\nnamers: {namers}\nrouters:\n{routers}", "test")
-    agent = Agent(config)
-    async with trio.open_nursery() as nursery:
-        yield Running(agent, await nursery.start(agent.run))
-        nursery.cancel_scope.cancel()
 
 
 def router(dtab: str, more: str = "") -> str:

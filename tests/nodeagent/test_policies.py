@@ -30,7 +30,9 @@ WEB = Path.parse("/#/io.l5d.fs/web")
 
 def router(keys: str) -> HttpRouter:
     text = f"routers:\n- protocol: http\n  servers: [{{port: 0}}]\n{keys}"
-    return conf.load(text, "test").routers[0]
+    (one,) = conf.load(text, "test").routers
+    assert isinstance(one, HttpRouter)
+    return one
 
 
 def test_the_defaults() -> None:

@@ -73,13 +73,13 @@ def started(
 
 
 def ports(process: Process, listeners: int) -> dict[str, int]:
-    """Read the lines that tell of the listeners, and return the port of each."""
-    found = {}
+    """Read the lines that tell of the listeners, and return the port of each; of a router with several, the first."""
+    found: dict[str, int] = {}
     for _ in range(listeners):
         line = process.read_line()
         match = re.fullmatch(r"listening: (.+) on \S+:(\d+)", line)
         assert match, line or process.end()
-        found[match[1]] = int(match[2])
+        found.setdefault(match[1], int(match[2]))
     return found
 
 

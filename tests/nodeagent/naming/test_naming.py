@@ -11,7 +11,7 @@ import trio
 from structlog.testing import capture_logs
 
 import conf
-from conf.router import HttpRouter
+from conf.router import AnyRouter
 from namer.addr import Addr, AddrBound, AddrFailed, AddrPending
 from namer.binding import Namers, bind, shares
 from namer.cell import Cell
@@ -111,7 +111,7 @@ routers:
     )
     made = Naming(config.namers, random.Random(1), config.dns)
 
-    def ids(router: HttpRouter) -> list[str]:
+    def ids(router: AnyRouter) -> list[str]:
         state = bind(Path.parse("/#/x/80"), Dtab.EMPTY, made.namers_of(router)).state
         return [share.bound.id.show() for share in shares(state)]  # type: ignore[arg-type]
 

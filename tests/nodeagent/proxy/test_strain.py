@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.server import GROWTH, ServerLimits
 from tests.nodeagent.proxy.world import OK, Answer, Backend, Held, World
 
@@ -98,7 +99,9 @@ async def test_a_body_that_is_being_sent_is_not_kept_for_a_repeat(strained: bool
     async with World().running(Backend([cut, OK])) as world:
         caller = await world.connect()
         await caller.send(PUT)
-        await _until(lambda: any(each._replay is not None for each in world.server.conversations))
+        await _until(
+            lambda: any(isinstance(each, Conversation) and each._replay for each in world.server.conversations)
+        )
         await trio.testing.wait_all_tasks_blocked(0.01)
         if strained:
             world.server.strain(WHY)

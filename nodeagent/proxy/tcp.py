@@ -1,0 +1,106 @@
+"""One connection to a listener that stands for a name: joined to an endpoint of that name, whatever is said. An edge.
+
+The endpoint is dialled at once, because in some protocols the server speaks first. A caller that cannot be served sees
+a reset, never a clean end that it might take for an empty answer; the log says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from balancer.response_class import ResponseClass
+from nodeagent.proxy.errors import ProxyError
+from nodeagent.proxy.messages import Request, RequestHead
+from nodeagent.proxy.tunnel import Tunnel
+from nodeagent.proxy.wire import CLOSED, Wire
+
+if TYPE_CHECKING:
+    from nodeagent.proxy.server import Server
+
+log = structlog.get_logger("nodeagent.tcp")
+
+_HEAD = RequestHead(b"CONNECT", b"", b"", 11, b"", {})
+"""What a connection asks for, as far as the route needs to know: a tunnel."""
+
+
+class TcpConversation:
+    """Serves one downstream connection of a `tcp` router. It is one request in all that is counted."""
+
+    __slots__ = ("_owed", "_scope", "deadline", "opened_at", "peer", "server", "tunnelling", "wire")
+
+    def __init__(self, wire: Wire, peer: str, server: Server) -> None:
+        self.wire = wire
+        self.peer = peer
+        self.server = server
+        self.deadline = inf
+        """Never: finding an endpoint has limits of its own, and so has the tunnel."""
+        self.opened_at = server.now()
+        self.tunnelling = False
+        self._owed = True  # what became of it was not counted yet
+        self._scope = trio.CancelScope()
+        wire.on_end = self.hung_up
+
+    async def run(self) -> None:
+        """Serve until both sides have ended, or one broke. Never raises; cancelling closes both."""
+        try:
+            with self._scope:
+                await self._serve()
+        except CLOSED:
+            pass
+        except Exception:
+            log.exception("a bug: the connection is closed", peer=self.peer)
+        finally:
+            self.wire.close()
+            if self._owed:
+                self.server.abandoned()
+
+    def hung_up(self, broken: bool) -> None:
+        """The caller's whole connection broke, so nobody waits for an endpoint. An end of its sending says nothing."""
+        if broken and not self.tunnelling:
+            self._scope.cancel()
+
+    def expire(self) -> None:
+        """There is no deadline that could pass."""
+
+    def finish(self) -> None:
+        """Go on: only the protocol that is spoken knows where it may end. The grace of a drain ends it."""
+
+    def save_memory(self) -> None:
+        """Nothing is kept for a repeat."""
+
+    async def _serve(self) -> None:
+        server = self.server
+        refusal = server.admit()
+        if refusal is not None:
+            self._reset(refusal)
+            return
+        try:
+            opened = await server.router.tunnel(Request(_HEAD, b"", server.now(), self.peer), server.limits.call_depth)
+        except ProxyError as error:
+            self._reset(error)
+        else:
+            await self._relay(*opened)
+        finally:
+            server.leave()
+
+    async def _relay(self, backend: Wire, over: Callable[[ResponseClass], None]) -> None:
+        server = self.server
+        self._owed = False
+        server.answered(200)
+        self.tunnelling = True
+        tunnel = Tunnel(self.wire, backend, server.limits.tunnel_idle)
+        try:
+            with server.router.tunnels.counting(tunnel):
+                await tunnel.run()
+        finally:
+            over(ResponseClass.FAILURE if tunnel.broken else ResponseClass.SUCCESS)
+
+    def _reset(self, error: ProxyError) -> None:
+        log.warning("a connection is reset", router=self.server.router.label, peer=self.peer, error=error.message)
+        self.server.router.broke_off(error)
+        self.wire.abort()

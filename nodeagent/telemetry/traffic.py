@@ -1,0 +1,32 @@
+"""What passes through besides requests: measurements for `prometheus`, as plain rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nodeagent.telemetry.limits import Measure
+from nodeagent.telemetry.registry import Registry
+
+
+def counters(registry: Registry) -> Iterator[Measure]:
+    """What went through tunnels."""
+    yield Measure(
+        "tunnel_bytes",
+        "Bytes through tunnels (CONNECT, and connections of tcp routers), by direction; sent: to the endpoint.",
+        ("router", "direction"),
+        [
+            ((each.router, direction), count)
+            for each in registry.tunnels_by_router()
+            for direction, count in (("sent", each.sent), ("received", each.received))
+        ],
+    )
+
+
+def gauges(registry: Registry) -> Iterator[Measure]:
+    """What is open."""
+    yield Measure(
+        "tunnels",
+        "Tunnels (CONNECT, and connections of tcp routers) that are open.",
+        ("router",),
+        [((each.router,), each.open) for each in registry.tunnels_by_router()],
+    )
