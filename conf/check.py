@@ -45,6 +45,7 @@ def conflicts(
         by_default = {}
     yield from _labels(all_of(Router, "label"))
     yield from _listeners(by_default | all_of(Admin, "ip", "port"), all_of(Listener, "ip", "port"))
+    yield from _paths(all_of(Listener, "path"), given)
     yield from _tcp(all_of(TcpRouter), sections, given)
     yield from _pages(all_of(Prometheus, "path"))
     yield from _captures(all_of(ClientTlsKeys), sections)
@@ -64,7 +65,7 @@ def _listeners(admin: dict[KeyPath, Admin], servers: dict[KeyPath, Listener]) ->
     """Two listeners on one address; one on all addresses takes the port on each. Port 0 is any free one."""
     first: dict[tuple[int, str], KeyPath] = {}
     addresses = [(at, each.port, each.ip) for at, each in admin.items()]
-    addresses += [(at, each.port, each.ip) for at, each in servers.items()]
+    addresses += [(at, each.port, each.ip) for at, each in servers.items() if each.path is None]
     for at, port, ip in addresses:
         if port == 0:
             continue
@@ -76,6 +77,21 @@ def _listeners(admin: dict[KeyPath, Admin], servers: dict[KeyPath, Listener]) ->
             yield (*at, "port"), f"{shown} is taken by {show_key_path(other)}"
         first.setdefault((port, ip), at)
         first.setdefault(same_family, at)
+
+
+def _paths(servers: dict[KeyPath, Listener], given: Collection[KeyPath]) -> Iterator[tuple[KeyPath, str]]:
+    """A listener has a Unix socket or a port, and no two have the same socket."""
+    first: dict[str, KeyPath] = {}
+    for at, server in servers.items():
+        why = "is for a Unix socket; give its path as well"
+        if server.path is not None:
+            why = "cannot stand beside path; leave one of them out"
+        yield from (((*at, key), why) for key in server.without_effect if (*at, key) in given)
+        if server.path is None:
+            continue
+        other = first.setdefault(server.path, at)
+        if other != at:
+            yield (*at, "path"), f"{server.path} is taken by {show_key_path(other)}"
 
 
 def _tcp(
@@ -94,7 +110,8 @@ def _tcp(
                 yield at, NO_REQUESTS
             if isinstance(sections.get(at), RingHash):
                 yield at, "ringHash goes by a header or a cookie, and a tcp router reads no requests"
-            if isinstance(sections.get(at), TcpServer) and (*at, "port") not in given:
+            server = sections.get(at)
+            if isinstance(server, TcpServer) and server.path is None and (*at, "port") not in given:
                 yield (*at, "port"), "missing; expected the port that stands for the name"
 
 

@@ -11,6 +11,7 @@ from conf.fields import show_pattern
 from conf.router import FOR_REQUESTS, TcpRouter
 from conf.schema import keys_of
 from conf.section import Kinded, Section
+from conf.server import Listener
 from conf.service import GlobalService, ServiceParams, ServicePrefix
 from namer.dtab import Dtab
 from namer.path import Path
@@ -39,6 +40,8 @@ def _section(section: Section, at: KeyPath, origins: Origins) -> dict[str, Json]
     for key in keys_of(type(section)).values():
         value = getattr(filled, key.field)
         if value is None and isinstance(section, ServicePrefix | ClientPrefix):
+            continue
+        if isinstance(section, Listener) and key.name in section.without_effect:
             continue
         shown[key.name] = _value(REDACTED if key.secret and value else value, (*at, key.name), origins)
     if isinstance(section, TcpRouter):

@@ -15,12 +15,14 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from namer.addr import check_socket_path
 from namer.dtab import ANY, Dtab
 from namer.grammar import NameSyntaxError
 from namer.path import Path, show_label
 from namer.pattern import Capture, PathPattern
 
 _LARGEST: Final = 2**31 - 1  # linkerd's numbers are Java's int; 24 days in milliseconds
+_MODE: Final = re.compile(r"0?[0-7]{3}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _METRIC_PREFIX: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]{0,99}|")
 _URL_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{0,255}")
@@ -116,6 +118,19 @@ def _label(text: str) -> str:
     return text
 
 
+def _socket_path(text: str) -> str:
+    try:
+        return check_socket_path(text)
+    except ValueError as problem:
+        raise ValueError(str(problem) if text.startswith("/") else "") from None
+
+
+def _mode(text: str) -> str:
+    if not _MODE.fullmatch(text):
+        raise ValueError
+    return text
+
+
 def _logical_name(text: str) -> Path:
     try:
         name = Path.parse("/" + text.removeprefix("/"))
@@ -160,6 +175,8 @@ IpAddress = Annotated[str, _read_by("an IP address such as 127.0.0.1 or ::1", _i
 HeaderName = Annotated[str, _read_by("the name of a header, such as Host", _matching(_TOKEN))]
 CookieName = Annotated[str, _read_by("the name of a cookie, such as session", _matching(_TOKEN))]
 LogicalName = Annotated[Path, _read_by("a name such as users or users/db", _logical_name)]
+SocketPath = Annotated[str, _read_by("the absolute path of a Unix socket", _socket_path)]
+FileMode = Annotated[str, _read_by('permissions in quotes, such as "0660"', _mode)]
 Regex = Annotated[str, _read_by("a regular expression", _regex)]
 Label = Annotated[str, Meta(min_length=1, max_length=100), _read_by("printable text", _label)]
 Pattern = Annotated[str, _read_by("the beginning of a path, with * and {captures}", _pattern)]

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import field
 
-from conf.fields import Count, HeaderName, IpAddress, Label, LogicalName, Millis, Port, about
+from conf.fields import Count, FileMode, HeaderName, IpAddress, Label, LogicalName, Millis, Port, SocketPath, about
 from conf.section import Kinded, Section, not_here, not_yet
 
 
@@ -104,6 +104,22 @@ class Listener(Section, frozen=True, kw_only=True):
     ip: Annotated[
         IpAddress, about("Address to listen on; `0.0.0.0` is all of IPv4.", why="nothing is open unless told so")
     ] = "127.0.0.1"
+    path: Annotated[
+        SocketPath | None,
+        about(
+            "A Unix socket to listen on, in place of `ip` and `port`. What a dead process has left there is replaced.",
+            like="Envoy, HAProxy",
+            unset="a TCP port",
+        ),
+    ] = None
+    mode: Annotated[
+        FileMode,
+        about(
+            "Permissions of the Unix socket, in octal and in quotes.",
+            why="whoever may write to it may call: its owner and its group",
+            like="HAProxy's `mode`",
+        ),
+    ] = "0660"
     label: Annotated[
         Label | None, about("Accepted, without effect: metrics and logs name a listener by its address.", unset="none")
     ] = None
@@ -116,6 +132,16 @@ class Listener(Section, frozen=True, kw_only=True):
         ),
     ] = None
     socket_options: Annotated[SocketOptions, about("Options of the socket.")] = SocketOptions()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port; of a Unix socket its path and 0."""
+        return (self.ip, self.port) if self.path is None else (self.path, 0)
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """The keys that say nothing, as it listens elsewhere."""
+        return ("mode",) if self.path is None else ("ip", "port")
 
 
 class Server(Listener, frozen=True, kw_only=True):
@@ -149,7 +175,7 @@ class Server(Listener, frozen=True, kw_only=True):
             "dropped.",
             why="whoever reaches the port could reach every name and address that the agent can",
             like="linkerd 1.x: any caller may, unless `clearContext` is set",
-            unset="true on a loopback address, false on any other",
+            unset="true on a loopback address and on a Unix socket, false on any other",
         ),
     ] = None
     add_forwarded_header: Annotated[
@@ -165,7 +191,9 @@ class Server(Listener, frozen=True, kw_only=True):
     @property
     def trusts_dtabs(self) -> bool:
         """Whether the dtabs of callers are obeyed."""
-        return ip_address(self.ip).is_loopback if self.trust_dtab_headers is None else self.trust_dtab_headers
+        if self.trust_dtab_headers is not None:
+            return self.trust_dtab_headers
+        return self.path is not None or ip_address(self.ip).is_loopback
 
 
 class TcpSession(Section, frozen=True):

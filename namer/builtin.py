@@ -7,7 +7,7 @@ from typing import Final
 
 from namer import hostport, http
 from namer.hosts import Hosts
-from namer.inet import InetNamer, RinetNamer
+from namer.inet import InetNamer, RinetNamer, UnixNamer
 from namer.namer import ConstantNamer, Namer, RewritingNamer
 from namer.nametree import EMPTY, FAIL
 from namer.path import Path
@@ -26,6 +26,7 @@ def builtin_namers(hosts: Hosts) -> Mapping[str, Namer]:
         "fail": ConstantNamer(FAIL),
         "inet": InetNamer(PREFIX / "inet", hosts.addr),
         "fixedinet": InetNamer(PREFIX / "fixedinet", hosts.fixed_addr),
+        "unix": UnixNamer(PREFIX / "unix"),
         "io.buoyant.rinet": RinetNamer(PREFIX / "io.buoyant.rinet", hosts.addr),
         "io.buoyant.hostportPfx": RewritingNamer(hostport.hostport_pfx),
         "io.buoyant.porthostPfx": RewritingNamer(hostport.porthost_pfx),

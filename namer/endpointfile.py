@@ -1,9 +1,10 @@
-"""Endpoint files: one endpoint a line, `host port [* weight] [zone=NAME]`, `#` comments.
+"""Endpoint files: one endpoint a line, `host port [* weight] [zone=NAME]` or `unix:PATH` in its place, `#` comments.
 
     # the two of rack 7
     10.0.7.1 8080
     10.0.7.2 8080 * 0.5 zone=eu-1a
     web.example.org 8080      each address of the host
+    unix:/run/app.sock * 2    a Unix socket
 
 A line that is not of this form is reported with its number, and takes away nothing but itself. A file with more
 endpoints than one name can use is refused as a whole: part of it would be no better than what was there before.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from namer.addr import check_socket_path
 from namer.hosts import is_host
 from namer.targets import Target
 
@@ -25,7 +27,9 @@ MAX_ENDPOINTS: Final = 10_000
 MAX_WEIGHT: Final = 1e9
 SHOWN_PROBLEMS: Final = 5
 
-_LINE = re.compile(r"(\S+)\s+(\S+?)(?:\s*\*\s*(\S+))?(?:\s+zone=(\S*))?")
+_REST = r"(?:\s*\*\s*(\S+))?(?:\s+zone=(\S*))?"
+_LINE = re.compile(r"(\S+)\s+(\S+?)" + _REST)
+_UNIX = re.compile(r"unix:([^\s*]*)()" + _REST)
 _ZONE = re.compile(r"[!-~]{1,100}")
 
 
@@ -80,19 +84,26 @@ def summary(problems: Iterable[str], more: int = 0) -> str:
 
 
 def _parse_line(content: str, number: int) -> EndpointLine:
-    found = _LINE.fullmatch(content)
+    found = _UNIX.fullmatch(content) or _LINE.fullmatch(content)
     if found is None:
         raise ValueError(f"{_clip(content)}: expected 'host port' or 'host port * weight', then maybe zone=NAME")
     host, port, weight, zone = found.groups()
-    if not is_host(host):
+    if found.re is not _UNIX and not is_host(host):
         raise ValueError(f"{_clip(host)}: expected an IP address or a host name")
     target = Target(
-        host,
-        _parse_port(port),
+        host if found.re is not _UNIX else _parse_path(host),
+        _parse_port(port) if found.re is not _UNIX else 0,
         1.0 if weight is None else _parse_weight(weight),
         () if zone is None else (("zone", _parse_zone(zone)),),
     )
     return EndpointLine(number, target)
+
+
+def _parse_path(text: str) -> str:
+    try:
+        return check_socket_path(text)
+    except ValueError as problem:
+        raise ValueError(f"{_clip(text)}: {problem}") from None
 
 
 def _parse_port(text: str) -> int:

@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 import structlog
 import trio
 
-from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint, is_socket_path
 from namer.address import read_address
 from namer.cell import Cell
 from namer.derived import Derived
@@ -59,7 +59,10 @@ class Hosts:
         self._ports: WeakValueDictionary[tuple[str, str, int], Cell[Addr]] = WeakValueDictionary()
 
     def addr(self, host: str, port: int) -> Cell[Addr]:
-        """`port` on every address of `host`, followed for as long as somebody subscribes."""
+        """`port` on every address of `host`, followed for as long as somebody subscribes.
+
+        The path of a Unix socket, with port 0, is an address like an IP literal.
+        """
         return _known_at_once(host, port) or self._cell("address", host, port, once=False)
 
     def fixed_addr(self, host: str, port: int) -> Cell[Addr]:
@@ -135,6 +138,8 @@ def is_host(host: str) -> bool:
 
 def _known_at_once(host: str, port: int) -> Cell[Addr] | None:
     literal = ip_literal(host)
+    if literal is None and port == 0 and is_socket_path(host):
+        literal = host
     if literal is not None:
         return Cell.constant(AddrBound((Endpoint(literal, port),)))
     if is_localhost(host):

@@ -1,4 +1,4 @@
-"""Names that say where they are: `/$/inet/HOST/PORT`, `/$/inet/PORT`, `/$/io.buoyant.rinet/PORT/HOST`.
+"""Names that say where they are: `/$/inet/HOST/PORT`, `/$/inet/PORT`, `/$/io.buoyant.rinet/PORT/HOST`, `/$/unix/PATH`.
 
 A name of that form is always bound, as by finagle's `Namer.global` and linkerd 1.x's `rinet`: what becomes of the host
 is told by the address, which is Neg when the host is unknown and Failed when nobody could say. A port alone is a port
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from namer.addr import Addr, AddrFailed
+from namer.addr import Addr, AddrBound, AddrFailed, Endpoint, check_socket_path
 from namer.cell import Cell
 from namer.namer import Bound, NameState
 from namer.nametree import NEG, Leaf
@@ -63,6 +63,29 @@ def spelled_out(id: Path) -> tuple[str, int] | None:  # noqa: A002
         case _:
             return None
     return None if number is None else (host.strip("[]"), number)
+
+
+class UnixNamer:
+    """The path of a socket, label by label."""
+
+    def __init__(self, prefix: Path) -> None:
+        self._prefix = prefix
+
+    def lookup(self, path: Path) -> Cell[NameState]:
+        """Bound for any path that a Unix socket can have, all of it; Neg for anything else."""
+        if not path or not all(map(_is_file_name, path)):
+            return Cell.constant(NEG)
+        try:
+            place = check_socket_path("/" + "/".join(path))
+        except ValueError:
+            return Cell.constant(NEG)
+        addr: Addr = AddrBound((Endpoint(place, 0),))
+        # What a request adds stands at the end, so if a label is its word, the last one is.
+        return _bound(self._prefix, path, len(path), Cell.constant(addr), host_at=len(path) - 1)
+
+
+def _is_file_name(label: str) -> bool:
+    return label not in (".", "..") and "/" not in label
 
 
 def _is_number(label: str) -> bool:

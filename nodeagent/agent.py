@@ -21,13 +21,13 @@ import trio
 
 from conf import AgentConfig
 from conf.router import AnyRouter, HttpRouter, TcpRouter, ZipkinTracePropagator
-from conf.server import TcpServer
+from conf.server import Listener, TcpServer
 from namer.dtab import Dentry, Dtab
 from namer.path import Path
 from namer.watch import SourceTotals
 from nodeagent import policies
 from nodeagent.edges import make_edge
-from nodeagent.listen import Listening, OwnPorts, address, listen, take_inherited
+from nodeagent.listen import Listening, OwnPorts, SocketFile, address, listen, listen_unix, take_inherited
 from nodeagent.memory import ceiling, guard
 from nodeagent.naming.naming import Naming
 from nodeagent.proxy.alarms import Alarms
@@ -81,6 +81,8 @@ class Agent:
         self.stats = Registry()
         self.stats.survey_namers = self._report_naming
         self._alarms = Alarms()
+        self._files: list[SocketFile] = []
+        """Of the Unix sockets that were made here."""
         self._own = {router.label: OwnPorts() for router in config.routers}
         self._admin = OwnPorts()
         self.stats.originators.update(router.label for router in config.routers if router.originator)
@@ -107,6 +109,7 @@ class Agent:
         try:
             await self._serve(sockets, task_status)
         finally:
+            self._remove_files()
             for running in self.routers:
                 running.router.bindings.close()
 
@@ -133,10 +136,15 @@ class Agent:
                 root.start_soon(self._prime)
                 await self.stopping.wait()
                 self._unready = "shutting down"
+                self._remove_files()
                 for running in self.routers:
                     for server in running.servers:
                         server.drain()
             root.cancel_scope.cancel()
+
+    def _remove_files(self) -> None:
+        while self._files:
+            self._files.pop().remove()
 
     def shutdown(self) -> None:
         """Begin the drain: `run` returns when what is under way is answered, or the grace time is over."""
@@ -197,6 +205,7 @@ class Agent:
             sock = take_inherited(inherited, admin.ip, admin.port) or listen("admin", admin.ip, admin.port)
             opened.append((Listening("admin", *address(sock)), sock))
         except BaseException:
+            self._remove_files()
             for _, sock in opened:
                 sock.close()
             raise
@@ -213,14 +222,7 @@ class Agent:
         what = f"router {running.label}"
         for config in running.config.servers:
             options = config.socket_options
-            sock = take_inherited(inherited, config.ip, config.port) or listen(
-                what,
-                config.ip,
-                config.port,
-                reuse_addr=options.reuse_addr,
-                reuse_port=options.reuse_port,
-                backlog=options.backlog,
-            )
+            sock = take_inherited(inherited, *config.address) or self._bind(what, config)
             listening = Listening(what, *address(sock))
             name = config.name
             running.servers.append(
@@ -235,6 +237,15 @@ class Agent:
                 )
             )
             yield listening, sock
+
+    def _bind(self, what: str, config: Listener) -> socket.socket:
+        options = config.socket_options
+        if config.path is not None:
+            sock, file = listen_unix(what, config.path, mode=int(config.mode, 8), backlog=options.backlog)
+            self._files.append(file)
+            return sock
+        reuse = {"reuse_addr": options.reuse_addr, "reuse_port": options.reuse_port}
+        return listen(what, config.ip, config.port, **reuse, backlog=options.backlog)
 
     # Tasks
 

@@ -11,6 +11,9 @@ from hashlib import blake2b
 from conf import server as conf
 from nodeagent.proxy.edge import Edge, Label
 
+UNIX = "_unix"
+"""Names whoever calls on a Unix socket, and the agent there."""
+
 RANDOM_BYTES = 6
 """Of an obfuscated name: enough to tell connections apart for as long as logs are kept."""
 
@@ -36,7 +39,7 @@ def _label(config: conf.AnyLabeler, router: str, own: str | None, rng: random.Ra
     """Return what names one end; `own` is the listener's address, None for the caller's end."""
     match config:
         case conf.IpLabeler():
-            return lambda request, opened_at: node((own or request.peer).rpartition(":")[0])  # noqa: ARG005
+            return lambda request, opened_at: node((own or request.peer).rpartition(":")[0] or UNIX)  # noqa: ARG005
         case conf.IpPortLabeler():
             return lambda request, opened_at: node(own or request.peer)  # noqa: ARG005
         case conf.RequestRandomLabeler():
@@ -51,7 +54,12 @@ def _label(config: conf.AnyLabeler, router: str, own: str | None, rng: random.Ra
 
 
 def node(address: str) -> bytes:
-    """Write an address as a node identifier: quoted when it holds a colon (RFC 7239, 4 and 6)."""
+    """Write an address as a node identifier: quoted when it holds a colon (RFC 7239, 4 and 6).
+
+    A Unix socket, of which RFC 7239 knows nothing, is an obfuscated name.
+    """
+    if address.startswith(UNIX[1:]):
+        return UNIX.encode()
     return f'"{address}"'.encode() if ":" in address else address.encode()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from namer.addr import Endpoint
+from namer.addr import Endpoint, is_socket_path, show_address
 from namer.address import read_address
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not bound)
@@ -20,7 +22,10 @@ class ListenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A listener as people are told of it; `port` is the real one where any was asked for."""
+    """A listener as people are told of it; `port` is the real one where any was asked for.
+
+    One on a Unix socket has its path as the host, and port 0.
+    """
 
     what: str
     """`router LABEL` or `admin`."""
@@ -29,8 +34,8 @@ class Listening:
 
     @property
     def address(self) -> str:
-        """Host and port as people write them."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        """Host and port, or the path of a Unix socket, as people write them."""
+        return show_address(self.host, self.port)
 
     def __str__(self) -> str:
         return f"{self.what} on {self.address}"
@@ -39,7 +44,7 @@ class Listening:
 def listen(
     what: str, ip: str, port: int, *, reuse_addr: bool = True, reuse_port: bool = False, backlog: int | None = None
 ) -> socket.socket:
-    """Bind and listen. Raises ListenError."""
+    """Bind and listen on an IP address. Raises ListenError."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
@@ -57,6 +62,70 @@ def listen(
     return sock
 
 
+class SocketFile:
+    """The file of a Unix socket that this process has made, so that no other's is removed in its place."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._made = _identity(path)
+
+    def remove(self) -> None:
+        """Remove it, unless another process has put its own there. To be called while the socket is open still."""
+        with suppress(OSError):
+            if _identity(self._path) == self._made:
+                os.unlink(self._path)  # noqa: PTH108  (a path of bytes to the kernel, and no more)
+
+
+def listen_unix(what: str, path: str, *, mode: int, backlog: int | None = None) -> tuple[socket.socket, SocketFile]:
+    """Bind and listen on a Unix socket with these permissions; what a dead process has left there is replaced.
+
+    Raises ListenError when the path is taken by a socket that is alive, or by something else.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        _make_way(path)
+        os.fchmod(sock.fileno(), mode)  # so that there is no moment in which more is permitted
+        sock.bind(path)
+        os.chmod(path, mode)  # noqa: PTH101  (what the umask took away)
+        sock.listen(backlog if backlog is not None else socket.SOMAXCONN)
+        return sock, SocketFile(path)
+    except (OSError, ValueError) as error:
+        sock.close()
+        reason = str(error) if isinstance(error, ValueError) else _advice_on_path(error)
+        raise ListenError(f"{Listening(what, path, 0)} cannot listen: {reason}") from None
+
+
+def _make_way(path: str) -> None:
+    """Remove the socket at `path` if nobody listens on it. Raises ValueError when something else is there."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise ValueError("what is there is no socket; remove it, or choose another path")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        code = probe.connect_ex(path)
+    if code == errno.ECONNREFUSED:
+        os.unlink(path)  # noqa: PTH108
+    elif code in (0, errno.EAGAIN):
+        raise ValueError("a process listens there already; stop it (ss -lxp shows which), or choose another path")
+    else:
+        raise OSError(code, os.strerror(code))
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+def _advice_on_path(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOENT:
+            return "there is no such directory; make it, or choose another path"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "not permitted; choose a directory in which the agent may write"
+    return (error.strerror or str(error)).lower()
+
+
 def _advice(error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
@@ -69,15 +138,17 @@ def _advice(error: OSError) -> str:
 
 
 def address(sock: socket.socket) -> tuple[str, int]:
-    """Return host and port that a listening socket is bound to."""
+    """Return host and port that a listening socket is bound to; for a Unix socket its path and 0."""
     name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return os.fsdecode(name), 0
     return str(name[0]), int(name[1])
 
 
-def take_inherited(inherited: list[socket.socket], ip: str, port: int) -> socket.socket | None:
-    """Take the inherited socket that is bound to `ip` and `port` out of the list."""
+def take_inherited(inherited: list[socket.socket], host: str, port: int) -> socket.socket | None:
+    """Take the inherited socket that is bound to `host` and `port`, as `address` tells them, out of the list."""
     for sock in inherited:
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and address(sock) == (ip, port):
+        if address(sock) == (host, port):
             inherited.remove(sock)
             return sock
     return None
@@ -104,6 +175,8 @@ class OwnPorts:
             host = str(read_address(host))
         if (host, endpoint.port) in self._exact:
             return True
+        if is_socket_path(host):
+            return False
         if endpoint.port in self._everywhere and is_local(host):
             return True
         unspecified = host in _WILDCARDS  # connecting to 0.0.0.0 reaches loopback

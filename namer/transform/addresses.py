@@ -60,12 +60,12 @@ def specific_host(prefix: Path, host: str, hosts: Hosts) -> AddressTransformer:
 
 
 def port(prefix: Path, number: int) -> AddressTransformer:
-    """The same hosts, each on this port."""
+    """The same hosts, each on this port; Unix sockets, which have none, as they are."""
 
     def change(endpoints: Iterable[Endpoint]) -> Iterable[Endpoint]:
         first_of_host: dict[str, Endpoint] = {}
         for each in endpoints:
-            first_of_host.setdefault(each.host, replace(each, port=number))
+            first_of_host.setdefault(each.host, each if each.is_unix else replace(each, port=number))
         return first_of_host.values()
 
     return AddressTransformer(prefix, lambda addr: change_endpoints(addr, change))
@@ -77,7 +77,7 @@ def change_endpoints(addr: Addr, change: Callable[[Iterable[Endpoint]], Iterable
 
 
 def _only_local(endpoints: Iterable[Endpoint]) -> Iterable[Endpoint]:
-    return (each for each in endpoints if is_local(each.host))
+    return (each for each in endpoints if each.is_unix or is_local(each.host))
 
 
 def _only_on(addr: Addr, allowed: Addr) -> Addr:

@@ -54,7 +54,7 @@ def localnode(prefix: Path, environ: Mapping[str, str], *, host_network: bool) -
 
 def same_subnet(one: Endpoint, other: Endpoint) -> bool:
     """Whether two endpoints are on one node, by their addresses."""
-    return _network(one.host) == _network(other.host)
+    return not one.is_unix and not other.is_unix and _network(one.host) == _network(other.host)
 
 
 def same_node_name(one: Endpoint, other: Endpoint) -> bool:

@@ -51,9 +51,9 @@ def command(shell: str, config: str | None) -> int:
 def first_listener(config: AgentConfig, origin: str) -> tuple[str, int]:
     """Where the first listener for any name is. Raises ClickException when there is none, or its port is not fixed."""
     servers = (server for router in config.routers for server in router.servers)
-    server = next((each for each in servers if each.name is None), None)
+    server = next((each for each in servers if each.name is None and each.path is None), None)
     if server is None:
-        raise click.ClickException(f"{origin}: no listener is for any name: each stands for one of its own")
+        raise click.ClickException(f"{origin}: no listener on a TCP port is for any name")
     if server.port == 0:
         raise click.ClickException(f"{origin}: the first listener takes any free port; give it a port to find it by")
     return server.ip, server.port

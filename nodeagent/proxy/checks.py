@@ -56,7 +56,7 @@ class HttpCheck:
 
     def request(self, endpoint: Endpoint) -> bytes:
         """The request that asks `endpoint`."""
-        host = self.host or endpoint.show()
+        host = self.host or ("localhost" if endpoint.is_unix else endpoint.show())
         fields = f"Host: {host}\r\nUser-Agent: nodeagent-check\r\nConnection: close\r\n"
         return f"{self.method} {self.path} HTTP/1.1\r\n{fields}\r\n".encode("ascii")
 
@@ -195,7 +195,7 @@ class Checker:
         The verdict is there within the timeout; an answer that goes on is read for LINGER seconds more. Cancelling
         closes the connection.
         """
-        if self._params.port is not None:
+        if self._params.port is not None and not endpoint.is_unix:
             endpoint = replace(endpoint, port=self._params.port)
         where = f"check {endpoint.show()}"
         try:

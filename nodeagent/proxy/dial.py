@@ -20,6 +20,9 @@ from tls.params import ClientTls
 OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 """What connecting fails with when this host has no descriptor, memory or port left: the endpoint is not to blame."""
 
+FULL = 0.01
+"""Seconds until a Unix socket that has a full queue is tried again."""
+
 
 class Dialer:
     """Opens connections, never to the agent's own listeners."""
@@ -65,16 +68,21 @@ class Dialer:
         return await start_tls(sock, context, tls.server_name, where)
 
     def _socket(self, endpoint: Endpoint) -> socket.socket:
-        family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+        family = socket.AF_UNIX if endpoint.is_unix else socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
         try:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         except OSError as error:  # no descriptor left, or no such family on this host
             raise _failed(endpoint, error) from None
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        if not endpoint.is_unix:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         return sock
 
     async def _connect(self, sock: socket.socket, endpoint: Endpoint) -> None:
-        code = sock.connect_ex((endpoint.host, endpoint.port))
+        if endpoint.is_unix:
+            while (code := sock.connect_ex(endpoint.host)) == errno.EAGAIN:  # noqa: ASYNC110
+                await trio.sleep(FULL)  # too many wait to be accepted, and nobody tells when there is room
+        else:
+            code = sock.connect_ex((endpoint.host, endpoint.port))
         if code == errno.EINPROGRESS:
             await trio.lowlevel.wait_writable(sock)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -16,6 +16,7 @@ import structlog
 import trio
 from trio.lowlevel import wait_readable
 
+from namer.addr import show_address
 from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.edge import Edge
@@ -263,6 +264,5 @@ class Server:
 
 def _show(address: object) -> str:
     if isinstance(address, tuple) and len(address) >= 2:
-        host, port = address[0], address[1]
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+        return show_address(address[0], address[1])
     return "unix"

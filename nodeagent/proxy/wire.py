@@ -23,6 +23,7 @@ from typing import ClassVar
 import trio
 from trio import lowlevel
 
+from namer.addr import show_address
 from nodeagent.proxy.frugal import FRUGAL
 from nodeagent.proxy.readiness import readiness
 
@@ -181,9 +182,9 @@ class Wire:
         close acknowledged all that had reached it before (RFC 9293, 3.4). Bytes that are not acknowledged came later,
         and a server that has closed processes no more (RFC 9112, 9.6). After a reset the kernel's count proves nothing:
         it disregards what a reset acknowledges, and a peer may have read bytes that it had not acknowledged yet (RFC
-        1122, 4.2.3.2, delayed ACK).
+        1122, 4.2.3.2, delayed ACK). A Unix socket counts memory and not bytes (unix(7)), which proves nothing either.
         """
-        return self.unacknowledged() >= size
+        return self.sock.family != socket.AF_UNIX and self.unacknowledged() >= size
 
     def unacknowledged(self) -> int:
         """Return how many bytes were written that the peer's kernel has not taken yet (SIOCOUTQ, tcp(7))."""
@@ -256,8 +257,7 @@ def _peer_name(sock: socket.socket) -> str:
         return "unknown"
     if not isinstance(name, tuple):
         return "unix"
-    host, port = name[0], name[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return show_address(name[0], name[1])
 
 
 CLOSED = (OSError, trio.ClosedResourceError, trio.BusyResourceError)

@@ -102,7 +102,7 @@ def _all(registry: Registry) -> Iterator[_Metric]:
 
 
 def _server(server: ServerStats) -> Iterator[_Metric]:
-    scope = ("rt", server.router, "server", f"{server.ip}/{server.port}")
+    scope = ("rt", server.router, "server", server.place)
     yield _counter(scope, "requests", sum(server.statuses))
     yield _counter(scope, "success", server.success)
     yield _counter(scope, "failures", server.failure)

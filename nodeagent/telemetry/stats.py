@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
 from balancer.statistics import BalancerStatistics
+from namer.addr import is_socket_path, show_address
 from nodeagent.telemetry.histogram import SMALL_COUNT, Histogram, Snapshot
 
 R = TypeVar("R")
@@ -74,8 +75,13 @@ class ServerStats:
 
     @property
     def address(self) -> str:
-        """The listener as people write it: `127.0.0.1:4140`, `[::1]:4140`."""
-        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+        """The listener as people write it: `127.0.0.1:4140`, `[::1]:4140`, `unix:/run/nodeagent/http.sock`."""
+        return show_address(self.ip, self.port)
+
+    @property
+    def place(self) -> str:
+        """The listener as linkerd's metrics have it: `127.0.0.1/4140`."""
+        return self.address if is_socket_path(self.ip) else f"{self.ip}/{self.port}"
 
     def status_classes(self) -> dict[str, int]:
         """Responses by class. What is above 599 counts as 5XX (RFC 9110, section 15)."""

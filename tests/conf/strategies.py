@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from hypothesis import strategies as st
 
 from conf.agent import AgentConfig
+from conf.router import TcpRouter
 from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Table, Text, Truth, keys_of
 from conf.section import Section, short_kind
+from conf.server import Listener, TcpServer
 
 Data = st.SearchStrategy[object]
 
@@ -34,6 +37,7 @@ _TEXTS: Final = [
     "health",
     "refuse",
     "tryAll",
+    "0660",
 ]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
@@ -50,10 +54,23 @@ def configurations(*, wild: bool) -> st.SearchStrategy[dict[str, object]]:
 
 def _section(section: type[Section], wild: bool) -> st.SearchStrategy[dict[str, object]]:
     keys = keys_of(section).values()
-    return st.fixed_dictionaries(
+    found = st.fixed_dictionaries(
         {key.name: _later(key, wild) for key in keys if key.required},
         optional={key.name: _later(key, wild) for key in keys if not key.required},
     )
+    return found if wild else found.map(lambda given: _in_harmony(section, given))
+
+
+def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, object]:
+    """The same without keys that cannot stand together, or nearly every configuration would be refused."""
+    left_out: Collection[str] = ()
+    if issubclass(section, Listener):
+        left_out = ("ip", "port") if "path" in given else ("mode",)
+    if issubclass(section, TcpServer) and "path" not in given:
+        given = {"port": 0, **given}
+    if issubclass(section, TcpRouter):
+        left_out = ("client", "service")
+    return {key: value for key, value in given.items() if key not in left_out}
 
 
 def _later(key: Key, wild: bool) -> Data:

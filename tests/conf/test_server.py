@@ -76,3 +76,36 @@ def test_what_is_refused(keys: str, line: str) -> None:
     (problem,) = problems(f"routers: [{{protocol: http, servers: [{{{keys}}}]}}]")
 
     assert line in problem
+
+
+def test_a_unix_socket() -> None:
+    listening = server("path: /run/nodeagent/http.sock, mode: '0600'")
+
+    assert (listening.address, listening.mode) == (("/run/nodeagent/http.sock", 0), "0600")
+    assert (server("").address, server("").mode) == (("127.0.0.1", 4140), "0660")
+    assert listening.trusts_dtabs
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        pytest.param(
+            "path: run/x", ".path: expected the absolute path of a Unix socket, found the text", id="relative"
+        ),
+        pytest.param(f"path: /{'x' * 107}", "the path of a Unix socket has at most 107 bytes", id="too long"),
+        pytest.param(
+            "path: /run/x, port: 80", ".port: cannot stand beside path; leave one of them out", id="and a port"
+        ),
+        pytest.param("path: /run/x, ip: '::1'", ".ip: cannot stand beside path; leave one of them out", id="and an IP"),
+        pytest.param("mode: '0600'", ".mode: is for a Unix socket; give its path as well", id="no path"),
+        pytest.param("path: /run/x, mode: 0660", "the number 0660; put it in quotes if it is text", id="a number"),
+        pytest.param(
+            "path: /run/x, mode: 'rw'", '.mode: expected permissions in quotes, such as "0660"', id="no octal"
+        ),
+        pytest.param("path: /run/x}, {path: /run/x", ".path: /run/x is taken by routers[0].servers[0]", id="twice"),
+    ],
+)
+def test_what_a_unix_socket_cannot_be(keys: str, line: str) -> None:
+    (problem,) = problems(f"routers: [{{protocol: http, servers: [{{{keys}}}]}}]")
+
+    assert line in problem

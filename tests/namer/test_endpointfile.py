@@ -34,8 +34,24 @@ def test_a_line_may_tell_the_zone(line: str, target: Target) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        ("unix:/run/app.sock", Target("/run/app.sock", 0)),
+        ("unix:/run/app.sock * 2 zone=a # here", Target("/run/app.sock", 0, 2.0, (("zone", "a"),))),
+        ("unix:/run/app.sock*2", Target("/run/app.sock", 0, 2.0)),
+    ],
+)
+def test_a_line_may_be_a_unix_socket(line: str, target: Target) -> None:
+    assert parse_endpoints(line, "web").lines == (EndpointLine(1, target),)
+
+
+@pytest.mark.parametrize(
     ("line", "problem"),
     [
+        ("unix:run/app.sock", "'run/app.sock': expected the absolute path of a Unix socket, such as /run/app.sock"),
+        ("unix:/" + "x" * 107, f"'/{'x' * 59}...': the path of a Unix socket has at most 107 bytes"),
+        ("unix:/run/app.sock 80", "'unix:/run/app.sock': expected an IP address or a host name"),
+        ("/run/app.sock", "'/run/app.sock': expected 'host port'"),
         ("10.0.0.1", "'10.0.0.1': expected 'host port' or 'host port * weight'"),
         ("10.0.0.1 80 0.5", "'10.0.0.1 80 0.5': expected 'host port' or 'host port * weight'"),
         ("10.0.0.1 80 *", "'10.0.0.1 80 *': expected 'host port' or 'host port * weight'"),

@@ -3,7 +3,7 @@ import pytest
 from namer.addr import Addr, AddrBound, AddrFailed, AddrPending, Endpoint
 from namer.cell import Cell
 from namer.dns.course import MAX_DELAY
-from namer.inet import InetNamer, RinetNamer, spelled_out
+from namer.inet import InetNamer, RinetNamer, UnixNamer, spelled_out
 from namer.namer import Bound, NameState
 from namer.nametree import NEG, Leaf
 from namer.path import Path
@@ -132,3 +132,29 @@ class TestInetKeepsTheContract(NamerContract):
 
     def source(self, live: Live) -> Source:
         return InetSource(live)
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        pytest.param("/$/unix/run/app.sock", "unix:/run/app.sock", id="a path"),
+        pytest.param("/$/unix/run/a/b", "unix:/run/a/b", id="all of it, there is no residual"),
+        pytest.param("/$/unix", None, id="no path"),
+        pytest.param("/$/unix/run/\\x2e\\x2e/app.sock", None, id="a way up"),
+        pytest.param("/$/unix/run\\x2fapp.sock", None, id="a slash in a label"),
+        pytest.param("/$/unix/run\\x00", None, id="NUL"),
+        pytest.param("/$/unix/" + "x" * 107, None, id="too long for an address"),
+    ],
+)
+def test_a_name_may_be_the_path_of_a_socket(path: str, endpoint: str | None) -> None:
+    state = UnixNamer(Path.parse("/$/unix")).lookup(Path.parse(path)[2:]).value
+
+    if endpoint is None:
+        assert state is NEG
+    else:
+        assert isinstance(state, Leaf)
+        assert isinstance(state.value, Bound)
+        assert (state.value.id.show(), state.value.residual.show()) == (path, "/")
+        addr = state.value.addr.value
+        assert isinstance(addr, AddrBound)
+        assert [each.show() for each in addr.endpoints] == [endpoint]

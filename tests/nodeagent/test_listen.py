@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pathlib
 import socket
+import stat
 
 import pytest
 
 from namer.addr import Endpoint
-from nodeagent.listen import ListenError, Listening, OwnPorts, address, is_local, listen, take_inherited
+from nodeagent.listen import ListenError, Listening, OwnPorts, address, is_local, listen, listen_unix, take_inherited
 
 
 def test_a_free_port_is_found_and_told() -> None:
@@ -97,3 +99,69 @@ def _descriptor() -> int:
     """The number that the next descriptor gets."""
     with socket.socket() as probe:
         return probe.fileno()
+
+
+def test_a_unix_socket_listens_with_its_permissions_and_is_removed(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "http.sock"
+    sock, file = listen_unix("router x", str(path), mode=0o620)
+    with sock:
+        assert address(sock) == (str(path), 0)
+        assert str(Listening("router x", *address(sock))) == f"router x on unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o620
+        assert take_inherited([sock], str(path), 0) is sock
+
+        file.remove()
+    assert not path.exists()
+
+
+def test_what_a_dead_process_has_left_is_replaced(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "http.sock")
+    listen_unix("router x", path, mode=0o660)[0].close()
+
+    with listen_unix("router x", path, mode=0o660)[0], socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(path)
+
+
+def test_a_file_that_another_process_has_put_there_is_left_alone(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "http.sock"
+    old, file = listen_unix("router x", str(path), mode=0o660)
+    path.unlink()
+    new, _ = listen_unix("router x", str(path), mode=0o660)
+    with old, new:
+        file.remove()
+
+        assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "advice"),
+    [
+        pytest.param("alive", "a process listens there already; ", id="alive"),
+        pytest.param("file", "what is there is no socket; ", id="no socket"),
+        pytest.param("nothing", "there is no such directory; ", id="no directory"),
+    ],
+)
+def test_a_path_that_cannot_be_had_is_refused_with_advice(there: str, advice: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "http.sock"
+    alive = socket.socket(socket.AF_UNIX)
+    with alive:
+        if there == "alive":
+            alive.bind(str(path))
+            alive.listen()
+        elif there == "file":
+            path.write_text("precious")
+        else:
+            path = tmp_path / "nowhere" / "http.sock"
+
+        with pytest.raises(ListenError, match=rf"^router x on unix:{path} cannot listen: {advice}"):
+            listen_unix("router x", str(path), mode=0o660)
+
+    assert there != "file" or path.read_text() == "precious"
+
+
+def test_a_unix_socket_may_be_our_own() -> None:
+    ports = OwnPorts()
+    ports.add([("/run/a.sock", 0), ("0.0.0.0", 0)])
+
+    assert Endpoint("/run/a.sock", 0) in ports
+    assert Endpoint("/run/b.sock", 0) not in ports
