@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, ClassVar, Literal, TypeAlias, get_args
 
 from balancer.rotation import AllDead
 from conf.balancing import (
@@ -30,6 +30,9 @@ from namer.pattern import PathPattern
 
 WhenAllDead = Annotated[AllDead, one_of(*get_args(AllDead))]
 
+ProxyProtocol: TypeAlias = Literal["v1", "v2", "none"]
+WhichProxyProtocol = Annotated[ProxyProtocol, one_of(*get_args(ProxyProtocol))]
+
 
 @dataclass(frozen=True, slots=True)
 class ClientParams:
@@ -48,6 +51,7 @@ class ClientParams:
     slow_start_ms: int = 10_000
     when_all_dead: AllDead = "tryAll"
     max_retry_after_secs: int = 60
+    proxy_protocol: ProxyProtocol = "none"
     tls: ClientTlsKeys | None = None
     """With what was captured filled in."""
 
@@ -148,6 +152,16 @@ class ClientKeys(Section, frozen=True):
             like="linkerd2: 300; others do not heed it",
         ),
     ] = None
+    proxy_protocol: Annotated[
+        WhichProxyProtocol | None,
+        about(
+            "Tell each endpoint who calls, by the PROXY protocol: `v1`, `v2`, or `none`, which turns off what an "
+            "earlier prefix turned on. A connection then serves one request, or one tunnel, because it tells of one "
+            "caller.",
+            why="who does not expect the header takes it for rubbish",
+            like="HAProxy's `send-proxy`, Envoy",
+        ),
+    ] = None
     tls: Annotated[ClientTlsKeys | None, about("TLS to the endpoints.", unset="plain")] = None
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -170,6 +184,7 @@ class ClientKeys(Section, frozen=True):
             slow_start_ms=laid_over(below.slow_start_ms, self.slow_start_ms),
             when_all_dead=laid_over(below.when_all_dead, self.when_all_dead),
             max_retry_after_secs=laid_over(below.max_retry_after_secs, self.max_retry_after_secs),
+            proxy_protocol=laid_over(below.proxy_protocol, self.proxy_protocol),
             tls=below.tls if self.tls is None else self.tls.filled(captured),
         )
 
@@ -200,6 +215,7 @@ class GlobalClient(ClientPolicy, ClientKeys, frozen=True, tag="io.l5d.global"):
             slow_start_ms=params.slow_start_ms,
             when_all_dead=params.when_all_dead,
             max_retry_after_secs=params.max_retry_after_secs,
+            proxy_protocol=params.proxy_protocol,
             tls=params.tls,
         )
 

@@ -120,6 +120,16 @@ class Listener(Section, frozen=True, kw_only=True):
             like="HAProxy's `mode`",
         ),
     ] = "0660"
+    proxy_protocol: Annotated[
+        bool,
+        about(
+            "Each connection begins with a header of the PROXY protocol (v1 or v2) that says who calls, and is closed "
+            "if it does not. Only for a port that nobody reaches but through a load balancer: what the header says is "
+            "believed.",
+            why="whoever reaches the port could say to be anybody",
+            like="HAProxy's `accept-proxy`, Envoy",
+        ),
+    ] = False
     label: Annotated[
         Label | None, about("Accepted, without effect: metrics and logs name a listener by its address.", unset="none")
     ] = None

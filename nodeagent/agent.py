@@ -232,7 +232,7 @@ class Agent:
                     policies.server_limits(running.config, config),
                     self.stats.server(running.label, listening.host, listening.port),
                     edge=make_edge(config, running.label, listening.address, self._rng),
-                    options=ConnectionOptions(options.no_delay, options.keep_alive),
+                    options=ConnectionOptions(options.no_delay, options.keep_alive, config.proxy_protocol),
                     converse=TcpConversation if isinstance(config, TcpServer) else Conversation,
                 )
             )

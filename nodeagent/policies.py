@@ -34,6 +34,7 @@ from nodeagent.proxy.guard import GuardPolicy
 from nodeagent.proxy.identify import Identifier
 from nodeagent.proxy.messages import RequestHead
 from nodeagent.proxy.pool import PoolLimits
+from nodeagent.proxy.proxyheader import Version
 from nodeagent.proxy.server import ServerLimits
 from nodeagent.proxy.service import ServicePolicy
 from tls.params import PROTOCOLS, ClientCertificate, ClientTls, ContextParams
@@ -60,6 +61,7 @@ def client_policy(
 def _client_policy(params: ClientParams, zone: str | None, opaque: bool) -> ClientPolicy:
     pool, session = params.host_connection_pool, params.client_session
     tls = client_tls(params.tls)
+    header = None if params.proxy_protocol == "none" else params.proxy_protocol
     return ClientPolicy(
         connect_timeout=params.connect_timeout_ms / 1000,
         attempt_timeout=_seconds(params.request_attempt_timeout_ms),
@@ -69,9 +71,10 @@ def _client_policy(params: ClientParams, zone: str | None, opaque: bool) -> Clie
             max_waiters=math.inf if pool.max_waiters is None else pool.max_waiters,
             max_wait=(params.connect_timeout_ms if pool.max_wait_ms is None else pool.max_wait_ms) / 1000,
             idle_time=min(pool.idle_time_ms / 1000, _limit(session.idle_time_ms)),
-            life_time=_limit(session.life_time_ms),
+            life_time=_limit(session.life_time_ms) if header is None else 0.0,
         ),
         tls=tls,
+        proxy_header=header,
         tunnel_tls=tls if opaque else None,
         max_retry_after=params.max_retry_after_secs,
         balancer=replace(
@@ -83,7 +86,7 @@ def _client_policy(params: ClientParams, zone: str | None, opaque: bool) -> Clie
         ),
         accrual=replace(_accrual(params.failure_accrual), fail_fast=params.fail_fast),
         requeues=_budget(params.requeue_budget),
-        check=_check(params.health_check),
+        check=_check(params.health_check, header),
         affinity=_affinity(params.load_balancer),
     )
 
@@ -218,7 +221,7 @@ def _accrual(config: balancing.AnyAccrual) -> AccrualParams:
             return AccrualParams("none", backoff=pause)
 
 
-def _check(config: checks.AnyHealthCheck) -> CheckParams | None:
+def _check(config: checks.AnyHealthCheck, header: Version | None) -> CheckParams | None:
     match config:
         case checks.NoCheck():
             return None
@@ -227,7 +230,7 @@ def _check(config: checks.AnyHealthCheck) -> CheckParams | None:
         case checks.HttpCheck():
             http = HttpCheck(config.path, config.method, config.host, checks.statuses(config.expect))
     schedule = CheckSchedule(config.interval_ms / 1000, config.rise, config.fall)
-    return CheckParams(schedule, config.timeout / 1000, config.port, http)
+    return CheckParams(schedule, config.timeout / 1000, config.port, http, header)
 
 
 def _backoff(config: retries.AnyRetryBackoff) -> backoff.Backoff:

@@ -44,6 +44,7 @@ from nodeagent.proxy.errors import (
 )
 from nodeagent.proxy.messages import Request, Response
 from nodeagent.proxy.pool import Pool, PoolLimits
+from nodeagent.proxy.proxyheader import Version, render
 from nodeagent.proxy.pushback import TOO_MANY_REQUESTS, lesson, retry_after
 from nodeagent.proxy.requeues import Requeues
 from nodeagent.proxy.retry import is_repeatable
@@ -76,6 +77,8 @@ class ClientPolicy:
     tls: ClientTls | None = None
     tunnel_tls: ClientTls | None = None
     """TLS around what goes through a tunnel. What a caller of CONNECT says stays as it is: it is for the endpoint."""
+    proxy_header: Version | None = None
+    """The PROXY header that each connection begins with, to say who calls; then none may serve two callers."""
     balancer: BalancerParams = BalancerParams()
     accrual: AccrualParams = AccrualParams()
     requeues: RetryBudgetParams = RetryBudgetParams()
@@ -155,7 +158,7 @@ class Client:
             connection = None if fresh else pool.take(started)
             if connection is None:
                 queued = not pool.has_room
-                connection = await pool.acquire(functools.partial(self._dial, node), started, fresh=fresh)
+                connection = await pool.acquire(functools.partial(self._dial, node, request), started, fresh=fresh)
             response = await connection.exchange(request)
         except BaseException as error:
             self._failed(request, node, connection, started, error, queued)
@@ -269,8 +272,13 @@ class Client:
         """Tell whether a request that was never sent is sent once more here; as `Requeues.allow`."""
         return self.requeues.allow(request, self.balancer.nodes, self._now(), always=always)
 
-    async def _dial(self, node: Node) -> Http1Connection:
-        connection = await self._dialer.http1(node.endpoint, self.policy.connect_timeout, self.policy.tls)
+    def _preface(self, node: Node, request: Request) -> bytes:
+        version = self.policy.proxy_header
+        return b"" if version is None else render(version, request.peer, node.endpoint)
+
+    async def _dial(self, node: Node, request: Request) -> Http1Connection:
+        policy, preface = self.policy, self._preface(node, request)
+        connection = await self._dialer.http1(node.endpoint, policy.connect_timeout, policy.tls, preface)
         self.stats.connections += 1
         return connection
 
@@ -290,7 +298,8 @@ class Client:
         self.balancer.begin(node, started)
         self.stats.pending += 1
         try:
-            wire = await self._dialer.wire(node.endpoint, self.policy.connect_timeout, self.policy.tunnel_tls)
+            policy, preface = self.policy, self._preface(node, request)
+            wire = await self._dialer.wire(node.endpoint, policy.connect_timeout, policy.tunnel_tls, preface)
         except BaseException as error:
             self._failed(request, node, None, started, error)
             raise

@@ -24,6 +24,7 @@ from balancer.node import Node
 from namer.addr import Endpoint
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.errors import Overloaded, ProxyError, ResponseIncomplete, ResponseInvalid
+from nodeagent.proxy.proxyheader import Version, render_local
 from nodeagent.proxy.wire import CLOSED, Wire
 from nodeagent.telemetry.stats import ClientStats
 from tls.params import ClientTls
@@ -71,6 +72,8 @@ class CheckParams:
     """Instead of the endpoint's own."""
     http: HttpCheck | None = None
     """None when it is enough that it takes a connection."""
+    proxy_header: Version | None = None
+    """Said first where requests say it; not to a port of its own, where somebody else may listen."""
 
 
 class Checks:
@@ -185,6 +188,8 @@ class Checker:
         self._params = params
         self._http = params.http
         self._good = (0, 0) if params.http is None else params.http.good
+        said = params.proxy_header if params.port is None else None
+        self._preface = b"" if said is None else render_local(said)
         self._dialer = dialer
         self._tls = tls if params.http is not None else None
 
@@ -216,7 +221,7 @@ class Checker:
         wire: Wire | None = None
         try:
             with trio.fail_after(self._params.timeout):
-                wire = await self._dialer.wire(endpoint, math.inf, self._tls)
+                wire = await self._dialer.wire(endpoint, math.inf, self._tls, self._preface)
                 if self._http is None:
                     return self._good[0]
                 await wire.send(self._http.request(endpoint))

@@ -32,8 +32,10 @@ class Dialer:
         self._is_own = is_own
         self.contexts = Contexts()
 
-    async def wire(self, endpoint: Endpoint, within: float, tls: ClientTls | None = None) -> Wire:
+    async def wire(self, endpoint: Endpoint, within: float, tls: ClientTls | None = None, preface: bytes = b"") -> Wire:
         """Connect within `within` seconds, by TLS if told so. Cancelling closes the half-made connection.
+
+        `preface` is said before all else, TLS included.
 
         Raises LoopDetected, ConnectFailed, ConnectTimeout, TlsFailed, or Overloaded when this host has no room for it.
         """
@@ -43,6 +45,8 @@ class Dialer:
         try:
             with trio.fail_after(within):
                 await self._connect(sock, endpoint)
+                if preface and sock.send(preface) != len(preface):  # an empty buffer has room for it
+                    raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
                 return Wire(sock) if tls is None else await self._secure(sock, endpoint, tls)
         except trio.TooSlowError:
             sock.close()
@@ -54,9 +58,11 @@ class Dialer:
             sock.close()
             raise
 
-    async def http1(self, endpoint: Endpoint, within: float, tls: ClientTls | None) -> Http1Connection:
+    async def http1(
+        self, endpoint: Endpoint, within: float, tls: ClientTls | None, preface: bytes = b""
+    ) -> Http1Connection:
         """Connect and speak HTTP/1.1; as `wire`."""
-        wire = await self.wire(endpoint, within, tls)
+        wire = await self.wire(endpoint, within, tls, preface)
         return Http1Connection(wire, f"dial {endpoint.show()}", trio.current_time())
 
     async def _secure(self, sock: socket.socket, endpoint: Endpoint, tls: ClientTls) -> Wire:

@@ -21,6 +21,8 @@ from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.edge import Edge
 from nodeagent.proxy.errors import Overloaded, ProxyError
+from nodeagent.proxy.introduction import introduced
+from nodeagent.proxy.proxyheader import ProxyHeaderError
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServerStats
 
@@ -69,6 +71,8 @@ class ConnectionOptions:
 
     no_delay: bool = True
     keep_alive: bool = False
+    proxy_header: bool = False
+    """Whether each begins with a PROXY header, which says who calls."""
 
     def apply(self, sock: socket.socket) -> None:
         """Set them."""
@@ -238,17 +242,29 @@ class Server:
             log.warning("a connection could not be served", peer=_show(address), error=error.strerror)
             sock.close()
             return
-        conversation = self._conversation(wire, _show(address), self)
+        self.stats.connects += 1
+        self.stats.connections += 1
+        try:
+            peer = _show(address)
+            if self._options.proxy_header:
+                peer = await introduced(wire, peer, self.limits.head_time)
+            await self._converse_with(wire, peer)
+        except ProxyHeaderError as error:
+            self.stats.proxy_header_errors += 1
+            log.info("a connection without a PROXY header is closed", peer=_show(address), error=str(error))
+        finally:
+            wire.close()
+            self.stats.connections -= 1
+
+    async def _converse_with(self, wire: Wire, peer: str) -> None:
+        conversation = self._conversation(wire, peer, self)
         if self.draining:
             conversation.finish()
         self.conversations.add(conversation)
-        self.stats.connects += 1
-        self.stats.connections += 1
         try:
             await conversation.run()
         finally:
             self.conversations.discard(conversation)
-            self.stats.connections -= 1
 
     async def _sweep(self) -> None:
         while True:

@@ -58,6 +58,7 @@ class ServerStats:
         "failure",
         "ip",
         "port",
+        "proxy_header_errors",
         "router",
         "statuses",
         "success",
@@ -72,6 +73,8 @@ class ServerStats:
         self.failure = 0
         self.connections = 0
         self.connects = 0
+        self.proxy_header_errors = 0
+        """Connections closed because they did not begin with a PROXY header."""
 
     @property
     def address(self) -> str:

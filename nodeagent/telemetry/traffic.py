@@ -9,7 +9,7 @@ from nodeagent.telemetry.registry import Registry
 
 
 def counters(registry: Registry) -> Iterator[Measure]:
-    """What went through tunnels."""
+    """What went through tunnels, and who was not let in."""
     yield Measure(
         "tunnel_bytes",
         "Bytes through tunnels (CONNECT, and connections of tcp routers), by direction; sent: to the endpoint.",
@@ -19,6 +19,12 @@ def counters(registry: Registry) -> Iterator[Measure]:
             for each in registry.tunnels_by_router()
             for direction, count in (("sent", each.sent), ("received", each.received))
         ],
+    )
+    yield Measure(
+        "server_proxy_header_errors",
+        "Connections closed because they did not begin with a valid PROXY header (proxyProtocol of a server).",
+        ("router", "server"),
+        [((each.router, each.address), each.proxy_header_errors) for each in registry.servers()],
     )
 
 

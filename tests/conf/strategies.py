@@ -38,6 +38,7 @@ _TEXTS: Final = [
     "refuse",
     "tryAll",
     "0660",
+    "v1",
 ]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
