@@ -6,6 +6,7 @@ a reset, never a clean end that it might take for an empty answer; the log says 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
@@ -60,8 +61,11 @@ class TcpConversation:
                 self.server.abandoned()
 
     def hung_up(self, broken: bool) -> None:
-        """The caller's whole connection broke, so nobody waits for an endpoint. An end of its sending says nothing."""
-        if broken and not self.tunnelling:
+        """The caller's whole connection broke, so nobody waits for an endpoint. An end of its sending says nothing.
+
+        On a Unix socket a close cannot be told from a break, and what was sent before it is to be delivered.
+        """
+        if broken and not self.tunnelling and self.wire.sock.family != socket.AF_UNIX:
             self._scope.cancel()
 
     def expire(self) -> None:

@@ -101,6 +101,27 @@ async def test_a_socket_with_a_full_queue_is_waited_for(tmp_path: pathlib.Path) 
                     assert await stream.receive_some() == b"hello"
 
 
+async def test_what_is_sent_before_a_close_is_delivered(tmp_path: pathlib.Path) -> None:
+    """Though the endpoint was not dialled yet, as for a program that logs and goes."""
+    path, listening = tmp_path / "app.sock", tmp_path / "tcp.sock"
+    text = f"- protocol: tcp\n  dtab: /svc/log => /$/unix{path}\n  servers: [{{path: {listening}, name: log}}]\n"
+    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as filler:
+        full.bind(str(path))
+        full.listen(0)
+        filler.connect(str(path))
+        async with running(text) as run:
+            async with await trio.open_unix_socket(str(listening)) as stream:
+                await stream.send_all(b"a line\n")
+            with trio.fail_after(5):
+                while not run.agent.routers[0].servers[0].in_flight:
+                    await trio.sleep(0.01)
+                full.accept()[0].close()
+                await trio.lowlevel.wait_readable(full)
+                with full.accept()[0] as accepted:
+                    await trio.lowlevel.wait_readable(accepted)
+                    assert accepted.recv(100) == b"a line\n"
+
+
 async def test_an_agent_on_its_own_socket_goes_in_no_circle(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "http.sock"
     async with running(f"- protocol: http\n  dtab: /svc/web => /$/unix{path}\n  servers: [{{path: {path}}}]\n"):
