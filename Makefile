@@ -19,9 +19,10 @@ $(BENCH): PACKAGE := .[dev,bench]
 $(FUZZ): PACKAGE := .[dev,fuzz]
 
 # Real parts that some tests drive, as command:Debian-package. A test whose part is missing is skipped.
-PARTS := curl:curl dnsmasq:dnsmasq-base h2load:nghttp2-client ip:iproute2 javac:default-jdk-headless \
-  kubectl:kubernetes-client named:bind9 nginx:nginx-light node:nodejs npm:npm nsupdate:bind9-dnsutils \
-  promtool:prometheus systemd-analyze:systemd systemd-nspawn:systemd-container unbound:unbound wget:wget wrk:wrk
+PARTS := curl:curl dnsmasq:dnsmasq-base h2load:nghttp2-client haproxy:haproxy ip:iproute2 \
+  javac:default-jdk-headless kubectl:kubernetes-client named:bind9 nginx:nginx-light node:nodejs npm:npm \
+  nsupdate:bind9-dnsutils promtool:prometheus systemd-analyze:systemd systemd-nspawn:systemd-container \
+  unbound:unbound wget:wget wrk:wrk
 MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${part\#*:}; done
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
