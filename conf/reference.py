@@ -102,7 +102,7 @@ class _Page:
             what = shape.section if isinstance(shape, Keys) else tuple(shape.members.values())
             if (below, what) in self._paths:
                 continue
-            if any(below == path for path, _ in self._paths) and kind.tag:
+            if kind.tag and any(below == known for known, _ in self._paths):
                 of = f" of {kind.tag_field} `{kind.tag}`"
             self._paths.add((below, what))
             if isinstance(shape, Keys):

@@ -280,7 +280,7 @@ class Agent:
             stats.staleness, stats.overdue_answers = found.staleness, found.overdue
 
     async def _prime(self) -> None:
-        """Try the names that the dtabs spell out, so that the first request to them finds them bound."""
+        """Try the names that listeners stand for and dtabs spell out, so that the first request finds them bound."""
         self._unready = "trying the names of the dtabs"
         async with trio.open_nursery() as nursery:
             for running in self.routers:
@@ -293,7 +293,9 @@ class Agent:
         bindings = running.router.bindings
         await bindings.wait_dtab()
         async with trio.open_nursery() as nursery:
-            for name in primed_names(bindings.dtab, running.config.dst_prefix):
+            prefix = running.config.dst_prefix
+            own = (prefix + server.name for server in running.config.servers if server.name is not None)
+            for name in dict.fromkeys((*own, *primed_names(bindings.dtab, prefix))):
                 nursery.start_soon(self._try_name, running, name)
 
     async def _try_name(self, running: RunningRouter, name: Path) -> None:

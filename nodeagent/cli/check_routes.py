@@ -11,7 +11,7 @@ from nodeagent.cli.tasks import run_tasks
 
 if TYPE_CHECKING:
     from conf import AgentConfig, Problem
-    from conf.router import AnyRouter
+    from conf.router import HttpRouter
     from conf.routes import Route, RouteTable
     from nodeagent.cli.offline import Resolver
     from nodeagent.explanation import Explanation
@@ -28,7 +28,9 @@ def check_routes(config: AgentConfig, path: str) -> int:
         table = read_routes(path)
     except conf.ConfigErrors as error:
         return _print(error.problems)
-    routers = {router.label: router for router in config.routers}
+    routers = _readers(config)
+    if not routers:
+        return _print([f"{config.origins.origin}: there is no router of protocol http, and no other reads requests"])
     strangers = list(_unknown_routers(table, routers))
     if strangers:
         return _print(strangers)
@@ -39,6 +41,13 @@ def check_routes(config: AgentConfig, path: str) -> int:
         return 1
     click.echo(f"{table.origin}: {_routes(len(table.routes))}, all as expected")
     return 0
+
+
+def _readers(config: AgentConfig) -> dict[str, HttpRouter]:
+    """The routers that name requests, by label."""
+    from conf.router import HttpRouter
+
+    return {router.label: router for router in config.routers if isinstance(router, HttpRouter)}
 
 
 def _unknown_routers(table: RouteTable, routers: Iterable[str]) -> Iterable[Problem]:
@@ -59,8 +68,9 @@ async def _run(config: AgentConfig, table: RouteTable) -> list[list[str]]:
     found: dict[int, list[str]] = {}
     async with discovery(config) as naming:
         resolver = Resolver(naming)
-        routers = {router.label: router for router in config.routers}
-        chosen = [routers[route.router] if route.router else config.routers[0] for route in table.routes]
+        routers = _readers(config)
+        first = next(iter(routers.values()))
+        chosen = [routers[route.router] if route.router else first for route in table.routes]
         await resolver.read_tables(list({router.label: router for router in chosen}.values()))
 
         async def run_one(index: int) -> None:
@@ -72,7 +82,7 @@ async def _run(config: AgentConfig, table: RouteTable) -> list[list[str]]:
     return [found[index] for index in sorted(found) if found[index]]
 
 
-async def _check(resolver: Resolver, router: AnyRouter, table: RouteTable, index: int) -> list[str]:
+async def _check(resolver: Resolver, router: HttpRouter, table: RouteTable, index: int) -> list[str]:
     """Tell what is not as expected of one route: a line for each key, and below them the rules that led there."""
     from nodeagent.proxy.errors import BadRequest
     from nodeagent.routes import mismatches, rules_of
@@ -91,15 +101,14 @@ async def _check(resolver: Resolver, router: AnyRouter, table: RouteTable, index
     return wrong and [*wrong, *(f"    {rule}" for rule in rules_of(found))]
 
 
-async def _explain(resolver: Resolver, router: AnyRouter, route: Route) -> Explanation:
+async def _explain(resolver: Resolver, router: HttpRouter, route: Route) -> Explanation:
     """Explain what the router would make of the request. Raises BadRequest when it would refuse it."""
-    from conf.server import Server
     from namer.dtab import Dtab
     from nodeagent.policies import identifier
     from nodeagent.routes import names_of_request
 
     names, local = names_of_request(route.asked, route.headers, identifier(router), router.dst_prefix)
-    obeyed = any(isinstance(server, Server) and server.trusts_dtabs for server in router.servers)
+    obeyed = any(server.trusts_dtabs for server in router.servers)
     return await resolver.explain(router, names, local if obeyed else Dtab.EMPTY)
 
 

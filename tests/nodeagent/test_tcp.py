@@ -171,6 +171,17 @@ async def test_an_endpoint_that_refuses_is_passed_over(tmp_path: pathlib.Path) -
         nursery.cancel_scope.cancel()
 
 
+async def test_the_name_of_a_listener_is_bound_before_anybody_calls(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "db").write_text("127.0.0.1 80\n")
+    text = "- protocol: tcp\n  dtab: /svc => /#/io.l5d.fs\n  servers: [{port: 0, name: db}]\n"
+    async with running(text, f"[{{kind: io.l5d.fs, rootDir: {tmp_path}}}]") as run:
+        with trio.fail_after(5):
+            await run.agent.primed.wait()
+        names = [binding.path.show() for binding in run.agent.routers[0].router.bindings.names.values()]
+
+    assert names == ["/svc/db"]
+
+
 @pytest.mark.parametrize(
     ("dtab", "error"),
     [

@@ -148,3 +148,17 @@ def test_one_of_the_two_files_may_come_from_standard_input(
 
     assert (done.code, done.out) == (0, "<stdin>: 1 route, all as expected\n")
     assert cli("check", "-", "--routes", "-").code == 2
+
+
+def test_a_router_that_reads_no_requests_is_passed_over(cli: Cli, check: Check) -> None:
+    check("- {request: users, outcome: bound}")
+    tcp = "- {protocol: tcp, servers: [{port: 1, name: db}]}\n"
+    before = Path("agent.yaml").read_text()
+    Path("agent.yaml").write_text(before.replace("routers:\n", f"routers:\n{tcp}"))
+    Path("tcp.yaml").write_text(f"routers:\n{tcp}")
+
+    first, none = (cli("check", name, "--routes", "routes.yaml") for name in ("agent.yaml", "tcp.yaml"))
+
+    assert (first.code, first.out) == (0, "routes.yaml: 1 route, all as expected\n")
+    assert none.code == 1
+    assert none.err == "tcp.yaml: there is no router of protocol http, and no other reads requests\n"
