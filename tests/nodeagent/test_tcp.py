@@ -281,6 +281,24 @@ async def test_tls_is_spoken_to_the_endpoint_on_behalf_of_the_caller(tmp_path: p
     assert (banner, pong, end) == (BANNER, b"ping", b"")
 
 
+async def test_what_goes_through_connect_is_not_wrapped_in_tls() -> None:
+    """Its caller speaks with the endpoint itself, whatever requests are sent by."""
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(serve, echo)
+        tls = "  client: {tls: {disableValidation: true}}\n"
+        text = f"- protocol: http\n  dtab: /svc => /$/inet/127.0.0.1/{port}\n  servers: [{{port: 0}}]\n{tls}"
+        async with running(text) as run, await run.connect("router http") as stream:
+            caller = Caller(stream)
+            await caller.send(b"CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n")
+            assert (await caller.answer("CONNECT")).status == 200
+            await caller.send(b"ping")
+            with trio.fail_after(5):
+                pong = await stream.receive_some()
+        nursery.cancel_scope.cancel()
+
+    assert pong == b"ping"
+
+
 async def test_a_caller_that_breaks_off_while_its_endpoint_is_dialled_is_counted() -> None:
     with queue_is_full() as port:
         async with running(router(port)) as run:
