@@ -15,7 +15,7 @@ from conf.identifiers import StaticIdentifier
 from conf.interpreters import ConfigMapInterpreter, ConsulInterpreter, FsInterpreter
 from conf.kubernetes import KubernetesNamer
 from conf.namers import AnyNamer, FsNamer, RewriteNamer
-from conf.router import AnyRouter
+from conf.router import AnyRouter, HttpRouter
 from conf.transformers import (
     AnyTransformer,
     ConstTransformer,

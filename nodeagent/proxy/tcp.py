@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from balancer.response_class import ResponseClass
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.messages import Request, RequestHead
 from nodeagent.proxy.tunnel import Tunnel
@@ -92,7 +91,7 @@ class TcpConversation:
         finally:
             server.leave()
 
-    async def _relay(self, backend: Wire, over: Callable[[ResponseClass], None]) -> None:
+    async def _relay(self, backend: Wire, over: Callable[[bool], None]) -> None:
         server = self.server
         self._owed = False
         server.answered(200)
@@ -102,7 +101,7 @@ class TcpConversation:
             with server.router.tunnels.counting(tunnel):
                 await tunnel.run()
         finally:
-            over(ResponseClass.FAILURE if tunnel.broken else ResponseClass.SUCCESS)
+            over(not tunnel.broken)
 
     def _reset(self, error: ProxyError) -> None:
         log.warning("a connection is reset", router=self.server.router.label, peer=self.peer, error=error.message)

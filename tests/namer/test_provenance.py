@@ -45,6 +45,8 @@ def provenances(name: str, dtab: str, namers: Namers) -> list[Provenance]:
         pytest.param("/svc/web", "/svc => /host ; /host => /$/inet/h/80", TABLE, id="in two steps"),
         pytest.param("/svc/80", "/svc => /$/inet/h", TABLE, id="the host, and the request the port"),
         pytest.param("/svc/web", "/svc/web => /$/inet/8080", TABLE, id="a port of this host"),
+        pytest.param("/svc/web", "/svc/web => /$/unix/run/app.sock", TABLE, id="a Unix socket"),
+        pytest.param("/svc/app.sock", "/svc => /$/unix/run", REQUEST, id="a Unix socket that the request picks"),
         pytest.param("/svc/8080", "/svc => /$/inet", REQUEST, id="the request names a port of this host"),
         pytest.param("/svc/h/80", "/svc => /$/inet", REQUEST, id="the request spells out the address"),
         pytest.param("/svc/h", "/svc => /$/io.buoyant.rinet/80", REQUEST, id="the host, and the table the port"),

@@ -302,6 +302,13 @@ async def test_a_name_that_leads_to_the_agent_itself_is_a_loop() -> None:
     assert (answer.status, "error=proxy_loop_detected;" in str(answer.get("proxy-status"))) == (502, True)
 
 
+async def test_a_request_picks_no_unix_socket() -> None:
+    async with World(dtab="/svc => /$/unix/run").running() as world:
+        answer = await world.ask(a_get("docker.sock"))
+
+    assert is_refused(answer)
+
+
 async def test_another_alternative_takes_over() -> None:
     dtab = "/svc => /$/inet/127.0.0.1/{0} ; /svc => /$/io.buoyant.rinet/{0}"
     async with World(dtab=dtab).running(Backend()) as world:
