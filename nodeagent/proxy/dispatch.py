@@ -25,6 +25,7 @@ from nodeagent.proxy.errors import (
     to_response,
 )
 from nodeagent.proxy.identify import is_just_host, tunnel_names
+from nodeagent.proxy.maxforwards import LastHop, forwards_left
 from nodeagent.proxy.messages import VIA, Request, RequestHead, Response
 from nodeagent.proxy.tunnel import Opened
 from nodeagent.telemetry.loglimit import LogLimit
@@ -91,6 +92,8 @@ class Router:
                 response = await service(request)
             finally:
                 service.stats.pending -= 1
+        except LastHop as here:
+            return here.response
         except ProxyError as error:
             return self._failed(request, name, error)
         except Exception:
@@ -139,6 +142,8 @@ class Router:
                 if via.count(b",") + 1 > max_call_depth:
                     raise LoopDetected(f"the request has passed through {via.count(b',') + 1} proxies")
                 fields = _prolonged(via)
+            if b"max-forwards" in special:
+                fields += forwards_left(request.head)
             left = special.get(b"l5d-ctx-deadline")
             if left is not None:
                 remaining = deadline.parse_remaining(left, time.time_ns())
