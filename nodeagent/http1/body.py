@@ -186,7 +186,7 @@ class ChunkedDecoder:
         match = _FIELD.match(line)
         if match is None or self._trailer_bytes > MAX_TRAILERS:
             raise self._make_error("the trailer section is not valid, or too long")
-        name = match[1].lower()
+        name = match[1].lower().replace(b"_", b"-")  # "Content_Length" is the same to CGI and WSGI programs
         if name not in FORBIDDEN_TRAILERS and not name.startswith(b"l5d-"):
             self.trailers.append(line)
 

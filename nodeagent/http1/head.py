@@ -40,11 +40,13 @@ T = TypeVar("T")
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 
 # No "#" and no backslash: the first never belongs in a request target, the second is a slash to some readers.
-_REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,23}) ([!\"$-\[\]-~]++) HTTP/1\.([01])(?=\r\n)")
+# TRACE is left to the slow way, which has rules of its own for it.
+_REQUEST_LINE = re.compile(rb"(?!TRACE )([A-Z][A-Z-]{0,23}) ([!\"$-\[\]-~]++) HTTP/1\.([01])(?=\r\n)")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~]*+))?(?=\r\n)")
 # Linear without a possessive group, as no line can be read in two ways. CPython before 3.11.5 gets such groups wrong
 # (gh-106052): it would leave every head to h11.
 _FIELDS = re.compile(rb"(?:\r\n" + _TOKEN + rb"++:[\t -~]*+)*\r\n\r\n")
+_FIELDS_WITHOUT_UNDERSCORE = re.compile(_FIELDS.pattern.replace(b"_", b""))
 
 
 def _finder(names: frozenset[bytes]) -> re.Pattern[bytes]:
@@ -76,6 +78,7 @@ _BARE_LINE_END = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FOLD = re.compile(rb"\r\n[ \t]")
 _METHOD = re.compile(rb"[A-Z][A-Z-]{0,23}\Z")
+_METHOD_WORD = re.compile(rb"[^ ]{0,24}(?: |\Z)")
 _TARGET = re.compile(rb"[!\"$-\[\]-~]+\Z")
 
 # A name, an IPv4 address or a bracketed IPv6 address without zone, and maybe a port (RFC 9110, 4.2; RFC 3986, 3.2.2,
@@ -116,7 +119,9 @@ def parse_request(head: bytes) -> RequestHead:
     plain = _plain_request(head[line.end() :]) if line else None
     if line is None or plain is None:
         method, target, version, block = _unusual_request(head)
-        fields, special, host = _request_fields(block)
+        fields, special, host = _request_fields(block, True)
+        if method == b"TRACE":
+            fields = _traceable(fields, special)
     else:
         method, target, digit = line.groups()
         version = 11 if digit == b"1" else 10
@@ -135,13 +140,16 @@ def parse_request(head: bytes) -> RequestHead:
 @_remembered
 def _plain_request(block: bytes) -> tuple[bytes, Mapping[bytes, bytes], bytes | None] | None:
     """As `_request_fields`, of a block as received; None when it is not plain."""
-    return _request_fields(block) if _FIELDS.fullmatch(block) else None
+    if _FIELDS_WITHOUT_UNDERSCORE.fullmatch(block):
+        return _request_fields(block, False)
+    return _request_fields(block, True) if _FIELDS.fullmatch(block) else None
 
 
-def _request_fields(block: bytes) -> tuple[bytes, Mapping[bytes, bytes], bytes | None]:
+def _request_fields(block: bytes, underscores: bool) -> tuple[bytes, Mapping[bytes, bytes], bytes | None]:
     """Return the lines that pass through, the special fields, and Host. Raises BadRequest.
 
-    A block is what follows a head's first line: each field with a CRLF before it, then two.
+    A block is what follows a head's first line: each field with a CRLF before it, then two. `underscores` tells whether
+    names may hold some.
     """
     fields, special = _sort(block, _REQUEST_SPECIAL)
     if fields.count(b"\r\n") > MAX_FIELDS:
@@ -152,12 +160,37 @@ def _request_fields(block: bytes) -> tuple[bytes, Mapping[bytes, bytes], bytes |
     expect = special.get(b"expect")
     if expect is not None and expect.lower() != b"100-continue":
         raise BadRequest(f"Expect {expect[:40].decode('latin-1')!r} is not known", status=417)
+    if underscores:
+        fields = block_of(line for line in lines_of(fields) if not is_twin(line.partition(b":")[0]))
     return _without_nominated(fields, special), special, host
+
+
+def is_twin(name: bytes) -> bool:
+    """Tell whether `name`, by an underscore for a hyphen, is taken for a field that frames, routes or is believed.
+
+    To CGI and WSGI programs `Content_Length` and `Content-Length` are one variable (RFC 3875, 4.1.18).
+    """
+    if b"_" not in name:
+        return False
+    other = name.lower().replace(b"_", b"-")
+    return other in REQUEST_SPECIAL or other.startswith((b"l5d-", b"x-forwarded-", b"x-real-ip"))
+
+
+def _traceable(fields: bytes, special: Mapping[bytes, bytes]) -> bytes:
+    """Return the fields of a TRACE request less what its answer must not show (RFC 9110, 9.3.8). Raises BadRequest."""
+    if b"content-length" in special or b"transfer-encoding" in special:
+        raise BadRequest("TRACE has no body")
+    return block_of(line for line in lines_of(fields) if line.partition(b":")[0].lower() not in _CREDENTIALS)
+
+
+_CREDENTIALS = frozenset({b"authorization", b"cookie"})
 
 
 @_remembered
 def parse_response(head: bytes) -> ResponseHead:
     """Read one whole response head. Raises ResponseInvalid with the reason."""
+    if len(head) > MAX_RESPONSE_HEAD:
+        raise ResponseInvalid(f"the response head is longer than {MAX_RESPONSE_HEAD} bytes")
     line = _STATUS_LINE.match(head)
     if line is None or not _FIELDS.fullmatch(head, line.end()):
         status, reason, version, block = _unusual_response(head)
@@ -256,6 +289,8 @@ def check_incomplete(buffer: bytes, max_line: int, max_head: int) -> None:
     """Refuse early what can no longer become a good request head. Raises BadRequest."""
     line = buffer.find(b"\r\n")
     line = line if line >= 0 else len(buffer)
+    if line > max_line and not _METHOD_WORD.match(buffer):
+        raise BadRequest("the method is longer than any that the agent passes on", status=501)
     if line > max_line:
         raise BadRequest(f"the request line is longer than {max_line} bytes", status=414)
     if len(buffer) - line > max_head:
@@ -287,7 +322,7 @@ def _unusual_request(head: bytes) -> tuple[bytes, bytes, int, bytes]:
     if not isinstance(event, h11.Request):
         raise BadRequest("the request head is not complete")
     version = 11 if event.http_version == b"1.1" else 10
-    return event.method, event.target, version, _block(event.headers.raw_items())
+    return event.method, event.target, version, _block(head)
 
 
 def _check_request_line(head: bytes) -> None:
@@ -328,7 +363,7 @@ def _unusual_response(head: bytes) -> tuple[int, bytes, int, bytes]:
     if event.status_code > 599:
         raise ResponseInvalid(f"{event.status_code} is no status of HTTP")
     version = 11 if event.http_version == b"1.1" else 10
-    return event.status_code, bytes(event.reason), version, _block(event.headers.raw_items())
+    return event.status_code, bytes(event.reason), version, _block(head)
 
 
 def _fault(error: h11.RemoteProtocolError) -> str:
@@ -336,5 +371,6 @@ def _fault(error: h11.RemoteProtocolError) -> str:
     return str(error).partition(": ")[0]
 
 
-def _block(items: list[tuple[bytes, bytes]]) -> bytes:
-    return b"\r\n%b\r\n" % block_of(name + b": " + value for name, value in items)
+def _block(head: bytes) -> bytes:
+    """The fields as they came: h11 is their judge, and has no way of its own to join repeated ones."""
+    return head[head.index(b"\r\n") :]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.http1 import head as reader
 from nodeagent.http1.head import check_incomplete, parse_request, parse_response
 from nodeagent.proxy.errors import BadRequest, ResponseInvalid
 from nodeagent.proxy.messages import REQUEST_SPECIAL, RESPONSE_SPECIAL
@@ -177,34 +175,6 @@ def test_what_cannot_become_a_head_is_refused_early(buffer: bytes, status: int) 
 
 def test_an_incomplete_head_may_go_on() -> None:
     check_incomplete(b"GET / HTTP/1.1\r\nHost: a\r", 4096, 8192)
-
-
-TOKEN = st.text("abcXYZ019-_.!", min_size=1, max_size=12)
-VALUE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E) | st.just("\t"), max_size=30)
-
-
-@given(
-    fields=st.lists(st.tuples(TOKEN, VALUE), max_size=8),
-    path=st.text("abc/%20?&=:@~", max_size=20),
-    method=st.sampled_from(["GET", "POST", "M-SEARCH", "DELETE"]),
-    version=st.sampled_from(["1.0", "1.1"]),
-)
-def test_both_readers_mean_the_same(fields: list[tuple[str, str]], path: str, method: str, version: str) -> None:
-    """What the strict reader takes, h11 takes, and reads alike."""
-    raw = request(f"{method} /{path} HTTP/{version}", "Host: a", *(f"{name}:{value}" for name, value in fields))
-    line = reader._REQUEST_LINE.match(raw)
-    if line is None or not reader._FIELDS.fullmatch(block := raw[line.end() :]):
-        return  # the strict reader passes on it: nothing to compare
-
-    machine = h11.Connection(h11.SERVER)
-    machine.receive_data(raw)
-    event = machine.next_event()
-
-    assert isinstance(event, h11.Request)
-    plain, *special = reader._request_fields(block)
-    exact, *special_too = reader._request_fields(reader._block(event.headers.raw_items()))
-    assert plain.translate(None, b" \t") == exact.translate(None, b" \t")
-    assert special == special_too
 
 
 @pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title])
