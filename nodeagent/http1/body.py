@@ -43,6 +43,7 @@ FORBIDDEN_TRAILERS = frozenset(
 which steers, and would reach the next agent unasked."""
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t -~]*)?\Z")
+_BARE_LINE_END = re.compile(rb"\n|\r(?!\Z)")  # where no CRLF is
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t -~]*\Z")
 
 
@@ -157,7 +158,7 @@ class ChunkedDecoder:
         if end < 0:
             if len(buffer) - at > MAX_CHUNK_LINE:
                 raise self._make_error("a chunk line is too long")
-            if b"\n" in buffer[at:]:
+            if _BARE_LINE_END.search(buffer, at):
                 raise self._make_error("a chunk line ends without CRLF")
             return -1
         line = buffer[at:end]

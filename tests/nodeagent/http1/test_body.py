@@ -116,6 +116,7 @@ def test_chunks(coded: bytes, body: bytes, trailers: list[bytes]) -> None:
         pytest.param(b"\r\n", id="no size"),
         pytest.param(b" 3\r\nabc\r\n", id="white space before the size"),
         pytest.param(b"3\nabc\r\n", id="bare LF"),
+        pytest.param(b"3\rabc", id="bare CR, seen at once"),
         pytest.param(b"3\r\nabcd\r\n", id="more data than announced"),
         pytest.param(b"3\r\nabc\n0\r\n\r\n", id="data not followed by CRLF"),
         pytest.param(b"3;" + b"x" * 5000, id="an extension without end"),
