@@ -331,14 +331,6 @@ async def test_an_answer_that_breaks_off_is_never_a_clean_end(torso: bytes) -> N
     assert (answer.status, answer.whole) == (200, False)
 
 
-async def test_bytes_behind_an_answer_never_reach_the_next_client() -> None:
-    poison = OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
-    async with World().running(Backend([poison, OK])) as world:
-        first, second = await world.ask(GET), await world.ask(GET)
-
-    assert (first.body, second.body, world.backends[0].connections) == (b"ok", b"ok", 2)
-
-
 @pytest.mark.parametrize(
     ("reply", "status", "error"),
     [
@@ -370,36 +362,6 @@ async def test_what_a_broken_backend_says_becomes_a_clear_error(reply: bytes, st
     assert f"error={error};" in str(answer.get("proxy-status"))
     assert answer.get("l5d-err") is not None
     assert answer.get("l5d-retryable") is None
-
-
-@pytest.mark.parametrize(
-    ("request_", "status"),
-    [
-        pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, id="no Host"),
-        pytest.param(b"GARBAGE\r\n\r\n", 400, id="garbage"),
-        pytest.param(b"\r\n\r\n\r\n\r\n", 400, id="blank lines"),
-        pytest.param(b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: web\r\n\r\n", 414, id="a long line"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: web\r\nX: " + b"y" * 13000 + b"\r\n\r\n", 431, id="long section"),
-        pytest.param(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400, id="CL CL"),
-        pytest.param(
-            b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
-            id="CL TE",
-        ),
-        pytest.param(b"POST / HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: gzip\r\n\r\n", 501, id="another coding"),
-        pytest.param(b"POST / HTTP/1.1\r\nHost: web\r\nExpect: cake\r\nContent-Length: 0\r\n\r\n", 417, id="Expect"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: web\r\nl5d-dtab: /a=>\r\n\r\n", 400, id="a bad dtab"),
-        pytest.param(b"CONNECT web:1 HTTP/1.1\r\nHost: web\r\nContent-Length: 3\r\n\r\nabc", 400, id="CONNECT, body"),
-    ],
-)  # fmt: skip
-async def test_a_bad_request_never_reaches_a_backend(request_: bytes, status: int) -> None:
-    async with World().running(Backend()) as world:
-        caller = await world.connect()
-        await caller.send(request_)
-        answer = await caller.answer()
-        await caller.stream.aclose()
-
-    assert (answer.status, world.backends[0].seen) == (status, [])
-    assert "error=http_request_error;" in str(answer.get("proxy-status"))
 
 
 async def test_a_head_that_does_not_come_is_not_waited_for() -> None:
