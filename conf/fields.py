@@ -7,7 +7,6 @@ not know (how a text is read, which values work already, what the reference says
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -15,6 +14,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from conf.regex import check_regex
 from namer.addr import check_socket_path
 from namer.dtab import ANY, Dtab
 from namer.grammar import NameSyntaxError
@@ -102,16 +102,6 @@ def _ip(text: str) -> str:
         raise ValueError from None  # what is expected is said better by `takes`
 
 
-def _regex(text: str) -> str:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a later Python may read otherwise is still an expression
-            re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
 def _label(text: str) -> str:
     if not text.isprintable():
         raise ValueError
@@ -177,7 +167,7 @@ CookieName = Annotated[str, _read_by("the name of a cookie, such as session", _m
 LogicalName = Annotated[Path, _read_by("a name such as users or users/db", _logical_name)]
 SocketPath = Annotated[str, _read_by("the absolute path of a Unix socket", _socket_path)]
 FileMode = Annotated[str, _read_by('permissions in quotes, such as "0660"', _mode)]
-Regex = Annotated[str, _read_by("a regular expression", _regex)]
+Regex = Annotated[str, _read_by("a regular expression", check_regex)]
 Label = Annotated[str, Meta(min_length=1, max_length=100), _read_by("printable text", _label)]
 Pattern = Annotated[str, _read_by("the beginning of a path, with * and {captures}", _pattern)]
 UrlPath = Annotated[str, _read_by("the path of a page, such as /metrics", _matching(_URL_PATH))]
