@@ -51,5 +51,5 @@ def test_no_interpreter(tmp_path: Path) -> None:
 def test_help_lists_the_targets() -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    for target in ("run", "test", "check", "e2e", "bench", "resilience", "docs", "lock", "clean"):
+    for target in ("run", "test", "check", "e2e", "bench", "resilience", "fuzz", "docs", "lock", "clean"):
         assert f"make {target} " in done.stdout
