@@ -41,6 +41,11 @@ HELD: tuple[Held, ...] = (
         "test_chunks")],
     ),
     Held(
+        "real-backends", "RFC 9112, 9.3", "every request above that passes, before nginx and node",
+        "they see as many requests as the agent sent",
+        [HERE + "test_real_backends.py::test_they_stay_in_step"],
+    ),
+    Held(
         "S37-S50-circles", "RFC 9110, 7.6.3", "the agent's own address as an endpoint; its own Via above the limit",
         "502",
         [
