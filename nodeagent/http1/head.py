@@ -2,7 +2,7 @@
 
 What the strict reader takes is a subset of RFC 9112 on which no two readers disagree: CRLF line ends, no folding, no
 space before a colon, visible ASCII. Everything else goes to h11, the reference machine, after the checks that h11
-leaves out on purpose (bare CR or LF, folding: RFC 9112, 2.2 and 5.2). h11 judges only: both yield the same `RequestHead`
+leaves out on purpose (bare CR or LF, folding: RFC 9112, 2.2 and 5.2). It judges only: both yield the same `RequestHead`
 or `ResponseHead`, and the rules on what the fields mean (`special`) are checked once, behind both.
 
 Programs repeat themselves: on a connection that is kept, one request's fields are often those of the one before, to the

@@ -35,14 +35,20 @@ def answer(*fields: bytes, status: bytes = b"200 OK", body: bytes = b"") -> byte
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Requests that get one status of the agent's own, and that no backend sees."""
+class Row:
+    """What a row of the page says: its name, the rule, the input."""
 
     id: str
     source: str
     input: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Row):
+    """Requests that get one status of the agent's own, and that no backend sees."""
+
     status: int
-    requests: Sequence[bytes]
+    examples: Sequence[bytes]
     stays: bool = False
     """Whether the framing is sound, so that the connection goes on; else the agent reads no more of it."""
 
@@ -50,86 +56,45 @@ class Refused:
     def does(self) -> str:
         return f"{self.status}" if self.stays else f"{self.status}, and the connection closes"
 
-    @property
-    def examples(self) -> int:
-        return len(self.requests)
-
 
 @dataclass(frozen=True, slots=True)
-class Arrives:
+class Arrives(Row):
     """Requests that pass, and what a backend gets: head without the agent's own fields, and body, to the byte."""
 
-    id: str
-    source: str
-    input: str
     does: str
-    requests: Mapping[bytes, bytes]
-
-    @property
-    def examples(self) -> int:
-        return len(self.requests)
+    examples: Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class BadAnswer:
+class BadAnswer(Row):
     """Answers of a backend that its caller gets as 502; their connection is given up."""
 
-    id: str
-    source: str
-    input: str
-    answers: Sequence[bytes]
-
-    @property
-    def does(self) -> str:
-        return "502; the backend's connection is closed"
-
-    @property
-    def examples(self) -> int:
-        return len(self.answers)
+    examples: Sequence[bytes]
+    does = "502; the backend's connection is closed"
 
 
 @dataclass(frozen=True, slots=True)
-class Torn:
+class Torn(Row):
     """Answers whose head is sound and whose body is not: the caller sees an abort and never a clean end."""
 
-    id: str
-    source: str
-    input: str
-    answers: Sequence[bytes]
-
-    @property
-    def does(self) -> str:
-        return "the caller's connection is reset: an abort, and no clean end"
-
-    @property
-    def examples(self) -> int:
-        return len(self.answers)
+    examples: Sequence[bytes]
+    does = "the caller's connection is reset: an abort, and no clean end"
 
 
 @dataclass(frozen=True, slots=True)
-class OddAnswer:
+class OddAnswer(Row):
     """Answers that pass to the caller: method, answer -> what the caller gets, and whether the connection is kept."""
 
-    id: str
-    source: str
-    input: str
     does: str
-    answers: Mapping[tuple[bytes, bytes], tuple[bytes, bool]]
-
-    @property
-    def examples(self) -> int:
-        return len(self.answers)
+    examples: Mapping[tuple[bytes, bytes], tuple[bytes, bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Held(Row):
     """What no table of bytes can say: the tests that hold it, as "file::function"."""
 
-    id: str
-    source: str
-    input: str
     does: str
     tests: Sequence[str]
 
 
-Row = Refused | Arrives | BadAnswer | Torn | OddAnswer | Held
+AnyRow = Refused | Arrives | BadAnswer | Torn | OddAnswer | Held

@@ -66,7 +66,7 @@ def brief(reply: bytes) -> str:
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in BAD_ANSWERS])
 async def test_what_is_no_answer_is_a_502(world: World, row: BadAnswer) -> None:
     wrong = {}
-    for reply in row.answers:
+    for reply in row.examples:
         got, broken, kept = await hear(world, reply)
         final = got[got.rfind(b"HTTP/1.1 502 ") :]
         if not final.startswith(b"HTTP/1.1 502 ") or b"error=http_protocol_error;" not in final or broken or kept:
@@ -78,7 +78,7 @@ async def test_what_is_no_answer_is_a_502(world: World, row: BadAnswer) -> None:
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in TORN])
 async def test_a_torn_answer_ends_in_an_abort(world: World, row: Torn) -> None:
     wrong = {}
-    for reply in row.answers:
+    for reply in row.examples:
         got, broken, kept = await hear(world, reply)
         if got.endswith(b"0\r\n\r\n") or not broken or kept:
             wrong[brief(reply)] = got[-100:], broken, kept
@@ -89,7 +89,7 @@ async def test_a_torn_answer_ends_in_an_abort(world: World, row: Torn) -> None:
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in ODD_ANSWERS])
 async def test_an_odd_answer_passes_in_one_form(world: World, row: OddAnswer) -> None:
     wrong = {}
-    for (method, reply), (form, keeps) in row.answers.items():
+    for (method, reply), (form, keeps) in row.examples.items():
         got, broken, kept = await hear(world, reply, method)
         if (got, broken, kept) != (form, False, keeps):
             wrong[brief(reply)] = got, form, broken, kept

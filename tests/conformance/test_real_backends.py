@@ -78,7 +78,7 @@ async def test_they_stay_in_step(
     with serving(command(tmp_path, port)):
         await reachable(port)
         async with World(dtab=f"/svc/web => /$/inet/127.0.0.1/{port}").running() as world:
-            for request in (raw for row in REQUESTS if isinstance(row, Arrives) for raw in row.requests):
+            for request in (raw for row in REQUESTS if isinstance(row, Arrives) for raw in row.examples):
                 head = request.partition(b"\r\n\r\n")[0]
                 if b"HTTP/1.0\r\n" in head or b"\r\nConnection: close" in head:
                     continue  # the connection ends with its answer
