@@ -27,7 +27,7 @@ from namer.nametree import Neg
 from namer.path import Path
 from namer.settle import Settling, settle
 from nodeagent.explanation import BoundName, Doubt, Explanation, Freshness
-from nodeagent.http1.head import check_authority
+from nodeagent.http1.target import check_authority
 from nodeagent.proxy.errors import BadRequest
 from nodeagent.proxy.guard import Guard, GuardPolicy
 from nodeagent.proxy.identify import host_name, is_just_host, tunnel_names

@@ -9,7 +9,7 @@ from conf.routes import Asked, Connect, Get, Route
 from namer.dtab import Dtab
 from namer.path import Path
 from nodeagent.explanation import Explanation
-from nodeagent.http1.head import check_authority
+from nodeagent.http1.target import check_authority
 from nodeagent.proxy.dispatch import local_dtab
 from nodeagent.proxy.identify import tunnel_names
 from nodeagent.proxy.messages import REQUEST_SPECIAL, RequestHead

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from namer.path import Path
-from nodeagent.http1.head import check_authority
+from nodeagent.http1.target import check_authority
 from nodeagent.proxy import identify
 from nodeagent.proxy.errors import BadRequest
 from nodeagent.proxy.identify import Identifier, Unidentified, first_of, host_name, whole_service
