@@ -46,6 +46,50 @@ HELD: tuple[Held, ...] = (
         [HERE + "test_real_backends.py::test_they_stay_in_step"],
     ),
     Held(
+        "S18-S19-upgrade", "RFC 9110, 7.8", "Upgrade, and an answer other than 101; a 101 that agrees to something else",
+        "no tunnel: an ordinary answer, or 502; a connection that was switched is not used again",
+        [
+            PROXY + "test_upgrade.py::test_any_other_answer_is_an_ordinary_one",
+            PROXY + "test_upgrade.py::test_an_agreement_to_something_else_is_a_fault_of_the_backend",
+            PROXY + "test_upgrade.py::test_a_connection_that_was_switched_carries_whatever_either_side_says",
+        ],
+    ),
+    Held(
+        "S20-h2c", "RFC 9113, 3.1", "`Upgrade: h2c` with HTTP2-Settings; other protocols that carry HTTP",
+        "are not passed on",
+        [PROXY + "test_upgrade.py::test_what_cannot_be_relayed_is_not_asked_for"],
+    ),
+    Held(
+        "S100-websocket", "RFC 6455, 4", "a WebSocket handshake without a valid key or accept; frames before the 101",
+        "400, 502, 400: no tunnel",
+        [
+            PROXY + "test_upgrade.py::test_a_websocket_handshake_that_is_none_reaches_nobody",
+            PROXY + "test_upgrade.py::test_an_agreement_to_something_else_is_a_fault_of_the_backend",
+            PROXY + "test_upgrade.py::test_words_of_the_other_protocol_before_it_was_agreed_on_open_no_tunnel",
+        ],
+    ),
+    Held(
+        "S35-addresses", "-", "loopback, link-local, metadata and other forbidden addresses, in any form, as a target",
+        "403, nothing is dialled",
+        [
+            PROXY + "test_guard.py::test_loopback_in_any_form_is_refused_and_never_dialled",
+            PROXY + "test_guard.py::test_the_port_for_mail_is_refused_on_any_address",
+        ],
+    ),
+    Held(
+        "S36-rebinding", "-", "a name whose addresses move to loopback, or hold such a one among others",
+        "what would be dialled is judged, each time",
+        [
+            PROXY + "test_guard.py::test_a_name_that_moves_to_loopback_is_refused_from_then_on",
+            PROXY + "test_guard.py::test_of_an_answer_with_both_the_public_address_is_used_and_the_other_never_dialled",
+        ],
+    ),
+    Held(
+        "S90-registries", "-", "a registry that lists link-local addresses or the agent itself",
+        "403, or 502 for the agent itself; loopback too, if `addressGuard.discovery` asks for it",
+        [PROXY + "test_guard.py::test_who_is_judged"],
+    ),
+    Held(
         "S37-S50-circles", "RFC 9110, 7.6.3", "the agent's own address as an endpoint; its own Via above the limit",
         "502",
         [

@@ -45,7 +45,6 @@ LIMITS = """\
 * **Descriptors are not set aside for the admin port** (S72): when there are none left, it waits like everybody.
 * **`X-Forwarded-*` of a caller passes** (S48): callers are programs of the same host. `clearContext` takes away
   `l5d-*`.
-* **Which addresses may be dialled** (S35, S36, S90) is no question of a message's form, and is not in these tables.
 """
 
 

@@ -75,10 +75,13 @@ class BadAnswer(Row):
 
 @dataclass(frozen=True, slots=True)
 class Torn(Row):
-    """Answers whose head is sound and whose body is not: the caller sees an abort and never a clean end."""
+    """Answers whose head is sound and whose body is not: the caller sees an abort and never a clean end.
+
+    Where all of the body is there with the head, nothing was passed on yet, and the caller is told.
+    """
 
     examples: Sequence[bytes]
-    does = "the caller's connection is reset: an abort, and no clean end"
+    does = "502 while nothing was passed on, else the caller's connection is reset: never a clean end"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import trio
 from namer.path import Path as Name
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import CacheLimits
+from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.edge import Edge
 from nodeagent.proxy.identify import by_header_token
 from nodeagent.proxy.pool import PoolLimits
@@ -55,6 +56,7 @@ async def test_bytes_before_a_tunnel_is_open_are_held_within_bounds_and_are_no_r
                 while True:
                     sent += await caller.stream.socket.send(get(HOST) * 1000)
             (conversation,) = world.server.conversations
+            assert isinstance(conversation, Conversation)
             held = len(conversation.wire.buffer)
             answer = await caller.answer()
             await caller.stream.aclose()
