@@ -46,7 +46,7 @@ HELD: tuple[Held, ...] = (
         [HERE + "test_real_backends.py::test_they_stay_in_step"],
     ),
     Held(
-        "S18-S19-upgrade", "RFC 9110, 7.8", "Upgrade, and an answer other than 101; a 101 that agrees to something else",
+        "S18-S19-upgrade", "RFC 9110, 7.8", "Upgrade, and an answer other than 101; a 101 to something else",
         "no tunnel: an ordinary answer, or 502; a connection that was switched is not used again",
         [
             PROXY + "test_upgrade.py::test_any_other_answer_is_an_ordinary_one",

@@ -8,6 +8,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
 import conf
+from nodeagent import __version__
 from nodeagent.admin.security import PathRules
 from tests.deploy.manifests import KUBERNETES, ROOT, Manifest, manifests, the
 
@@ -93,8 +94,8 @@ class TestTheAgentInsideThePod:
         assert mount["name"] == volume["name"]
         assert volume["configMap"]["name"] == the("ConfigMap")["metadata"]["name"]
 
-    def test_the_image_is_this_version(self, container: Manifest, project: dict[str, Any]) -> None:
-        assert container["image"] == f"nodeagent:{project['project']['version']}"
+    def test_the_image_is_this_version(self, container: Manifest) -> None:
+        assert container["image"] == f"nodeagent:{__version__}"
 
 
 class TestContainerfile:
