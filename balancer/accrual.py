@@ -28,6 +28,7 @@ that was given up after a while tells of an endpoint that does not answer, and e
 
 import enum
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import inf
 from random import Random
 from typing import Protocol
@@ -41,6 +42,9 @@ PATIENCE = 1.0
 
 OVERDUE = 30.0
 """Seconds after which a probe that has not ended does not keep another one from being sent."""
+
+COURTESY = 1.0
+"""Seconds that a verdict of somebody else leaves the probe to who found it."""
 
 
 class Health(enum.Enum):
@@ -91,6 +95,17 @@ class Change(enum.Enum):
 _ALIVE, _DEAD, _PROBING = Health.ALIVE, Health.DEAD, Health.PROBING
 _SUCCESS, _IGNORABLE = ResponseClass.SUCCESS, ResponseClass.IGNORABLE
 _FAILURE, _REFUSED, _REJECTED = ResponseClass.FAILURE, ResponseClass.REFUSED, ResponseClass.REJECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The health of an endpoint as one of several processes found it."""
+
+    found_at: float
+    health: Health
+    reason: Reason | None
+    retry_at: float
+    dead_since: float
 
 
 class AccrualPolicy(Protocol):
@@ -201,6 +216,21 @@ class FailureAccrual:
         self.retry_at = inf
         self._changed_at = now
         return Change.CHECKED_OUT
+
+    def follow(self, verdict: Verdict, now: float) -> None:
+        """Take over what another process found: it counts nothing, and the probe is left to that one for a while."""
+        if verdict.health is _ALIVE:
+            if self.health is not _ALIVE:
+                self._revive(now)
+            return
+        if self.health is _ALIVE:
+            refusals = None if verdict.reason is Reason.FAILURES else self._refusal_backoff
+            self._delays = (refusals or self._backoff).delays(self._rng)
+        self.health = _DEAD
+        self.reason = verdict.reason
+        self.retry_at = verdict.retry_at + COURTESY
+        self.dead_since = verdict.dead_since
+        self._changed_at = now
 
     def _failed(self, outcome: ResponseClass, now: float) -> Change | None:
         """Judge a failure of an endpoint that was alive."""

@@ -20,6 +20,7 @@ from balancer.load import Metric
 from balancer.node import Node
 from balancer.p2c import PowerOfChoices
 from balancer.patience import Patience
+from balancer.peers import Peers, Shared
 from balancer.picker import Picker
 from balancer.response_class import ResponseClass
 from balancer.ring import Rings, turn_of
@@ -74,17 +75,20 @@ class Balancer:
         "_rings",
         "_rng",
         "_rotation",
+        "_shared",
         "_warmup",
         "on_health",
         "on_usable",
     )
 
-    def __init__(self, parts: Parts, rng: Random) -> None:
+    def __init__(self, parts: Parts, rng: Random, peers: Peers | None = None) -> None:
+        """*peers* are other processes that balance over the same endpoints."""
         self._parts = parts
         self._rng = rng
         self._rotation = Rotation(parts.max_ejected, parts.all_dead)
         self._warmup = Warmup(parts.slow_start)
         self._patience = Patience()
+        self._shared = None if peers is None else Shared(peers)
         self._classes = classes_of(parts.picker, rng, parts.zones)
         self._picker: Picker = self._classes
         self._rings = Rings()
@@ -131,6 +135,8 @@ class Balancer:
         for node in removed:
             node.follower = None
             self._warmup.forget(node)
+            if self._shared is not None:
+                self._shared.leave(node)
         self._rotation.nodes = list(self._by_address.values())
         self._rings.rebuild(self._rotation.nodes)
         self._rebuild(now)
@@ -246,6 +252,15 @@ class Balancer:
         if change is not None:
             self._changed(node, change, now)
 
+    def exchange(self, now: float) -> None:
+        """Share with the peers, if there are any, what was learnt; to be called a few times a second."""
+        changed = () if self._shared is None else self._shared.exchange(self.nodes, now)
+        for node in changed:
+            if node.accrual.health is _ALIVE:
+                self._warmup.begin(node, now)
+        if changed:
+            self._rebuild(now)
+
     def statistics(self) -> BalancerStatistics:
         """Return what stands now."""
         nodes = tuple(self._node_statistics(node) for node in self.nodes)
@@ -297,6 +312,8 @@ class Balancer:
     def _add(self, endpoint: Endpoint, now: float, *, first: bool) -> Node:
         self._adds += 1
         node = Node(endpoint, self._parts.metric(), self._parts.accrual(), self._rng.random())
+        if self._shared is not None:
+            self._shared.join(node, now)
         if not first:
             self._warmup.begin(node, now)
         return node
@@ -312,6 +329,8 @@ class Balancer:
             self._picker = self._classes.only() or self._classes
         else:  # those that are gone are let go
             self._picker = self._classes = classes_of(self._parts.picker, self._rng, self._parts.zones)
+        if self._shared is not None:
+            self._shared.announce(rotation.nodes)
         self._warmup.compare(rotation.shown, now)
         self._look_closer_at = rotation.probe_at if rotation.usable and now >= self._warmup.ends_at else -inf
         if changed and self.on_usable is not None:

@@ -50,7 +50,7 @@ class PeakEwma:
         self._out: dict[float, int] = {}
         """When the requests began that are not answered yet, the oldest first, and how many began just then."""
 
-    def load(self, pending: int, now: float) -> float:
+    def load(self, pending: float, now: float) -> float:
         """Return the faded cost, or the age of the oldest request if that is more, times *pending* + 1."""
         cost = self.cost
         age = 0.0
@@ -63,6 +63,11 @@ class PeakEwma:
         waiting = pending + self._recent_failures(now) if self._failed else pending
         cost *= exp((self.stamp - now) * self._fade)
         return (age if age > cost else cost) * (waiting + 1)  # noqa: FURB136 - max() costs a call
+
+    def known_cost(self, pending: float, now: float) -> float:
+        """Return the load by request, of those that wait and one more; 0 while nothing is known."""
+        load = self.load(pending, now)
+        return load / (pending + 1) if load < UNPROVEN else 0.0
 
     def begun(self, now: float) -> None:
         """Count the age of one more request from now on."""

@@ -10,8 +10,11 @@ from typing import Protocol
 class Metric(Protocol):
     """The load of one endpoint. Smaller is better; only the comparison between endpoints has a meaning."""
 
-    def load(self, pending: int, now: float) -> float:
+    def load(self, pending: float, now: float) -> float:
         """Return the load with *pending* requests in flight. Changes nothing."""
+
+    def known_cost(self, pending: float, now: float) -> float:
+        """Return the seconds that a request costs as of *now*; 0 when that is not known. Changes nothing."""
 
     def begun(self, now: float) -> None:
         """Hear that a request begins whose time is the endpoint's. One of the others follows, once."""
@@ -34,9 +37,13 @@ class LeastLoaded:
 
     __slots__ = ()
 
-    def load(self, pending: int, now: float) -> float:  # noqa: ARG002 - the count does not age
+    def load(self, pending: float, now: float) -> float:  # noqa: ARG002 - the count does not age
         """Return *pending*."""
         return pending
+
+    def known_cost(self, pending: float, now: float) -> float:  # noqa: ARG002
+        """Return 0: only what is in flight counts."""
+        return 0.0
 
     def begun(self, now: float) -> None:
         """Learn nothing: only what is in flight counts."""

@@ -21,6 +21,7 @@ from balancer.ewma import PeakEwma
 from balancer.heap import HeapLeastLoaded
 from balancer.load import LeastLoaded, Metric
 from balancer.p2c import PowerOfChoices
+from balancer.peers import Peers
 from balancer.picker import Picker
 from balancer.rotation import AllDead
 from balancer.round_robin import RoundRobin
@@ -105,9 +106,9 @@ class RetryBudgetParams:
         _check_within(0, 1000, percent_can_retry=self.percent_can_retry)
 
 
-def make_balancer(params: BalancerParams, accrual: AccrualParams, rng: Random) -> Balancer:
-    """Return a balancer without endpoints; all its chance comes from *rng*."""
-    return Balancer(_parts(params, accrual, rng), rng)
+def make_balancer(params: BalancerParams, accrual: AccrualParams, rng: Random, peers: Peers | None = None) -> Balancer:
+    """Return a balancer without endpoints; all its chance comes from *rng*. It shares what it learns with *peers*."""
+    return Balancer(_parts(params, accrual, rng), rng, peers)
 
 
 @lru_cache(MAX_SHARED)
