@@ -59,5 +59,16 @@ class AgentConfig(Section, frozen=True, kw_only=True):
             unset="the limit of the agent's cgroup; no limit if that has none",
         ),
     ] = field(default=None, name="memoryLimitMB")
+    workers: Annotated[
+        int,
+        Meta(ge=1, le=64),
+        about(
+            "Processes that serve the traffic, on the same ports. With more than one, a supervisor has the admin port, "
+            "shows the whole, and replaces a worker that dies. Limits of requests, connections and memory are for the "
+            "whole: each worker gets an equal part of them, and at least 1.",
+            why="most hosts need less than one core for it, and what is in one process is simplest",
+            like="nginx's `worker_processes`; linkerd 1.x: threads of one process, as many as there are cores",
+        ),
+    ] = 1
     usage: Annotated[Usage, about("linkerd's report to its vendor; nothing is sent.")] = Usage()
     origins: Annotated[Origins, NOT_A_KEY] = Origins()

@@ -13,21 +13,24 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 import trio
 
+from balancer.peers import Peers
 from conf import AgentConfig
 from conf.router import AnyRouter, HttpRouter, TcpRouter, ZipkinTracePropagator
 from conf.server import Listener, TcpServer
 from namer.dtab import Dentry, Dtab
+from namer.namer import Bound
 from namer.path import Path
 from namer.watch import SourceTotals
 from nodeagent import policies
 from nodeagent.edges import make_edge
-from nodeagent.listen import Listening, OwnPorts, SocketFile, address, listen, listen_unix, take_inherited
+from nodeagent.hints import hints
+from nodeagent.listen import Listening, OwnPorts, SocketFile, address, listen, listen_unix, open_admin, take_inherited
 from nodeagent.memory import ceiling, guard
 from nodeagent.naming.naming import Naming
 from nodeagent.proxy.alarms import Alarms
@@ -70,9 +73,22 @@ class RunningRouter:
 class Agent:
     """One agent. Construct it within trio; nothing is bound or asked before `run`."""
 
-    def __init__(self, config: AgentConfig, rng: random.Random | None = None) -> None:
-        """`rng` makes all choices by chance; it is seeded by the system unless given."""
+    def __init__(
+        self,
+        config: AgentConfig,
+        rng: random.Random | None = None,
+        *,
+        peers: Callable[[str, Bound], Peers] | None = None,
+        admin: Listening | None = None,
+    ) -> None:
+        """`rng` makes all choices by chance; it is seeded by the system unless given.
+
+        Of several agents that are one to the host, each has `peers`, by router and concrete name, and is asked by
+        whoever has the `admin` port of the whole.
+        """
         self.config = config
+        self._peers = peers
+        self._admin = admin
         self._rng = rng or random.Random()
         self.zone = os.environ.get("NODE_ZONE") or None
         """The zone of this host, unless a policy says another one."""
@@ -84,7 +100,7 @@ class Agent:
         self._files: list[SocketFile] = []
         """Of the Unix sockets that were made here."""
         self._own = {router.label: OwnPorts() for router in config.routers}
-        self._admin = OwnPorts()
+        self._admin_ports = OwnPorts()
         self.stats.originators.update(router.label for router in config.routers if router.originator)
         self.routers = tuple(RunningRouter(router, self._router(router)) for router in config.routers)
         self.started_at: float | None = None
@@ -124,7 +140,8 @@ class Agent:
             root.start_soon(self._checks.run)
             root.start_soon(self._housekeeping)
             root.start_soon(self._alarms.run)
-            await root.start(self._serve_admin, sockets[-1][1])
+            if self._admin is None:
+                await root.start(self._serve_admin, sockets[-1][1])
             if (limit := ceiling(self.config.memory_limit_mb)) is not None:
                 root.start_soon(guard(limit, self.routers, self.stats.memory).watch)
             async with trio.open_nursery() as servers:
@@ -153,6 +170,11 @@ class Agent:
             log.info("draining: no new connections, what is under way is answered", grace_seconds=grace)
         self.stopping.set()
 
+    def give_hints(self) -> None:
+        """Log what in the configuration is hardly meant."""
+        for hint in hints(self.config, self.naming.builtins, self.zone):
+            log.warning("the configuration has what is hardly meant", hint=str(hint))
+
     def readiness(self) -> str | None:
         """Return None when traffic is welcome, else the reason why not."""
         return self._unready
@@ -161,7 +183,7 @@ class Agent:
 
     def _router(self, config: AnyRouter) -> Router:
         opaque = isinstance(config, TcpRouter)
-        own, admin = self._own[config.label], self._admin
+        own, admin = self._own[config.label], self._admin_ports
         guard = Guard(policies.guard_policy(config.address_guard), own.__contains__, admin.__contains__)
         composer = Composer(
             config.label,
@@ -173,6 +195,7 @@ class Agent:
             alarms=self._alarms,
             checks=self._checks,
             guard=guard,
+            peers=self._peers,
         )
         bindings = Bindings(
             dtab=self.naming.dtab(config),
@@ -201,9 +224,8 @@ class Agent:
         try:
             for running in self.routers:
                 opened += self._listen_router(running, inherited)
-            admin = self.config.admin
-            sock = take_inherited(inherited, admin.ip, admin.port) or listen("admin", admin.ip, admin.port)
-            opened.append((Listening("admin", *address(sock)), sock))
+            if self._admin is None:
+                opened.append(open_admin(self.config.admin, inherited))
         except BaseException:
             self._remove_files()
             for _, sock in opened:
@@ -213,7 +235,8 @@ class Agent:
             log.warning("an inherited socket belongs to no listener", address=sock.getsockname())
         for label, own in self._own.items():  # other routers may be the next hop: out by one, in by the other
             own.add((each.host, each.port) for each, _ in opened if each.what == f"router {label}")
-        self._admin.add((each.host, each.port) for each, _ in opened if each.what == "admin")
+        admin = [each for each, _ in opened if each.what == "admin"] + ([self._admin] if self._admin else [])
+        self._admin_ports.add((each.host, each.port) for each in admin)
         return opened
 
     def _listen_router(

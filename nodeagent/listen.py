@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from conf.admin import Admin
 from namer.addr import Endpoint, is_socket_path, show_address
 from namer.address import read_address
 
@@ -152,6 +153,12 @@ def take_inherited(inherited: list[socket.socket], host: str, port: int) -> sock
             inherited.remove(sock)
             return sock
     return None
+
+
+def open_admin(config: Admin, inherited: list[socket.socket]) -> tuple[Listening, socket.socket]:
+    """Open the administrative port, or take it out of the inherited sockets. Raises ListenError."""
+    sock = take_inherited(inherited, config.ip, config.port) or listen("admin", config.ip, config.port)
+    return Listening("admin", *address(sock)), sock
 
 
 class OwnPorts:

@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 import conf
+from conf.admin import Admin
 from nodeagent import __version__
 from nodeagent.admin import names, pages, state
 from nodeagent.admin.answers import JsonAnswer, problem
@@ -28,6 +29,7 @@ from nodeagent.admin.security import Gate, PathRules
 from nodeagent.admin.view import AgentView
 from nodeagent.telemetry import linkerd_metrics
 from nodeagent.telemetry.prometheus import Exposition
+from nodeagent.telemetry.registry import Registry
 
 YES: Final = frozenset({"", "1", "t", "true"})
 """What `?tree=` and `?pretty=` take for yes."""
@@ -37,7 +39,12 @@ log = structlog.get_logger("nodeagent.admin")
 
 def admin_app(agent: AgentView, machine: str) -> Starlette:
     """Make the application for one agent; `machine` is the name of this host, by which it may be asked too."""
-    security = agent.config.admin.security
+    return guarded(_Pages(agent).routes(), agent.config.admin, machine)
+
+
+def guarded(routes: list[Route], config: Admin, machine: str) -> Starlette:
+    """Make an application of pages, each of which is asked for only as the configuration allows."""
+    security = config.security
     rules = PathRules(
         ui=security.ui_enabled,
         control=security.control_enabled,
@@ -46,8 +53,8 @@ def admin_app(agent: AgentView, machine: str) -> Starlette:
         blacklist=security.path_blacklist,
     )
     return Starlette(
-        routes=_Pages(agent).routes(),
-        middleware=[Middleware(Guard, Gate(rules, machine, exposed=not ip_address(agent.config.admin.ip).is_loopback))],
+        routes=routes,
+        middleware=[Middleware(Guard, Gate(rules, machine, exposed=not ip_address(config.ip).is_loopback))],
         exception_handlers={HTTPException: _problem},
     )
 
@@ -94,13 +101,7 @@ class _Pages:
         return Response(body, headers={"content-type": content_type})
 
     async def metrics_json(self, request: Request) -> Response:
-        asked = request.query_params
-        form = linkerd_metrics.tree if asked.get("tree") in YES else linkerd_metrics.flat
-        scope = asked.get("q", "")
-        try:
-            return JsonAnswer(form(self._agent.stats, scope), pretty=asked.get("pretty") in YES)
-        except linkerd_metrics.UnknownSubtreeError:
-            raise HTTPException(404, f"there is no metric {scope!r}, nor any below it") from None
+        return metrics_json(request, self._agent.stats)
 
     async def delegator(self, request: Request) -> Response:
         return await names.delegator(request, self._agent.routers)
@@ -130,6 +131,17 @@ class _Pages:
 
         # Only once the answer is sent: the end of the agent must not overtake it.
         return PlainTextResponse("shutting down\n", background=BackgroundTask(begin))
+
+
+def metrics_json(request: Request, registry: Registry) -> Response:
+    """Answer a request for the metrics under linkerd's names. Raises HTTPException 404 where there are none."""
+    asked = request.query_params
+    form = linkerd_metrics.tree if asked.get("tree") in YES else linkerd_metrics.flat
+    scope = asked.get("q", "")
+    try:
+        return JsonAnswer(form(registry, scope), pretty=asked.get("pretty") in YES)
+    except linkerd_metrics.UnknownSubtreeError:
+        raise HTTPException(404, f"there is no metric {scope!r}, nor any below it") from None
 
 
 async def _problem(request: Request, error: Exception) -> Response:

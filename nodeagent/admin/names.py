@@ -151,12 +151,13 @@ async def _posted(request: Request) -> Question:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the body must be application/json")
     try:
-        return msgspec.json.decode(await _body(request), type=Question)
+        return msgspec.json.decode(await read_body(request), type=Question)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HTTPException(400, f"the body is no delegation request: {error}") from None
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """Read the body of a question. Raises HTTPException when it is too long, too slow, or ends early."""
     body = bytearray()
     with trio.move_on_after(BODY_TIME):
         try:

@@ -17,10 +17,16 @@ def read_config(path: str) -> AgentConfig:
     When it cannot be used, prints each problem on stderr as `CONFIG:LINE:COL: KEY.PATH: message` and raises
     click.exceptions.Exit with the exit code 1.
     """
+    return read_source(path)[0]
+
+
+def read_source(path: str) -> tuple[AgentConfig, str]:
+    """As `read_config`, with the text that the configuration was read from."""
     import conf
 
     try:
-        return conf.read(path)
+        text, origin = conf.read_text(path)
+        return conf.load(text, origin), text
     except conf.ConfigErrors as error:
         for problem in error.problems:
             click.echo(problem, err=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from nodeagent.cli.config import read_config
+from nodeagent.cli.config import read_source
 from nodeagent.cli.tasks import run_tasks
 
 if TYPE_CHECKING:
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
     from conf import AgentConfig
     from nodeagent.agent import Agent
     from nodeagent.systemd import ServiceManager
-
-SWITCH: Final = 0.0005
-"""Seconds that a thread may compute while the loop waits; Python's own are ten times as many."""
+    from nodeagent.workers.supervisor import Supervisor
 
 
 @click.command()
@@ -34,7 +31,7 @@ def command(config: str) -> int:
     Prints a line for each listener once all are open; logs to stderr. SIGTERM or Ctrl-C ends it gently: what is under
     way is still answered, for at most admin.shutdownGraceMs. A second one ends it at once.
     """
-    settings = read_config(config)
+    settings, text = read_source(config)
 
     from nodeagent.listen import ListenError
     from nodeagent.systemd import ServiceManager, listen_fds
@@ -47,27 +44,22 @@ def command(config: str) -> int:
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     try:
-        return run_tasks(serve, settings, manager, inherited)
+        return run_tasks(serve, settings, text, manager, inherited)
     except ListenError as error:
         raise click.ClickException(str(error)) from None
 
 
-async def serve(config: AgentConfig, manager: ServiceManager, inherited: Sequence[socket.socket]) -> int:
-    """Run an agent until it has drained (then return 0) or is cut by a second signal (1). Raises ListenError."""
-    import structlog
+async def serve(config: AgentConfig, text: str, manager: ServiceManager, inherited: Sequence[socket.socket]) -> int:
+    """Run an agent until it has drained (then return 0) or is cut by a second signal (1). Raises ListenError.
+
+    `text` is what the configuration was read from, for the workers where there are several.
+    """
     import trio
 
-    from nodeagent.agent import Agent
-    from nodeagent.garbage import short_collections
-    from nodeagent.hints import hints
+    from nodeagent.process import serving_process
 
-    agent = Agent(config)
-    for hint in hints(config, agent.naming.builtins, agent.zone):
-        structlog.get_logger(__name__).warning("the configuration has what is hardly meant", hint=str(hint))
-    # Both concern the whole process, so they stand here: a full collection would hold up every request, and so would a
-    # thread that reads a long table, because each system call of the loop lets it have the interpreter for as long.
-    sys.setswitchinterval(SWITCH)
-    with short_collections(), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    agent = _alone(config) if config.workers == 1 else _supervisor(config, text)
+    with serving_process(), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as root:
             root.start_soon(manager.watchdog)
             root.start_soon(_obey, signals, agent, root.cancel_scope)
@@ -81,7 +73,23 @@ async def serve(config: AgentConfig, manager: ServiceManager, inherited: Sequenc
     return 1
 
 
-async def _obey(signals: AsyncIterator[int], agent: Agent, everything: trio.CancelScope) -> None:
+def _alone(config: AgentConfig) -> Agent:
+    """Return the agent that is all in this process."""
+    from nodeagent.agent import Agent
+
+    agent = Agent(config)
+    agent.give_hints()
+    return agent
+
+
+def _supervisor(config: AgentConfig, text: str) -> Supervisor:
+    """Return who runs the agent in several processes."""
+    from nodeagent.workers.supervisor import Supervisor
+
+    return Supervisor(config, text)
+
+
+async def _obey(signals: AsyncIterator[int], agent: Agent | Supervisor, everything: trio.CancelScope) -> None:
     """Drain at the first signal, cut at the second."""
     await anext(signals)
     agent.shutdown()
@@ -89,7 +97,7 @@ async def _obey(signals: AsyncIterator[int], agent: Agent, everything: trio.Canc
     everything.cancel()
 
 
-async def _report(agent: Agent, manager: ServiceManager, status: str) -> None:
+async def _report(agent: Agent | Supervisor, manager: ServiceManager, status: str) -> None:
     """Tell the service manager how far the agent is, whoever began or ended it."""
     await agent.primed.wait()
     await manager.ready()

@@ -13,6 +13,7 @@ import trio
 from balancer.balancer import Balancer
 from balancer.limiter import AdmissionParams
 from balancer.params import make_balancer, make_retry_budget
+from balancer.peers import Peers
 from namer.namer import Bound
 from namer.path import Path
 from nodeagent.proxy.admission import Admission, LimitedService
@@ -47,13 +48,16 @@ class Composer:
     """Who makes active health checks; None where no policy asks for any."""
     guard: Guard = field(default_factory=lambda: Guard(GuardPolicy()))
     """Who judges the addresses of concrete names."""
+    peers: Callable[[str, Bound], Peers] | None = None
+    """The other processes of the host, by router and concrete name; None when there are none."""
     admissions: WeakValueDictionary[Path, Admission] = field(default_factory=WeakValueDictionary)
     """Of the names whose concurrency is limited, while they are bound or requests to them are under way."""
 
     def client(self, bound: Bound) -> Client:
         """Return the client of a concrete name."""
         policy = self.client_policy(bound.id)
-        balancer = make_balancer(policy.balancer, policy.accrual, self.rng)
+        peers = None if self.peers is None else self.peers(self.router, bound)
+        balancer = make_balancer(policy.balancer, policy.accrual, self.rng, peers)
         kind = Client if policy.affinity is None else StickyClient
         if status_of(bound.id) is not None:
             kind = FixedStatus

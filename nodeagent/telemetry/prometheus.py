@@ -34,11 +34,17 @@ Row = tuple[Sequence[str], float]
 class Exposition:
     """The registry as a page. Nothing of it is global: two agents in one process do not meet."""
 
-    def __init__(self, registry: Registry, version: str, prefix: str = "") -> None:
-        """`prefix` stands before the name of each metric of the agent (linkerd's key)."""
+    def __init__(
+        self, registry: Registry, version: str, prefix: str = "", others: Sequence[Collector] | None = None
+    ) -> None:
+        """`prefix` stands before the name of each metric of the agent (linkerd's key).
+
+        `others` are on the page too: what there is to say of this process, unless they are given.
+        """
         self._collectors = CollectorRegistry(auto_describe=False)
         self._collectors.register(_AgentCollector(registry, version, prefix))
-        ProcessCollector(registry=self._collectors)
+        for other in (ProcessCollector(registry=None),) if others is None else others:
+            self._collectors.register(other)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The page and its content type: OpenMetrics 1.0 when `accept` prefers it, else Prometheus text

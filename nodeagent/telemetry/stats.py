@@ -86,6 +86,13 @@ class ServerStats:
         """The listener as linkerd's metrics have it: `127.0.0.1/4140`."""
         return self.address if is_socket_path(self.ip) else f"{self.ip}/{self.port}"
 
+    def absorb(self, other: ServerStats) -> None:
+        """Add what `other` has counted. Its gauges stay its own."""
+        self.statuses = [mine + others for mine, others in zip(self.statuses, other.statuses, strict=True)]
+        self.success += other.success
+        self.failure += other.failure
+        self.connects += other.connects
+
     def status_classes(self) -> dict[str, int]:
         """Responses by class. What is above 599 counts as 5XX (RFC 9110, section 15)."""
         classes = {f"{digit}XX": self.statuses[digit] for digit in range(1, 5)}
@@ -294,3 +301,8 @@ class NamerStats:
         self.errors = 0
         self.staleness = 0.0
         self.overdue_answers = 0
+
+    def absorb(self, other: NamerStats) -> None:
+        """Add what `other` has counted. Its gauges stay its own."""
+        self.updates += other.updates
+        self.errors += other.errors

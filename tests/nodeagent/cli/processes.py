@@ -54,7 +54,7 @@ def started(
     env: dict[str, str] | None = None,
     patience: float = PATIENCE,
 ) -> Iterator[Process]:
-    """`nodeagent` with these arguments, killed at the end of the block or when it takes too long."""
+    """`nodeagent` with these arguments, killed at the end of the block or when it takes too long (seconds)."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
         (*NODEAGENT, *arguments), cwd=cwd, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True

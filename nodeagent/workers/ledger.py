@@ -1,0 +1,217 @@
+"""What all workers have counted, those that are gone included: one registry for the whole. Pure.
+
+Counters never go backwards. A worker that dies leaves what it had last told; one that forgets a name that was not used
+for long leaves that too, until no worker has known the name for as long. What a worker counted after it last told is
+lost with it: it is asked every few seconds, and whenever somebody looks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable
+from typing import Final, Generic, Protocol, Self, TypeVar
+
+from nodeagent.telemetry.histogram import STEP_SECONDS
+from nodeagent.telemetry.registry import IDLE_SECONDS, Registry
+from nodeagent.telemetry.stats import (
+    BalancerReading,
+    ClientStats,
+    Concurrency,
+    NamerStats,
+    Series,
+    ServerStats,
+    ServiceStats,
+)
+from nodeagent.workers.counts import Counts, clients_in, joined, namers_in, servers_in, services_in
+
+IDLE_STEPS: Final = round(IDLE_SECONDS / STEP_SECONDS)
+
+
+class _Absorbs(Protocol):
+    def absorb(self, other: Self) -> None: ...
+
+
+A = TypeVar("A", bound=_Absorbs)
+
+
+class _Kept(Generic[A]):
+    """The things of one kind: what each worker has told of them, and what is left of those that told no more."""
+
+    def __init__(self, make: Callable[[A], A], went_back: Callable[[A, A], bool]) -> None:
+        """`make` makes an empty one for the same thing; `went_back` tells whether the second was begun anew."""
+        self._make = make
+        self._went_back = went_back
+        self._told: dict[int, dict[Hashable, A]] = {}
+        self.left: dict[Hashable, A] = {}
+        self._unknown: Counter[Hashable] = Counter()
+        """For how many steps no worker has known what is left."""
+
+    def tell(self, worker: int, things: Iterable[tuple[Hashable, A]]) -> None:
+        """Take in all that a worker tells now."""
+        before = self._told.get(worker, {})
+        now = self._told[worker] = dict(things)
+        for key, old in before.items():
+            if key not in now or self._went_back(old, now[key]):
+                self._leave(key, old)
+
+    def lose(self, worker: int) -> None:
+        """Keep what a worker told last: it is dead, and another one comes in its place."""
+        for key, old in self._told.pop(worker, {}).items():
+            self._leave(key, old)
+
+    def age(self) -> None:
+        """Forget what no worker has known for long; a step of the window has passed."""
+        known = {key for told in self._told.values() for key in told}
+        self._unknown = Counter({key: self._unknown[key] + 1 for key in self.left.keys() - known})
+        for key, steps in self._unknown.items():
+            if steps > IDLE_STEPS:
+                del self.left[key]
+
+    def told(self, worker: int) -> Collection[A]:
+        """What a worker told last."""
+        return self._told.get(worker, {}).values()
+
+    def all(self) -> dict[Hashable, list[A]]:
+        """What is known of each thing: what is left first, then by worker."""
+        found: dict[Hashable, list[A]] = {key: [each] for key, each in self.left.items()}
+        for worker in sorted(self._told):
+            for key, each in self._told[worker].items():
+                found.setdefault(key, []).append(each)
+        return found
+
+    def _leave(self, key: Hashable, old: A) -> None:
+        if key not in self.left:
+            self.left[key] = self._make(old)
+        self.left[key].absorb(old)
+
+
+class _Errors(Counter[str]):
+    """The errors of a router, by type."""
+
+    def absorb(self, other: Self) -> None:
+        self.update(other)
+
+
+class Ledger:
+    """All that was counted, by worker."""
+
+    def __init__(self) -> None:
+        self._services: _Kept[ServiceStats] = _Kept(lambda one: ServiceStats(one.router, one.name), _restarted)
+        self._clients: _Kept[ClientStats] = _Kept(lambda one: ClientStats(one.router, one.name), _restarted)
+        self._servers: _Kept[ServerStats] = _Kept(lambda one: ServerStats(one.router, one.ip, one.port), _never)
+        self._namers: _Kept[NamerStats] = _Kept(lambda one: NamerStats(one.prefix), _never)
+        self._errors: _Kept[_Errors] = _Kept(lambda _: _Errors(), _never)
+        self._memory: dict[int, tuple[int | None, bool]] = {}
+        self.originators: set[str] = set()
+        """As in a registry."""
+
+    def tell(self, worker: int, counts: Counts) -> None:
+        """Take in what a worker has counted so far."""
+        self._services.tell(worker, (((each.router, each.name), each) for each in services_in(counts)))
+        self._clients.tell(worker, (((each.router, each.name), each) for each in clients_in(counts)))
+        self._servers.tell(worker, (((each.router, each.ip, each.port), each) for each in servers_in(counts)))
+        self._namers.tell(worker, ((each.prefix, each) for each in namers_in(counts)))
+        self._errors.tell(worker, ((router, _Errors(errors)) for router, errors in counts.errors.items()))
+        self._memory[worker] = counts.memory_limit, counts.shedding
+
+    def lose(self, worker: int) -> None:
+        """Keep what a dead worker has counted."""
+        for kept in (self._services, self._clients, self._servers, self._namers, self._errors):
+            kept.lose(worker)
+        self._memory.pop(worker, None)
+
+    def traffic(self, worker: int) -> tuple[int, int]:
+        """Return how many requests a worker has answered, and how many connections it has, as it told last."""
+        servers = self._servers.told(worker)
+        return sum(sum(each.statuses) for each in servers), sum(each.connections for each in servers)
+
+    def roll(self) -> None:
+        """A step of the window has passed (see `histogram`): what is left moves on. Workers do it themselves."""
+        self._services.age()
+        self._clients.age()
+        for service in self._services.left.values():
+            service.roll()
+        for client in self._clients.left.values():
+            client.roll()
+
+    def registry(self) -> Registry:
+        """Return all of it as one registry, to be shown and thrown away."""
+        limit = 1 + len(self._services.all()) + len(self._clients.all())
+        whole = Registry(limit=limit, eager=limit)
+        whole.originators |= self.originators
+        for services in self._services.all().values():
+            _add_service(whole, services)
+        for clients in self._clients.all().values():
+            _add_client(whole, clients)
+        for servers in self._servers.all().values():
+            for each in servers:
+                server = whole.server(each.router, each.ip, each.port)
+                server.absorb(each)
+                server.connections += each.connections
+        for namers in self._namers.all().values():
+            _add_namer(whole, namers)
+        for router, errors in self._errors.all().items():
+            for counted in errors:
+                whole.errors(str(router)).update(counted)
+        limits = [limit for limit, _ in self._memory.values() if limit is not None]
+        whole.memory.limit = sum(limits) if limits else None
+        whole.memory.shedding = any(shedding for _, shedding in self._memory.values())
+        return whole
+
+
+def _add_service(whole: Registry, parts: list[ServiceStats]) -> None:
+    budgets = [reader for part in parts for reader in part.readers]
+    stats = whole.services.acquire(parts[0].router, parts[0].name, lambda: sum(budget() for budget in budgets))
+    for part in parts:
+        stats.absorb(part)
+        stats.pending += part.pending
+        stats.hedge_delay = max(stats.hedge_delay, part.hedge_delay)
+    limited = [part.concurrency() for part in parts if part.concurrency is not None]
+    if limited:
+        total = Concurrency(
+            sum(each.limit for each in limited),
+            sum(each.under_way for each in limited),
+            sum(each.waiting for each in limited),
+        )
+        stats.concurrency = lambda: total
+
+
+def _add_client(whole: Registry, parts: list[ClientStats]) -> None:
+    readings = _joined_by_rank([part.balancers() for part in parts])
+    stats = whole.clients.acquire(parts[0].router, parts[0].name, _nobody)
+    stats.readers[:] = readings
+    for part in parts:
+        stats.absorb(part)
+        stats.pending += part.pending
+        stats.connections += part.connections
+
+
+def _joined_by_rank(of_each: list[list[BalancerReading]]) -> list[Callable[[], BalancerReading]]:
+    """Join the first balancers of all workers, then the second ones: mostly there is one."""
+    longest = max((len(readings) for readings in of_each), default=0)
+    ranks = [[readings[rank] for readings in of_each if rank < len(readings)] for rank in range(longest)]
+    return [_answering(joined(rank)) for rank in ranks]
+
+
+def _add_namer(whole: Registry, parts: list[NamerStats]) -> None:
+    stats = whole.namer(parts[0].prefix)
+    for part in parts:
+        stats.absorb(part)
+    stats.staleness = max(part.staleness for part in parts)
+    stats.overdue_answers = max(part.overdue_answers for part in parts)
+
+
+def _restarted(old: Series[float] | Series[BalancerReading], new: Series[float] | Series[BalancerReading]) -> bool:
+    return new.activity() < old.activity()
+
+
+def _never(old: object, new: object) -> bool:  # noqa: ARG001
+    return False
+
+
+def _answering(reading: BalancerReading) -> Callable[[], BalancerReading]:
+    return lambda: reading
+
+
+def _nobody() -> BalancerReading:
+    raise AssertionError("it is never read")

@@ -1,0 +1,150 @@
+"""One worker: an agent without an admin port, which does what its supervisor says.
+
+    work -- agent      the traffic
+         |- exchange   learns from the other workers, and lets them learn
+         |- report     how far it is
+         |- pump       sends what was said
+         '- obey       one child a page that is asked for
+
+It ends when it has drained: because the supervisor says so, because the supervisor is gone, or on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import structlog
+import trio
+
+import conf
+from nodeagent.agent import Agent
+from nodeagent.listen import Listening
+from nodeagent.process import serving_process
+from nodeagent.telemetry import log as logging
+from nodeagent.workers.channel import (
+    Answer,
+    Ask,
+    Channel,
+    Drain,
+    Ping,
+    Pong,
+    Standing,
+    Start,
+    Survey,
+    Told,
+    ToSupervisor,
+    ToWorker,
+    worker_end,
+)
+from nodeagent.workers.counts import counts_of
+from nodeagent.workers.exchange import exchange
+from nodeagent.workers.shares import share_of
+from nodeagent.workers.table import Table, neighbours
+
+log = structlog.get_logger("nodeagent.worker")
+
+ASKED: Final = 16
+"""Pages that are made at once."""
+
+
+async def work(sock: socket.socket) -> None:
+    """Serve until the supervisor, or a signal, ends it."""
+    channel = worker_end(sock)
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        start = await channel.receive()
+        if not isinstance(start, Start):  # the supervisor ended before it had said anything
+            await channel.aclose()
+            return
+        structlog.contextvars.bind_contextvars(worker=start.worker)
+        worker = Worker(start, channel)
+        try:
+            with serving_process():
+                await worker.run(signals)
+        finally:
+            await channel.aclose()
+
+
+class Worker:
+    """The agent, and what its supervisor may ask of it."""
+
+    def __init__(self, start: Start, channel: Channel[ToSupervisor, ToWorker]) -> None:
+        self._channel = channel
+        config = conf.load(start.text, start.origin)
+        self._config = share_of(config, start.workers, start.ports, start.memory_limit_mb)
+        offset = time.perf_counter() - trio.current_time()  # both run alike; the first is the same for all workers
+        peers = functools.partial(neighbours, Table(start.table, start.workers), start.worker, offset)
+        self.agent = Agent(self._config, peers=peers, admin=Listening("admin", *start.admin))
+        self._listeners = [socket.socket(fileno=fd) for fd in start.listeners]
+        self._room = trio.CapacityLimiter(ASKED)
+        if start.says_hints:
+            self.agent.give_hints()
+
+    async def run(self, signals: AsyncIterator[int]) -> None:
+        """Serve until it has drained."""
+        async with trio.open_nursery() as root:
+            root.start_soon(self._channel.pump)
+            root.start_soon(self._obey, root)
+            root.start_soon(self._heed, signals)
+            root.start_soon(exchange, self.agent.routers)
+            async with trio.open_nursery() as traffic:
+                await traffic.start(self.agent.run, self._listeners)
+                root.start_soon(self._report)
+            root.cancel_scope.cancel()
+
+    async def _report(self) -> None:
+        await self._channel.send(Standing(serves=True, unready=self.agent.readiness()))
+        await self.agent.primed.wait()
+        await self._channel.send(Standing(serves=True, unready=None))
+
+    async def _heed(self, signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            self.agent.shutdown()
+
+    async def _obey(self, root: trio.Nursery) -> None:
+        """Do what the supervisor says, until it is gone."""
+        while (message := await self._channel.receive()) is not None:
+            match message:
+                case Drain():
+                    self.agent.shutdown()
+                case Ping():
+                    await self._channel.send(Pong(message.id))
+                case Survey():
+                    await self._channel.send(Told(message.id, counts_of(self.agent.stats)))
+                case Ask():
+                    root.start_soon(self._answer, message)
+        log.warning("the supervisor is gone")
+        self.agent.shutdown()
+
+    async def _answer(self, asked: Ask) -> None:
+        async with self._room:
+            await self._channel.send(await self._page(asked))
+
+    async def _page(self, asked: Ask) -> Answer:
+        import httpx  # only a worker that is asked pays for the pages, and for who asks for them
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self._pages)) as client:
+            url = f"http://worker{asked.target}"
+            page = await client.request(asked.method, url, headers=asked.headers, content=asked.body)
+            return Answer(asked.id, page.status_code, page.headers.get("content-type", ""), page.content)
+
+    @functools.cached_property
+    def _pages(self):  # type: ignore[no-untyped-def]
+        from nodeagent.admin.app import admin_app
+
+        return admin_app(self.agent, socket.gethostname())
+
+
+def main() -> None:
+    """Run the worker whose channel is the descriptor that the command line has."""
+    logging.configure()
+    trio.run(work, socket.socket(fileno=int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
