@@ -66,13 +66,26 @@ class Peers(Protocol):
 class PeerLoad:
     """The load of an endpoint whose requests come from several processes."""
 
-    __slots__ = ("_known", "_own", "_seat", "begun", "failed", "given_up", "ignored", "succeeded")
+    __slots__ = (
+        "_elsewhere",
+        "_known",
+        "_load",
+        "_own",
+        "_seat",
+        "begun",
+        "failed",
+        "given_up",
+        "ignored",
+        "succeeded",
+    )
 
     def __init__(self, own: Metric, seat: Seat) -> None:
         self._own = own
         self._seat = seat
         self._known = 0.0
         """The most that a request costs another process."""
+        self._load = own.load
+        self._elsewhere = seat.pending_elsewhere
         self.begun: Callable[[float], None] = own.begun  # all as they are, without a call in between
         self.ignored: Callable[[float], None] = own.ignored
         self.succeeded: Callable[[float, float], None] = own.succeeded
@@ -81,11 +94,14 @@ class PeerLoad:
 
     def load(self, pending: float, now: float) -> float:
         """Return the load with *pending* requests of this process in flight, and those of the others."""
-        pending += self._seat.pending_elsewhere()
-        load = self._own.load(pending, now)
-        known = self._known * (pending + 1)
+        pending += self._elsewhere()
+        load = self._load(pending, now)
+        known = self._known
+        if not known:
+            return load
+        known *= pending + 1
         # What others know is worth more than the caution towards an endpoint that this process does not know.
-        return known if known > load or (known and load >= UNPROVEN) else load
+        return known if known > load or load >= UNPROVEN else load
 
     def known_cost(self, pending: float, now: float) -> float:
         """Return what this process knows itself."""

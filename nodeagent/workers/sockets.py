@@ -74,10 +74,9 @@ def open_ports(config: AgentConfig, inherited: list[socket.socket]) -> Ports:
 
 def _open(what: str, config: Server, workers: int, inherited: list[socket.socket], opened: ExitStack) -> Port:
     found = take_inherited(inherited, config.ip, config.port)
-    if found is not None:
-        sockets = (opened.enter_context(found),)
-    else:
-        sockets = tuple(opened.enter_context(each) for each in _listen(what, config, workers))
+    sockets = tuple(
+        opened.enter_context(each) for each in (_listen(what, config, workers) if found is None else (found,))
+    )
     return Port(Listening(what, *address(sockets[0])), sockets)
 
 

@@ -20,9 +20,10 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Final
 
@@ -158,26 +159,28 @@ def neighbours(table: Table, worker: int, offset: float, router: str, bound: Bou
 class Place:
     """A slot as one worker has it: `balancer.peers.Seat`. Times are this worker's."""
 
-    __slots__ = ("_mine", "_numbers", "_offset", "_others", "_pending_elsewhere", "_slot", "_table", "_worker")
+    __slots__ = (
+        "_mine",
+        "_numbers",
+        "_offset",
+        "_others",
+        "_slot",
+        "_table",
+        "_worker",
+        "pending_elsewhere",
+        "put_pending",
+    )
 
     def __init__(self, table: Table, slot: int, worker: int, offset: float) -> None:
         self._table, self._slot, self._worker, self._offset = table, slot, worker, offset
         self._numbers = table.numbers
         self._mine = table.first(slot, worker)
         self._others = tuple(table.first(slot, each) for each in range(table.workers) if each != worker)
-        self._pending_elsewhere = tuple(first + _PENDING for first in self._others)
-
-    def put_pending(self, count: int) -> None:
+        # Both are called several times a request, so they are made of what needs no frame where that will do.
+        self.put_pending: Callable[[int], None] = partial(self._numbers.__setitem__, self._mine + _PENDING)
         """Tell how many requests of this worker are under way."""
-        self._numbers[self._mine] = count
-
-    def pending_elsewhere(self) -> float:
+        self.pending_elsewhere = _sum_of(self._numbers, [first + _PENDING for first in self._others])
         """Return how many requests of the others are under way."""
-        numbers = self._numbers
-        total = 0.0
-        for at in self._pending_elsewhere:
-            total += numbers[at]
-        return total
 
     def put_cost(self, seconds: float) -> None:
         """Tell what a request costs."""
@@ -215,3 +218,17 @@ class Place:
     def leave(self) -> None:
         """Let go of the slot."""
         self._table.leave(self._slot, self._worker)
+
+
+def _sum_of(numbers: memoryview[float], places: Sequence[int]) -> Callable[[], float]:
+    """Return what reads the sum of the numbers at these places."""
+    if len(places) == 1:
+        return partial(numbers.__getitem__, places[0])
+
+    def total() -> float:
+        found = 0.0
+        for at in places:
+            found += numbers[at]
+        return found
+
+    return total
