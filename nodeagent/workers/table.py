@@ -153,7 +153,7 @@ class Neighbours:
 
 def neighbours(table: Table, worker: int, offset: float, router: str, bound: Bound) -> Neighbours:
     """Return the other workers, for a concrete name of a router."""
-    return Neighbours(table, worker, offset, f"{router}\0{bound.id.show()}\0{bound.twin}")
+    return Neighbours(table, worker, offset, f"{router}\0{bound.id.show()}\0{bound.twin}\0{bound.provenance.value}")
 
 
 class Place:

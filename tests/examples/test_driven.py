@@ -51,6 +51,17 @@ def test_address_guard(tmp_path: Path) -> None:
         assert f"127.0.0.1:{private}   refused: 127.0.0.0/8 is loopback" in explained
 
 
+def test_workers(tmp_path: Path) -> None:
+    with driven("workers.yaml", tmp_path, ["one"], ["two"]) as it:
+        assert set(it.who("users", 40)) == {"one", "two"}
+        page = fetch(it.admin, "127.0.0.1", "/metrics")[1]
+
+    samples = [line.rpartition(" ") for line in page.splitlines() if line.startswith("nodeagent_")]
+    served = [float(count) for name, _, count in samples if name.startswith("nodeagent_worker_requests_total")]
+    total = sum(float(count) for name, _, count in samples if name.startswith("nodeagent_server_requests_total"))
+    assert (len(served), all(served), sum(served), total) == (2, True, 40, 40)
+
+
 def test_hosts(tmp_path: Path) -> None:
     with driven("hosts.yaml", tmp_path, ["users"], ["orders"]) as it:
         one, two = it.backends
