@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -128,8 +129,9 @@ class Channel(Generic[Out, In]):
             raise Congested("it takes no messages") from None
 
     async def send(self, message: Out) -> None:
-        """Send a message soon, once there is room for it. Cancelling is safe."""
-        await self._queue.send(message)
+        """Send a message soon, once there is room for it; who is gone hears nothing. Cancelling is safe."""
+        with suppress(trio.BrokenResourceError):
+            await self._queue.send(message)
 
     async def pump(self) -> None:
         """Send what was posted, until cancelled or the other side is gone. A task of whoever owns the channel."""

@@ -109,7 +109,7 @@ class _Pages:
     async def one(self, request: Request) -> Response:
         """The page of one worker: the one that is asked for, or whichever answers first in their order."""
         try:
-            answer = await self._supervisor.ask_one(await _asking(request), _worker(request))
+            answer = await self._supervisor.ask_one(await _asking(request, request.method), _worker(request))
         except NoAnswer as error:
             raise HTTPException(503, str(error)) from None
         return Response(answer.body, answer.status, media_type=answer.content_type)
@@ -120,7 +120,7 @@ class _Pages:
         async def page(request: Request) -> Response:
             if WORKER in request.query_params:
                 return await self.one(request)
-            answers, missing = await self._supervisor.ask_all(await _asking(request))
+            answers, missing = await self._supervisor.ask_all(await _asking(request, "GET"))
             if not answers:
                 raise HTTPException(503, "; ".join(missing.values()))
             documents = [json.loads(answer.body) for answer in answers.values() if answer.status == 200]
@@ -149,13 +149,13 @@ def _worker(request: Request) -> int | None:
     return int(text)
 
 
-async def _asking(request: Request) -> Callable[[int], Ask]:
-    """What a worker is asked, as this agent was."""
+async def _asking(request: Request, method: str) -> Callable[[int], Ask]:
+    """What a worker is asked: the same as this agent."""
     body = await read_body(request) if request.method == "POST" else b""
     target = request.scope["raw_path"].decode("latin-1")
     if request.url.query:
         target += f"?{request.url.query}"
-    return lambda id_: Ask(id_, request.method, target, request.headers.items(), body)
+    return lambda id_: Ask(id_, method, target, request.headers.items(), body)
 
 
 def _with(response: Response, missing: Collection[str]) -> Response:

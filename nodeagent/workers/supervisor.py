@@ -7,10 +7,12 @@ run -- admin    the administrative port; outlives the workers, so that a drain c
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import Final, TypeVar
 
 import structlog
@@ -76,27 +78,30 @@ class Supervisor:
         As `Agent.run`: raises ListenError, and cancelling cuts everything at once.
         """
         left = list(inherited)
-        ports = open_ports(self.config, left)
-        try:
+        with ExitStack() as opened:
+            ports = opened.enter_context(closing(open_ports(self.config, left)))
             admin, sock = open_admin(self.config.admin, left)
-        except BaseException:
-            ports.close()
-            raise
-        for other in left:
-            log.warning("an inherited socket belongs to no listener", address=other.getsockname())
-        fd = make_table(self.config.workers)
-        table = Table(fd, self.config.workers)
-        hire = Hire(self.config, self._text, ports, admin, fd, memory_part(self.config))
+            opened.enter_context(sock)
+            for other in left:
+                log.warning("an inherited socket belongs to no listener", address=other.getsockname())
+            fd = make_table(self.config.workers)
+            opened.callback(os.close, fd)
+            hire = Hire(self.config, self._text, ports, admin, fd, memory_part(self.config))
+            await self._serve(hire, sock, Table(fd, self.config.workers), task_status)
+
+    async def _serve(
+        self, hire: Hire, admin: socket.socket, table: Table, task_status: trio.TaskStatus[tuple[Listening, ...]]
+    ) -> None:
         async with trio.open_nursery() as root:
-            await root.start(self._serve_admin, sock)
+            await root.start(self._serve_admin, admin)
             root.start_soon(self._survey_often)
             async with trio.open_nursery() as workers:
                 for worker in range(self.config.workers):
                     workers.start_soon(self._keep, worker, hire, table)
                 await self._all_serve.wait()
-                task_status.started((*ports.listening(), admin))
+                task_status.started((*hire.ports.listening(), hire.admin))
                 await self.stopping.wait()
-                ports.close()
+                hire.ports.close()  # so that the workers' own are the last, and who comes now is refused
                 workers.cancel_scope.deadline = trio.current_time() + self.config.admin.shutdown_grace_ms / 1000 + LATE
                 for running in self.workers:
                     if running is not None:

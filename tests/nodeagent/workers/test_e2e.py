@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -77,6 +80,8 @@ def test_the_workers_share_the_traffic_and_the_admin_port_shows_the_whole(tmp_pa
         assert agent.json("/explain.json?path=/svc/users")["bound"][0]["state"][0]["health"] == "alive"
         assert agent.json("/namer_state.json") == []
         assert "Ready." in agent.page("/")
+        assert delegated(agent.admin)["path"] == "/svc/users"
+        assert fetch(agent.admin, "127.0.0.1", "/client_state.json", method="HEAD")[0].status == 200
         assert fetch(agent.admin, "127.0.0.1", "/explain.json")[0].status == 400
         assert fetch(agent.admin, "127.0.0.1", "/bound-names.json?worker=7")[0].status == 503
 
@@ -303,6 +308,25 @@ def test_the_service_manager_hears_of_the_whole(tmp_path: Path) -> None:
     assert said == [b"READY=1", b"STATUS=2 listeners", b"STOPPING=1", b"STATUS=draining"]
 
 
+def test_sockets_of_the_service_manager_are_shared(tmp_path: Path) -> None:
+    with backend(hello) as port, socket.create_server(("127.0.0.1", 0)) as given:
+        number = given.getsockname()[1]
+        (tmp_path / "agent.yaml").write_text(config(port).replace("{port: 0}]", f"{{port: {number}}}]"))
+        command = f"LISTEN_PID=$$ LISTEN_FDS=1 exec {sys.executable} -m nodeagent run agent.yaml 3<&{given.fileno()}"
+        with subprocess.Popen(
+            ["bash", "-c", command], cwd=tmp_path, pass_fds=[given.fileno()], stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == f"listening: router out on 127.0.0.1:{number}\n"
+                assert [fetch(number, "users")[1] for _ in range(10)] == ["hello /"] * 10
+                process.terminate()
+                assert process.wait(WAIT) == 0
+            finally:
+                process.kill()
+        assert given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN), "it is still the service manager's"
+
+
 @contextmanager
 def two_endpoints(directory: Path, one: int, two: int, balancer: str = "ewma") -> Iterator[Agent]:
     """An agent that balances "users" over two ports."""
@@ -325,6 +349,14 @@ def loads(agent: Agent, worker: int) -> dict[int, float]:
 
 def health(agent: Agent, worker: int) -> dict[int, str]:
     return {port: each["health"] for port, each in endpoints(agent, worker).items()}
+
+
+def delegated(admin: int) -> Any:
+    """What the delegator answers to a question that comes as JSON."""
+    with closing(HTTPConnection("127.0.0.1", admin, timeout=WAIT)) as connection:
+        question = json.dumps({"path": "/svc/users", "dtab": "/svc => /#/x"})
+        connection.request("POST", "/delegator.json", question, {"Content-Type": "application/json"})
+        return json.load(connection.getresponse())
 
 
 def refuses(port: int) -> bool:
