@@ -99,9 +99,9 @@ _FAILURE, _REFUSED, _REJECTED = ResponseClass.FAILURE, ResponseClass.REFUSED, Re
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The health of an endpoint as one of several processes found it."""
+    """The health of an endpoint as one of several processes found it; of two, that of the higher version is newer."""
 
-    found_at: float
+    version: float
     health: Health
     reason: Reason | None
     retry_at: float

@@ -27,9 +27,6 @@ from namer.addr import Endpoint
 
 __all__ = ["COURTESY", "PeerLoad", "Peers", "Seat", "Shared"]
 
-SAME = 1e-3
-"""Seconds: verdicts that are apart by less are one, whose time went through the clocks of several processes."""
-
 
 class Seat(Protocol):
     """The place of one endpoint in what is shared. A process writes its own part, and reads the others'."""
@@ -45,6 +42,9 @@ class Seat(Protocol):
 
     def cost_elsewhere(self) -> float:
         """Return the most that a request costs another process."""
+
+    def version(self, now: float) -> float:
+        """Return the version of what is found out *now*: the time on a clock that all processes share."""
 
     def put_verdict(self, verdict: Verdict) -> None:
         """Tell the newest verdict that this process knows."""
@@ -142,8 +142,8 @@ class _Member:
     load: PeerLoad
     state: _State
     """The health that the others were told of."""
-    found_at: float = -inf
-    """When that was found out, by whomever."""
+    version: float = -inf
+    """That of the newest verdict, whoever found it."""
 
 
 class Shared:
@@ -194,16 +194,16 @@ class Shared:
         if state != member.state:
             member.state = state
             if accrual.reason is not Reason.CHECKS:
-                member.found_at = now
-                seat.put_verdict(Verdict(now, *state, accrual.dead_since))
+                member.version = seat.version(now)
+                seat.put_verdict(Verdict(member.version, *state, accrual.dead_since))
             return False
         if accrual.reason is Reason.CHECKS:
             return False
         verdict = seat.newest_elsewhere()
-        if verdict is None or verdict.found_at <= member.found_at + SAME:
+        if verdict is None or verdict.version <= member.version:
             return False
         accrual.follow(verdict, now)
-        member.state, member.found_at = _state(node), verdict.found_at
+        member.state, member.version = _state(node), verdict.version
         seat.put_verdict(verdict)
         return member.state != state
 

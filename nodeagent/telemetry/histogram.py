@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, pairwise
@@ -174,21 +174,21 @@ class Histogram:
         self.sum += other.sum
         self._marks = tuple(map(add, self._marks, other._marks))
 
-    def state(self) -> list[tuple[dict[int, int], float]]:
+    def state(self) -> list[tuple[Sequence[int], float]]:
         """All of it as plain values, for another process: what was counted up to each step of the window, and so far.
 
         Empty when nothing was observed.
         """
         if not self._counts:
             return []
-        return [(_sparse(mark.counts), mark.sum) for mark in (*self._marks, self.snapshot())]
+        return [(mark.counts, mark.sum) for mark in self._marks] + [(self._counts, self.sum)]
 
-    def restore(self, state: Sequence[tuple[Mapping[int, int], float]]) -> None:
+    def restore(self, state: Sequence[tuple[Sequence[int], float]]) -> None:
         """Become what had that `state`, which is not empty."""
-        *marks, now = [Snapshot(self._scale, _dense(counts, self._scale), total) for counts, total in state]
-        self._marks = tuple(marks)
-        self._counts = list(now.counts)
-        self.sum = now.sum
+        *marks, (counts, total) = state
+        self._marks = tuple([Snapshot(self._scale, tuple(before), sum_before) for before, sum_before in marks])
+        self._counts = list(counts)
+        self.sum = total
 
     def snapshot(self) -> Snapshot:
         """What was counted so far."""
@@ -224,15 +224,6 @@ class Histogram:
 def _nothing(scale: Scale) -> Snapshot:
     """The snapshot of an empty histogram, one for all of a scale: an agent has thousands that are never used."""
     return Snapshot(scale, (0,) * len(scale.values), 0.0)
-
-
-def _sparse(counts: Sequence[int]) -> dict[int, int]:
-    return {bucket: count for bucket, count in enumerate(counts) if count}
-
-
-def _dense(counts: Mapping[int, int], scale: Scale) -> tuple[int, ...]:
-    get = counts.get
-    return tuple([get(bucket, 0) for bucket in range(len(scale.values))])
 
 
 def _index(edges: Sequence[float], bound: float) -> int:

@@ -2,7 +2,7 @@
 
 A table of slots: one for each endpoint of a concrete name of a router that any worker uses, with a column for each
 worker. A worker writes its own column only, so no request waits for a lock: each number is one aligned word, and the
-numbers of a verdict are bracketed by the time of the verdict, which is 0 while they are written.
+numbers of a verdict are bracketed by its version, which is 0 while they are written.
 
     holders   a byte for each slot and worker: whether it uses the slot
     keys      for each slot, which endpoint it is
@@ -42,7 +42,7 @@ LOCK_PAUSE: Final = 0.0001
 _KEY: Final = 16  # bytes
 _COLUMN: Final = 8  # numbers, which is a line of the processor's cache
 _WORD: Final = 8  # bytes
-_PENDING, _COST, _FOUND_AT, _HEALTH, _REASON, _RETRY_AT, _DEAD_SINCE = range(7)
+_PENDING, _COST, _VERSION, _HEALTH, _REASON, _RETRY_AT, _DEAD_SINCE = range(7)
 
 _HEALTHS: Final = tuple(Health)
 _REASONS: Final = (None, *Reason)
@@ -115,7 +115,7 @@ class Table:
 
     def _wipe(self, slot: int, worker: int) -> None:
         start = self.first(slot, worker)
-        for at in (start + _FOUND_AT, *range(start, start + _COLUMN)):  # the verdict ceases to be one first
+        for at in (start + _VERSION, *range(start, start + _COLUMN)):  # the verdict ceases to be one first
             self.numbers[at] = 0.0
 
     @contextmanager
@@ -190,30 +190,34 @@ class Place:
         """Return the most that a request costs another worker."""
         return max((self._numbers[first + _COST] for first in self._others), default=0.0)
 
+    def version(self, now: float) -> float:
+        """Return the time on the clock of all workers, which is passed on as it is."""
+        return now + self._offset
+
     def put_verdict(self, verdict: Verdict) -> None:
         """Tell the newest verdict."""
         numbers, mine, offset = self._numbers, self._mine, self._offset
-        numbers[mine + _FOUND_AT] = 0.0
+        numbers[mine + _VERSION] = 0.0
         numbers[mine + _HEALTH] = _HEALTHS.index(verdict.health)
         numbers[mine + _REASON] = _REASONS.index(verdict.reason)
         numbers[mine + _RETRY_AT] = verdict.retry_at + offset
         numbers[mine + _DEAD_SINCE] = verdict.dead_since + offset
-        numbers[mine + _FOUND_AT] = verdict.found_at + offset
+        numbers[mine + _VERSION] = verdict.version
 
     def newest_elsewhere(self) -> Verdict | None:
         """Return the newest verdict of another worker; one that is being written is seen the next time."""
         numbers, offset = self._numbers, self._offset
-        found_at, first = max(((numbers[each + _FOUND_AT], each) for each in self._others), default=(0.0, 0))
-        if not found_at:
+        version, first = max(((numbers[each + _VERSION], each) for each in self._others), default=(0.0, 0))
+        if not version:
             return None
         verdict = Verdict(
-            found_at - offset,
+            version,
             _HEALTHS[int(numbers[first + _HEALTH])],
             _REASONS[int(numbers[first + _REASON])],
             numbers[first + _RETRY_AT] - offset,
             numbers[first + _DEAD_SINCE] - offset,
         )
-        return verdict if numbers[first + _FOUND_AT] == found_at else None
+        return verdict if numbers[first + _VERSION] == version else None
 
     def leave(self) -> None:
         """Let go of the slot."""

@@ -8,6 +8,8 @@ from math import inf
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from balancer.accrual import COURTESY, Health, Reason, Verdict
 from balancer.backoff import ConstantBackoff
@@ -19,6 +21,7 @@ from namer.addr import Endpoint
 
 SUCCESS, FAILURE, REFUSED = ResponseClass.SUCCESS, ResponseClass.FAILURE, ResponseClass.REFUSED
 PAUSE = 5.0
+ENDPOINTS = [Endpoint("10.0.0.1", 1), Endpoint("10.0.0.1", 2)]
 
 
 @dataclass
@@ -73,24 +76,30 @@ class DeskSeat:
         return max((column.cost for column in self._others()), default=0.0)
 
     def put_verdict(self, verdict: Verdict) -> None:
-        self._mine.verdict = replace(verdict, found_at=verdict.found_at + self._drift)
+        retry_at, dead_since = verdict.retry_at + self._drift, verdict.dead_since + self._drift
+        self._mine.verdict = replace(verdict, retry_at=retry_at, dead_since=dead_since)
 
     def newest_elsewhere(self) -> Verdict | None:
         verdicts = [column.verdict for column in self._others() if column.verdict is not None]
-        return max(verdicts, key=lambda verdict: verdict.found_at, default=None)
+        newest = max(verdicts, key=lambda verdict: verdict.version, default=None)
+        if newest is None:
+            return None
+        retry_at, dead_since = newest.retry_at - self._drift, newest.dead_since - self._drift
+        return replace(newest, retry_at=retry_at, dead_since=dead_since)
+
+    def version(self, now: float) -> float:
+        return now + self._drift
 
     def leave(self) -> None:
         del self._columns[self._process]
 
 
-def process(
-    desk: Desk, name: str, *, kind: str = "ewma", ports: tuple[int, ...] = (1, 2), drift: float = 0.0
-) -> Balancer:
-    """One process that balances over these ports, with its view of the others."""
+def process(desk: Desk, name: str, *, kind: str = "ewma", drift: float = 0.0) -> Balancer:
+    """One process that balances over two ports, with its view of the others."""
     params = BalancerParams(kind, max_ejected=1.0, slow_start=0.0)  # type: ignore[arg-type]
     accrual = AccrualParams(failures=3, backoff=ConstantBackoff(PAUSE))
     made = make_balancer(params, accrual, Random(1), desk.peers(name, drift))
-    made.update([Endpoint("10.0.0.1", port) for port in ports], 0.0)
+    made.update(ENDPOINTS, 0.0)
     return made
 
 
@@ -270,7 +279,7 @@ def test_what_was_found_outlives_who_found_it(desk: Desk) -> None:
     assert node(replacement, 1).accrual.health is Health.DEAD
 
 
-@pytest.mark.parametrize("drift", [0.0, 1e-9, -1e-9])
+@pytest.mark.parametrize("drift", [0.0, 1 / 3, -1e5 / 3])
 def test_a_verdict_that_comes_back_is_the_same(desk: Desk, drift: float) -> None:
     one, two = process(desk, "one"), process(desk, "two", drift=drift)
     eject(one, 1)
@@ -333,3 +342,38 @@ def test_an_endpoint_for_which_there_is_no_room_is_balanced_as_by_one_process(de
 
     assert picks(one, 0.1) == Counter({2: 100})
     assert node(one, 1).accrual.retry_at == inf
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from([0, 1, 2]),
+        st.sampled_from(["success", "failures", "refusal", "pause", "leave and return"]),
+        st.floats(0.0, 2 * PAUSE),
+    ),
+    max_size=30,
+)
+
+
+@given(EVENTS)
+def test_whatever_happens_all_agree_in_the_end(events: list[tuple[int, str, float]]) -> None:
+    desk, now = Desk(), 0.0
+    all_of_them = [process(desk, str(number), drift=100.0 * number) for number in range(3)]
+    for who, what, after in events:
+        now += after + 0.01
+        one = all_of_them[who]
+        match what:
+            case "success":
+                send(one, 1, now, 0.0)
+            case "failures":
+                eject(one, 1, now)
+            case "refusal":
+                send(one, 1, now, 0.0, REFUSED)
+            case "leave and return":
+                one.update((), now)
+                one.update(ENDPOINTS, now)
+        exchange(now + 0.001, *all_of_them)
+    exchange(now + 0.002, *all_of_them)
+
+    found = [node(each, 1).accrual for each in all_of_them]
+    assert len({each.health is Health.ALIVE for each in found}) == 1
+    assert len({each.reason for each in found}) == 1

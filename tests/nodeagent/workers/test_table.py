@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -88,19 +89,21 @@ def test_what_each_tells_is_read_by_the_others(fd: int) -> None:
 
 def test_the_newest_verdict_of_another_is_read_by_ones_own_clock(fd: int) -> None:
     one, two, three = (seat(fd, worker, offset=offset) for worker, offset in ((0, 100.0), (1, -100.0), (2, 0.0)))
-    one.put_verdict(DEAD)
-    three.put_verdict(Verdict(50.0, Health.ALIVE, None, inf, inf))  # of long before, on the clock of all
+    newest = replace(DEAD, version=one.version(10.0))
+    before = Verdict(three.version(50.0), Health.ALIVE, None, inf, inf)
+    one.put_verdict(newest)
+    three.put_verdict(before)
 
-    assert two.newest_elsewhere() == Verdict(210.0, Health.DEAD, Reason.FAILURES, 215.0, 209.5)
+    assert two.newest_elsewhere() == Verdict(110.0, Health.DEAD, Reason.FAILURES, 215.0, 209.5)
     assert three.newest_elsewhere() == Verdict(110.0, Health.DEAD, Reason.FAILURES, 115.0, 109.5)
-    assert one.newest_elsewhere() == Verdict(-50.0, Health.ALIVE, None, inf, inf)
+    assert one.newest_elsewhere() == before
 
 
 def test_a_verdict_that_is_being_written_is_none(fd: int) -> None:
     one, two = seat(fd, 0), seat(fd, 1)
     one.put_verdict(DEAD)
     table = Table(fd, 3)
-    table.numbers[table.first(one._slot, 0) + tables._FOUND_AT] = 0.0
+    table.numbers[table.first(one._slot, 0) + tables._VERSION] = 0.0
 
     assert two.newest_elsewhere() is None
 
