@@ -10,7 +10,8 @@ from functools import partial
 
 import click
 
-from bench.compare import alternate, measure
+from bench.catalogue import requests
+from bench.compare import alternate
 from bench.load import WORKLOADS, Workload
 from bench.peers import AGENT, Peer, Site, agent_files
 from bench.results import figures_table, ratio_table
@@ -41,7 +42,8 @@ def report(counts: Sequence[int], rounds: int, seconds: int, workload: str) -> s
     """Measure the agent with each of these numbers of workers in turns; the figures, and their ratios to one's."""
     with stage() as it:
         turns = {
-            _name(count): partial(measure, it, agent(count), load(workload, count), seconds) for count in (1, *counts)
+            _name(count): partial(requests(load(workload, count)).measure, it, agent(count), seconds)
+            for count in (1, *counts)
         }
         samples = alternate(turns, rounds, lambda text: click.echo(text, err=True))
     return "\n\n".join([figures_table(samples), ratio_table(samples, ONE)])

@@ -2,7 +2,7 @@
 
 Each worker has one of its own on every port (SO_REUSEPORT), among which the kernel spreads connections by their
 addresses. They stay open when a worker dies, so that who waits in its queue is accepted by its replacement. A socket
-that was inherited from the service manager is shared instead: whoever is there first accepts.
+that was inherited from the service manager, or has a path, is shared instead: whoever is there first accepts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from conf import AgentConfig
-from conf.server import Server
-from nodeagent.listen import Listening, address, listen, take_inherited
+from conf.server import Listener
+from nodeagent.listen import Listening, SocketFile, address, listen, listen_unix, take_inherited
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Port:
     listening: Listening
     sockets: tuple[socket.socket, ...]
     """One for each worker, or one for all."""
+    file: SocketFile | None = None
+    """Of a Unix socket that was opened here."""
 
     def socket_of(self, worker: int) -> socket.socket:
         """Return where a worker accepts."""
@@ -52,6 +54,8 @@ class Ports:
         """Close what this process has of them: the workers' own copies stay."""
         for ports in self.by_router:
             for port in ports:
+                if port.file is not None:
+                    port.file.remove()
                 for sock in port.sockets:
                     sock.close()
 
@@ -72,15 +76,19 @@ def open_ports(config: AgentConfig, inherited: list[socket.socket]) -> Ports:
     return ports
 
 
-def _open(what: str, config: Server, workers: int, inherited: list[socket.socket], opened: ExitStack) -> Port:
-    found = take_inherited(inherited, config.ip, config.port)
+def _open(what: str, config: Listener, workers: int, inherited: list[socket.socket], opened: ExitStack) -> Port:
+    found, file = take_inherited(inherited, *config.address), None
+    if found is None and config.path is not None:
+        found, file = listen_unix(what, config.path, mode=int(config.mode, 8), backlog=config.socket_options.backlog)
     sockets = tuple(
         opened.enter_context(each) for each in (_listen(what, config, workers) if found is None else (found,))
     )
-    return Port(Listening(what, *address(sockets[0])), sockets)
+    if file is not None:
+        opened.callback(file.remove)
+    return Port(Listening(what, *address(sockets[0])), sockets, file)
 
 
-def _listen(what: str, config: Server, workers: int) -> Iterator[socket.socket]:
+def _listen(what: str, config: Listener, workers: int) -> Iterator[socket.socket]:
     options, port = config.socket_options, config.port
     if port and not options.reuse_port:  # another agent on the port is more often a mistake: it would not be noticed
         listen(what, config.ip, port, reuse_addr=options.reuse_addr).close()
