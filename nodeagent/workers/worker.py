@@ -23,12 +23,13 @@ import structlog
 import trio
 
 import conf
+from nodeagent.admin.app import admin_app
 from nodeagent.agent import Agent
 from nodeagent.listen import Listening
 from nodeagent.process import serving_process
 from nodeagent.telemetry import log as logging
+from nodeagent.workers.asking import page_of
 from nodeagent.workers.channel import (
-    Answer,
     Ask,
     Channel,
     Drain,
@@ -81,6 +82,7 @@ class Worker:
         peers = functools.partial(neighbours, Table(start.table, start.workers), start.worker, offset)
         self.agent = Agent(self._config, peers=peers, admin=Listening("admin", *start.admin))
         self._listeners = [socket.socket(fileno=fd) for fd in start.listeners]
+        self._pages = admin_app(self.agent, socket.gethostname())
         self._room = trio.CapacityLimiter(ASKED)
         if start.says_hints:
             self.agent.give_hints()
@@ -123,21 +125,7 @@ class Worker:
 
     async def _answer(self, asked: Ask) -> None:
         async with self._room:
-            await self._channel.send(await self._page(asked))
-
-    async def _page(self, asked: Ask) -> Answer:
-        import httpx  # only a worker that is asked pays for the pages, and for who asks for them
-
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(self._pages)) as client:
-            url = f"http://worker{asked.target}"
-            page = await client.request(asked.method, url, headers=asked.headers, content=asked.body)
-            return Answer(asked.id, page.status_code, page.headers.get("content-type", ""), page.content)
-
-    @functools.cached_property
-    def _pages(self):  # type: ignore[no-untyped-def]
-        from nodeagent.admin.app import admin_app
-
-        return admin_app(self.agent, socket.gethostname())
+            await self._channel.send(await page_of(self._pages, asked))
 
 
 def main() -> None:
