@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from conf import AgentConfig
 from conf.balancing import HostConnectionPool
 from conf.concurrency import FixedConcurrency, GradientConcurrency
-from conf.server import Server
+from conf.server import Server, TcpServer
 
 DIVIDED: Final[Mapping[type[msgspec.Struct], Sequence[str]]] = {
     Server: ("max_concurrent_requests",),
+    TcpServer: ("max_concurrent_requests",),
     HostConnectionPool: ("min_size", "max_size", "max_waiters"),
     FixedConcurrency: ("limit", "max_waiters"),
     GradientConcurrency: ("min_limit", "max_limit", "initial_limit", "max_waiters"),

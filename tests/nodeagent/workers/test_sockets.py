@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,14 @@ def test_all_or_nothing() -> None:
 
     listen("free again", "127.0.0.1", number).close()
     taken.close()
+
+
+def test_a_unix_socket_is_shared_and_its_file_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    text = f"workers: 3\nadmin: {{port: 0}}\nrouters: [{{protocol: http, servers: [{{path: {path}}}]}}]"
+    opened = open_ports(conf.load(text, "test"), [])
+
+    assert len({sock.fileno() for worker in range(3) for sock in opened.sockets_of(worker)}) == 1
+    assert path.is_socket()
+    opened.close()
+    assert not path.exists()
