@@ -6,6 +6,7 @@ together, and none waits but for discovery, within a limit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
 
@@ -37,9 +38,12 @@ YES: Final = frozenset({"", "1", "t", "true"})
 log = structlog.get_logger("nodeagent.admin")
 
 
-def admin_app(agent: AgentView, machine: str) -> Starlette:
-    """Make the application for one agent; `machine` is the name of this host, by which it may be asked too."""
-    return guarded(_Pages(agent).routes(), agent.config.admin, machine)
+def admin_app(agent: AgentView, machine: str, links: Iterable[tuple[str, str]] = ()) -> Starlette:
+    """Make the application for one agent; `machine` is the name of this host, by which it may be asked too.
+
+    `links` are pages that somebody else has for it, each with what it shows.
+    """
+    return guarded(_Pages(agent, links).routes(), agent.config.admin, machine)
 
 
 def guarded(routes: list[Route], config: Admin, machine: str) -> Starlette:
@@ -62,8 +66,9 @@ def guarded(routes: list[Route], config: Admin, machine: str) -> Starlette:
 class _Pages:
     """The pages of one agent."""
 
-    def __init__(self, agent: AgentView) -> None:
+    def __init__(self, agent: AgentView, links: Iterable[tuple[str, str]]) -> None:
         self._agent = agent
+        self._links = (*pages.LINKS, *links)
         own = Exposition(agent.stats, __version__)
         configured = {each.path: Exposition(agent.stats, __version__, each.prefix) for each in agent.config.telemetry}
         self._expositions = {"/metrics": own, "/admin/metrics/prometheus": own} | configured
@@ -87,7 +92,7 @@ class _Pages:
         ]
 
     async def index(self, request: Request) -> Response:  # noqa: ARG002
-        return HTMLResponse(pages.index(self._agent, __version__))
+        return HTMLResponse(pages.index(self._agent, __version__, self._links))
 
     async def ping(self, request: Request) -> Response:  # noqa: ARG002
         return PlainTextResponse("pong")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from typing import Final
 
@@ -51,14 +52,14 @@ pre {{ margin: 0; white-space: pre-wrap }}
 """
 
 
-def index(agent: AgentView, version: str) -> str:
-    """The page as HTML."""
+def index(agent: AgentView, version: str, links: Iterable[tuple[str, str]] = LINKS) -> str:
+    """The page as HTML; `links` are the other ones, each with what it shows."""
     waiting = agent.readiness()
     return _PAGE.format(
         version=escape(version),
         readiness="Ready." if waiting is None else f"Not ready: {escape(waiting)}",
         routers="\n".join(map(_router, agent.routers)),
-        links="\n".join(_link(path, text) for path, text in LINKS),
+        links="\n".join(_link(path, text) for path, text in links),
     )
 
 

@@ -50,6 +50,8 @@ from nodeagent.workers.table import Table, neighbours
 
 log = structlog.get_logger("nodeagent.worker")
 
+WORKERS_PAGE: Final = ("/workers.json", "the workers: process, state, and how many died; other pages take ?worker=N")
+"""The supervisor's own."""
 ASKED: Final = 16
 """Pages that are made at once."""
 
@@ -82,7 +84,7 @@ class Worker:
         peers = functools.partial(neighbours, Table(start.table, start.workers), start.worker, offset)
         self.agent = Agent(self._config, peers=peers, admin=Listening("admin", *start.admin))
         self._listeners = [socket.socket(fileno=fd) for fd in start.listeners]
-        self._pages = admin_app(self.agent, socket.gethostname())
+        self._pages = admin_app(self.agent, socket.gethostname(), [WORKERS_PAGE])
         self._room = trio.CapacityLimiter(ASKED)
         if start.says_hints:
             self.agent.give_hints()

@@ -80,6 +80,7 @@ def test_the_workers_share_the_traffic_and_the_admin_port_shows_the_whole(tmp_pa
         assert agent.json("/explain.json?path=/svc/users")["bound"][0]["state"][0]["health"] == "alive"
         assert agent.json("/namer_state.json") == []
         assert "Ready." in agent.page("/")
+        assert 'href="/workers.json"' in agent.page("/")
         assert delegated(agent.admin)["path"] == "/svc/users"
         assert fetch(agent.admin, "127.0.0.1", "/client_state.json", method="HEAD")[0].status == 200
         assert fetch(agent.admin, "127.0.0.1", "/explain.json")[0].status == 400
