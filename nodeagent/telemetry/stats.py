@@ -92,6 +92,7 @@ class ServerStats:
         self.success += other.success
         self.failure += other.failure
         self.connects += other.connects
+        self.proxy_header_errors += other.proxy_header_errors
 
     def status_classes(self) -> dict[str, int]:
         """Responses by class. What is above 599 counts as 5XX (RFC 9110, section 15)."""

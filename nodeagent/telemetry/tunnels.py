@@ -19,13 +19,24 @@ class Moving(Protocol):
 class TunnelStats:
     """Tunnels of one router. Bytes are counted by the tunnels themselves, and added up when somebody looks."""
 
-    __slots__ = ("_ended_received", "_ended_sent", "_open", "router")
+    __slots__ = ("_ended_received", "_ended_sent", "_open", "_open_elsewhere", "router")
 
-    def __init__(self, router: str) -> None:
+    def __init__(self, router: str, *, open_elsewhere: int = 0, sent: int = 0, received: int = 0) -> None:
+        """Begin with what was told of another process: tunnels that are open there, and bytes that went through it."""
         self.router = router
         self._open: set[Moving] = set()
-        self._ended_sent = 0
-        self._ended_received = 0
+        self._open_elsewhere = open_elsewhere
+        self._ended_sent = sent
+        self._ended_received = received
+
+    def absorb(self, other: TunnelStats) -> None:
+        """Add the bytes of `other`. Its open tunnels stay its own."""
+        self._ended_sent += other.sent
+        self._ended_received += other.received
+
+    def adopt_open(self, other: TunnelStats) -> None:
+        """Count the open tunnels of `other`, too: for a sum that is shown once and thrown away."""
+        self._open_elsewhere += other.open
 
     @contextmanager
     def counting(self, tunnel: Moving) -> Iterator[None]:
@@ -41,7 +52,7 @@ class TunnelStats:
     @property
     def open(self) -> int:
         """Tunnels that are open."""
-        return len(self._open)
+        return len(self._open) + self._open_elsewhere
 
     @property
     def sent(self) -> int:

@@ -25,6 +25,7 @@ from nodeagent.telemetry.stats import (
     ServerStats,
     ServiceStats,
 )
+from nodeagent.telemetry.tunnels import TunnelStats
 
 Numbers: TypeAlias = dict[str, Any]
 """Counters and gauges by their names."""
@@ -66,6 +67,8 @@ class Counts(msgspec.Struct, tag=True):
     servers: list[ServerCounts]
     namers: dict[str, Numbers]
     errors: dict[str, dict[str, int]]
+    tunnels: dict[str, tuple[int, int, int]]
+    """By router: how many are open, bytes sent and received."""
     memory_limit: int | None
     shedding: bool
 
@@ -78,6 +81,7 @@ def counts_of(registry: Registry) -> Counts:
         [ServerCounts(each.router, each.ip, each.port, _numbers(each)) for each in registry.servers()],
         {each.prefix: _numbers(each) for each in registry.namers()},
         {router: dict(errors) for router, errors in registry.errors_by_router().items()},
+        {each.router: (each.open, each.sent, each.received) for each in registry.tunnels_by_router()},
         registry.memory.limit,
         registry.memory.shedding,
     )
@@ -113,6 +117,12 @@ def namers_in(counts: Counts) -> Iterator[NamerStats]:
     """The namers of a worker."""
     for prefix, numbers in counts.namers.items():
         yield _filled(NamerStats(prefix), numbers)
+
+
+def tunnels_in(counts: Counts) -> Iterator[TunnelStats]:
+    """The tunnels of a worker."""
+    for router, (now, sent, received) in counts.tunnels.items():
+        yield TunnelStats(router, open_elsewhere=now, sent=sent, received=received)
 
 
 def joined(readings: list[BalancerReading]) -> BalancerReading:

@@ -22,7 +22,8 @@ from nodeagent.telemetry.stats import (
     ServerStats,
     ServiceStats,
 )
-from nodeagent.workers.counts import Counts, clients_in, joined, namers_in, servers_in, services_in
+from nodeagent.telemetry.tunnels import TunnelStats
+from nodeagent.workers.counts import Counts, clients_in, joined, namers_in, servers_in, services_in, tunnels_in
 
 IDLE_STEPS: Final = round(IDLE_SECONDS / STEP_SECONDS)
 
@@ -101,6 +102,7 @@ class Ledger:
         self._servers: _Kept[ServerStats] = _Kept(lambda one: ServerStats(one.router, one.ip, one.port), _never)
         self._namers: _Kept[NamerStats] = _Kept(lambda one: NamerStats(one.prefix), _never)
         self._errors: _Kept[_Errors] = _Kept(lambda _: _Errors(), _never)
+        self._tunnels: _Kept[TunnelStats] = _Kept(lambda one: TunnelStats(one.router), _never)
         self._memory: dict[int, tuple[int | None, bool]] = {}
         self.originators: set[str] = set()
         """As in a registry."""
@@ -112,11 +114,13 @@ class Ledger:
         self._servers.tell(worker, (((each.router, each.ip, each.port), each) for each in servers_in(counts)))
         self._namers.tell(worker, ((each.prefix, each) for each in namers_in(counts)))
         self._errors.tell(worker, ((router, _Errors(errors)) for router, errors in counts.errors.items()))
+        self._tunnels.tell(worker, ((each.router, each) for each in tunnels_in(counts)))
         self._memory[worker] = counts.memory_limit, counts.shedding
 
     def lose(self, worker: int) -> None:
         """Keep what a dead worker has counted."""
-        for kept in (self._services, self._clients, self._servers, self._namers, self._errors):
+        kinds = (self._services, self._clients, self._servers, self._namers, self._errors, self._tunnels)
+        for kept in kinds:
             kept.lose(worker)
         self._memory.pop(worker, None)
 
@@ -153,6 +157,11 @@ class Ledger:
         for router, errors in self._errors.all().items():
             for counted in errors:
                 whole.errors(str(router)).update(counted)
+        for tunnels in self._tunnels.all().values():
+            for told in tunnels:
+                sums = whole.tunnels(told.router)
+                sums.absorb(told)
+                sums.adopt_open(told)
         limits = [limit for limit, _ in self._memory.values() if limit is not None]
         whole.memory.limit = sum(limits) if limits else None
         whole.memory.shedding = any(shedding for _, shedding in self._memory.values())

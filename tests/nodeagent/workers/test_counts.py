@@ -9,6 +9,7 @@ from nodeagent.telemetry import linkerd_metrics
 from nodeagent.telemetry.prometheus import Exposition
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import Concurrency, Series
+from nodeagent.telemetry.tunnels import TunnelStats
 from nodeagent.workers.counts import Counts, counts_of, joined
 from nodeagent.workers.ledger import Ledger
 from tests.nodeagent.telemetry.readings import balancer_reading
@@ -39,6 +40,9 @@ def busy_registry() -> Registry:
     client.requeues = 1
     server = registry.server("out", "127.0.0.1", 4140)
     server.statuses[2], server.success, server.connects, server.connections = 5, 5, 4, 2
+    server.proxy_header_errors = 2
+    registry.tunnels("out").absorb(TunnelStats("out", sent=1000, received=2000))
+    registry.tunnels("out").adopt_open(TunnelStats("out", open_elsewhere=3))
     registry.namer("/io.l5d.fs").updates = 6
     registry.errors("out")["dns_timeout"] += 1
     registry.memory.limit = 1 << 30
