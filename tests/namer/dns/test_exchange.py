@@ -27,7 +27,7 @@ MOST = 4090  # addresses that fit into a message of 64 KB
 async def asked(udp: Replies, *, kind: Kind = "A", tcp: Replies = lambda query: ()) -> Reply | str:
     """What a server with these replies says of web.example, or what is wrong with it."""
     async with wire_server(udp, tcp) as server:
-        with trio.fail_after(2):
+        with trio.fail_after(10):
             try:
                 return await AskByWire()(server.where, "web.example.", kind)
             except ServerFailed as problem:
