@@ -65,10 +65,12 @@ def test_exchanges_are_counted_and_timed() -> None:
             while far.recv(65536) == REQUEST:
                 far.sendall(REPLY)
 
-        threading.Thread(target=answer, daemon=True).start()
+        answering = threading.Thread(target=answer, daemon=True)
+        answering.start()
         exchanges = Exchanges()
         exchanges.run([near], 0.05)
         far.shutdown(socket.SHUT_RDWR)
+        answering.join()
 
     sample = exchanges.sample()
     assert exchanges.count == len(exchanges.latencies) > 0

@@ -59,7 +59,7 @@ class Mesh:
         return int(json.loads(fetch(self.admin, "localhost", "/admin/metrics.json")[1])[scope])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """Services `users`, with and without TLS, `accounts`, and an `impostor` with the certificate of another."""
     folder = tmp_path_factory.mktemp("clients")

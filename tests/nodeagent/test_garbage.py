@@ -33,7 +33,7 @@ def test_a_short_collection_freezes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     with short_collections():
         before = gc.get_freeze_count()
         gc.collect()
-        assert gc.get_freeze_count() == before
+        assert gc.get_freeze_count() <= before  # what was frozen before may be freed
 
 
 def test_circles_of_what_came_later_are_collected(monkeypatch: pytest.MonkeyPatch) -> None:
