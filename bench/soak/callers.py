@@ -49,7 +49,9 @@ class Line:
         self._wire = h11.Connection(h11.CLIENT)
 
     async def ask(self, host: str, path: str, body: bytes = b"", *, chunked: bool = False) -> None:
-        """Send a request whole; a POST if it has a body."""
+        """Send a request whole; a POST if it has a body. Raises Unexpected when the answer before was the last one."""
+        if self._wire.our_state is not h11.IDLE:
+            raise Unexpected(Seen.CUT, "the agent wanted no further request on this connection")
         framing = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(body)))
         headers = [("Host", host), *([framing] if body else [])]
         request = h11.Request(method="POST" if body else "GET", target=path, headers=headers)

@@ -105,14 +105,13 @@ async def burst(source: Wire, sink: Wire, most: int | None, moved: Callable[[int
         return 0
     total = 0
     try:
-        while most is None or total < most:
-            size = pipe.size if most is None else min(pipe.size, most - total)
-            if not _fill(pipe, source, size):
-                break
+        while _fill(pipe, source, pipe.size if most is None else min(pipe.size, most - total)):
             piece = pipe.level
             await _empty(pipe, sink)
             total += piece
             moved(piece)
+            if total == most:  # no turn for others: an answer to the whole of it must not find it on its way still
+                break
             await lowlevel.checkpoint()
         return total
     finally:

@@ -80,6 +80,25 @@ async def test_a_burst_moves_what_is_there_and_no_more_than_asked_for() -> None:
         wire.close()
 
 
+async def test_when_all_that_was_asked_for_has_moved_nobody_gets_a_turn_before_that_is_known() -> None:
+    sender, source = tcp_pair()
+    sink, receiver = tcp_pair()
+    await sender.send(b"a" * 1000)
+    await source.wait_readable()
+    turns: list[str] = []
+
+    async def other() -> None:
+        turns.append("another task")
+
+    async with trio.open_nursery() as nursery:
+        await burst(source, sink, 1000, lambda size: nursery.start_soon(other))
+        turns.append("known")
+
+    assert turns == ["known", "another task"], "an answer to the whole body would look early"
+    for wire in (sender, source, sink, receiver):
+        wire.close()
+
+
 async def test_a_break_of_the_source_is_told_from_one_of_the_sink() -> None:
     sender, source = tcp_pair()
     sink, receiver = tcp_pair()
