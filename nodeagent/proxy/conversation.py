@@ -276,9 +276,9 @@ class Conversation:
             server.answered(response.status)
             self._owed = False
             body = response.body
-            if isinstance(body, Switched):
-                return await self._switch(response, body)
             if not isinstance(body, bytes):
+                if isinstance(body, Switched):
+                    return await self._switch(response, body)
                 return await self._stream(response, body, head, keep)
             if response.length is None and body:
                 body = whole_chunked(response, body, head.version)
