@@ -28,7 +28,7 @@ from nodeagent.proxy.messages import Body, Request, RequestHead, Response
 from nodeagent.proxy.replay import ReplayBody
 from nodeagent.proxy.splice import BULK
 from nodeagent.proxy.stall import Stall
-from nodeagent.proxy.tunnel import Tunnel
+from nodeagent.proxy.tunnel import relay
 from nodeagent.proxy.wire import CLOSED, Wire
 
 if TYPE_CHECKING:
@@ -365,14 +365,8 @@ class Conversation:
     async def _relay(self, answer: bytes, backend: Wire, over: Callable[[bool], None]) -> None:
         """Say yes, and pass on what either side says. `over` is told at the end whether neither broke off."""
         self.tunnelling = True
-        tunnel = Tunnel(self.wire, backend, self.server.limits.tunnel_idle)
-        try:
-            await self.wire.send(answer)
-            with self.server.router.tunnels.counting(tunnel):
-                await tunnel.run()
-        finally:
-            backend.close()
-            over(not tunnel.broken)
+        counted = self.server.router.tunnels
+        await relay(self.wire, backend, over, idle=self.server.limits.tunnel_idle, counted=counted, first=answer)
 
     async def _refuse(self, why: ProxyError) -> None:
         """Answer what cannot be served, and stop listening."""

@@ -16,7 +16,7 @@ import trio
 
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.messages import Request, RequestHead
-from nodeagent.proxy.tunnel import Tunnel
+from nodeagent.proxy.tunnel import relay
 from nodeagent.proxy.wire import CLOSED, Wire
 
 if TYPE_CHECKING:
@@ -96,12 +96,8 @@ class TcpConversation:
         self._owed = False
         server.answered(200)
         self.tunnelling = True
-        tunnel = Tunnel(self.wire, backend, server.limits.tunnel_idle)
-        try:
-            with server.router.tunnels.counting(tunnel):
-                await tunnel.run()
-        finally:
-            over(not tunnel.broken)
+        counted = server.router.tunnels
+        await relay(self.wire, backend, over, idle=server.limits.tunnel_idle, counted=counted)
 
     def _reset(self, error: ProxyError) -> None:
         log.warning("a connection is reset", router=self.server.router.label, peer=self.peer, error=error.message)

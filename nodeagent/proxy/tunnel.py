@@ -13,6 +13,7 @@ import trio
 
 from nodeagent.proxy.splice import BULK, burst, can_splice
 from nodeagent.proxy.wire import CLOSED, Wire
+from nodeagent.telemetry.tunnels import TunnelStats
 
 SLACK = 1 / 16
 """Of the idle time: by so much more a tunnel may be silent before it ends, once something has moved."""
@@ -98,3 +99,21 @@ class Tunnel:
         self._client.abort()
         self._backend.abort()
         self._scope.cancel()
+
+
+async def relay(
+    client: Wire, backend: Wire, over: Callable[[bool], None], *, idle: float, counted: TunnelStats, first: bytes = b""
+) -> None:
+    """Say `first` to the client, then join the two as a tunnel; tell `over` at the end whether neither side broke off.
+
+    As `Tunnel.run`: both are closed afterwards. Raises OSError when the client is gone before it was told.
+    """
+    tunnel = Tunnel(client, backend, idle)
+    try:
+        if first:
+            await client.send(first)
+        with counted.counting(tunnel):
+            await tunnel.run()
+    finally:
+        backend.close()
+        over(not tunnel.broken)
