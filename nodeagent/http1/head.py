@@ -22,7 +22,7 @@ import h11
 
 from nodeagent.http1.target import check_authority, unusual_target
 from nodeagent.proxy.errors import BadRequest, ResponseInvalid
-from nodeagent.proxy.messages import REQUEST_SPECIAL, RESPONSE_SPECIAL, RequestHead, block_of, lines_of
+from nodeagent.proxy.messages import REQUEST_SPECIAL, RESPONSE_SPECIAL, RequestHead, without_fields
 
 MAX_FIELDS = 128
 """Field lines in one head, special ones aside; Envoy and HAProxy allow about 100."""
@@ -152,7 +152,7 @@ def _request_fields(block: bytes, underscores: bool) -> tuple[bytes, Mapping[byt
     if expect is not None and expect.lower() != b"100-continue":
         raise BadRequest(f"Expect {expect[:40].decode('latin-1')!r} is not known", status=417)
     if underscores:
-        fields = block_of(line for line in lines_of(fields) if not is_twin(line.partition(b":")[0]))
+        fields = without_fields(fields, is_twin)
     return _without_nominated(fields, special), special, host
 
 
@@ -171,7 +171,7 @@ def _traceable(fields: bytes, special: Mapping[bytes, bytes]) -> bytes:
     """Return the fields of a TRACE request less what its answer must not show (RFC 9110, 9.3.8). Raises BadRequest."""
     if b"content-length" in special or b"transfer-encoding" in special:
         raise BadRequest("TRACE has no body")
-    return block_of(line for line in lines_of(fields) if line.partition(b":")[0].lower() not in _CREDENTIALS)
+    return without_fields(fields, lambda name: name.lower() in _CREDENTIALS)
 
 
 _CREDENTIALS = frozenset({b"authorization", b"cookie"})
@@ -212,7 +212,7 @@ def _without_nominated(fields: bytes, special: Mapping[bytes, bytes]) -> bytes:
     if b"connection" not in special or special[b"connection"].lower() in _PLAIN_CONNECTION:
         return fields
     nominated = connection_tokens(special) - _PLAIN_CONNECTION
-    return block_of(line for line in lines_of(fields) if line.partition(b":")[0].lower() not in nominated)
+    return without_fields(fields, lambda name: name.lower() in nominated)
 
 
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})

@@ -14,7 +14,7 @@ import re
 
 from nodeagent.http1.head import ResponseHead, connection_tokens
 from nodeagent.proxy.errors import BadRequest, ResponseInvalid
-from nodeagent.proxy.messages import RequestHead, lines_of
+from nodeagent.proxy.messages import RequestHead, field_of
 
 _PROTOCOL = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64})?\Z")
 _OF_ONE_HOP = (b"h2c", b"http/", b"tls/")
@@ -66,7 +66,7 @@ def check_switch(request: RequestHead, response: ResponseHead) -> None:
         raise ResponseInvalid("101 switches to a protocol that was not asked for")
     if b"upgrade" not in connection_tokens(response.special):
         raise ResponseInvalid("101 without Connection: Upgrade")
-    if agreed == _WEBSOCKET and _field(response.fields, b"sec-websocket-accept") != _accept_of(request):
+    if agreed == _WEBSOCKET and field_of(response.fields, b"sec-websocket-accept") != _accept_of(request):
         raise ResponseInvalid("101 with a Sec-WebSocket-Accept that does not belong to the request's key")
 
 
@@ -74,14 +74,6 @@ def _accept_of(request: RequestHead) -> bytes:
     """RFC 6455, 4.2.2."""
     key = request.get(b"sec-websocket-key") or b""
     return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
-
-
-def _field(fields: bytes, name: bytes) -> bytes | None:
-    for line in lines_of(fields):
-        key, _, value = line.partition(b":")
-        if key.lower() == name:
-            return value.strip(b" \t")
-    return None
 
 
 def switch_fields(protocol: bytes) -> bytes:

@@ -98,6 +98,18 @@ def block_of(lines: Iterable[bytes]) -> bytes:
     return b"".join([line + b"\r\n" for line in lines])
 
 
+def field_of(fields: bytes, name: bytes) -> bytes | None:
+    """Look up a field by its lower-case name in a block; repeated ones are joined with ", " (RFC 9110, 5.3)."""
+    named = [line.partition(b":") for line in lines_of(fields)]
+    values = [value.strip(b" \t") for key, _, value in named if key.lower() == name]
+    return b", ".join(values) if values else None
+
+
+def without_fields(fields: bytes, drops: Callable[[bytes], bool]) -> bytes:
+    """Return a block without the fields that `drops` says yes to, by their names as they were sent."""
+    return block_of(line for line in lines_of(fields) if not drops(line.partition(b":")[0]))
+
+
 class RequestHead:
     """What was asked for. `path` is in origin form ("/a?b"), or "*"; empty for CONNECT."""
 
@@ -129,9 +141,7 @@ class RequestHead:
             return found
         if name == b"host":
             return self.authority or None
-        named = [line.partition(b":") for line in lines_of(self.fields)]
-        values = [value.strip(b" \t") for key, _, value in named if key.lower() == name]
-        return b", ".join(values) if values else None
+        return field_of(self.fields, name)
 
     def __repr__(self) -> str:
         return f"<{self.method.decode()} {self.authority.decode()}{self.path.decode()}>"
