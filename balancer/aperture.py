@@ -15,12 +15,13 @@ from balancer.accrual import Health
 from balancer.ema import Ema
 from balancer.node import Node
 from balancer.p2c import PowerOfChoices
+from balancer.picker import Drawn
 
 
 class Aperture:
     """Picks by p2c among a window of the nodes that widens and narrows with the load."""
 
-    __slots__ = ("_high_load", "_in_flight", "_low_load", "_minimum", "_nodes", "_p2c", "_smoothed", "width")
+    __slots__ = ("_high_load", "_in_flight", "_low_load", "_minimum", "_nodes", "_p2c", "_smoothed", "drawn", "width")
 
     def __init__(self, rng: Random, smooth_window: float, low_load: float, high_load: float, minimum: int) -> None:
         self._p2c = PowerOfChoices(rng)
@@ -30,6 +31,7 @@ class Aperture:
         self._minimum = minimum
         self._nodes: Sequence[Node] = ()
         self._in_flight = 0
+        self.drawn: Drawn = ()
         self.width = minimum
         """How many nodes it picks among; more than there are counts as all."""
 
@@ -44,7 +46,9 @@ class Aperture:
 
     def pick(self, now: float) -> Node:
         """Return the better of two within the aperture."""
-        return self._p2c.pick(now)
+        node = self._p2c.pick(now)
+        self.drawn = self._p2c.drawn
+        return node
 
     def begun(self, node: Node, now: float) -> None:  # noqa: ARG002 - it is the sum that counts
         """Count a request in."""

@@ -21,7 +21,7 @@ from balancer.node import Node
 from balancer.p2c import PowerOfChoices
 from balancer.patience import Patience
 from balancer.peers import Peers, Shared
-from balancer.picker import Picker
+from balancer.picker import Drawn, Picker
 from balancer.response_class import ResponseClass
 from balancer.ring import Rings, turn_of
 from balancer.rotation import AllDead, Rotation
@@ -113,6 +113,11 @@ class Balancer:
         """Whether some endpoint is alive."""
         return self._rotation.usable
 
+    @property
+    def drawn(self) -> Drawn:
+        """What the last pick compared, for whoever explains it; empty when it was decided without a comparison."""
+        return self._picker.drawn
+
     def update(self, endpoints: Iterable[Endpoint], now: float) -> list[Node]:
         """Balance over *endpoints* from now on and return the nodes that are gone.
 
@@ -162,6 +167,7 @@ class Balancer:
         if not rotation.shown:
             return self.pick(now, avoid)
         probe = None if avoid else self.pick_probe(now)
+        self._picker.drawn = ()
         if probe is not None and (not rotation.usable or probe.endpoint.priority < rotation.priority):
             return probe
 
@@ -338,6 +344,7 @@ class Balancer:
 
     def _pick_closely(self, now: float, avoid: Collection[Node]) -> Node | None:
         """Pick when some nodes are to be avoided, a probe is due, none is alive or one is new."""
+        self._picker.drawn = ()
         node = self._pick_other(now, avoid) if avoid else self.pick_probe(now) or self._pick_warm(now)
         if node is not None and not self._rotation.may_go(node, now):
             self._exhausted += 1
@@ -374,4 +381,6 @@ class Balancer:
     def _any_of(self, nodes: Sequence[Node], now: float) -> Node:
         picker = PowerOfChoices(self._rng)
         picker.rebuild(nodes)
-        return picker.pick(now)
+        node = picker.pick(now)
+        self._picker.drawn = picker.drawn
+        return node

@@ -8,6 +8,7 @@ minimum in O(1). Within a bucket the node that waited longest comes first, so id
 from collections.abc import Sequence
 
 from balancer.node import Node
+from balancer.picker import Drawn
 
 _Bucket = dict[Node, None]  # a set that keeps its order
 
@@ -15,11 +16,12 @@ _Bucket = dict[Node, None]  # a set that keeps its order
 class HeapLeastLoaded:
     """Picks a node with the fewest requests in flight."""
 
-    __slots__ = ("_buckets", "_least")
+    __slots__ = ("_buckets", "_least", "drawn")
 
     def __init__(self) -> None:
         self._buckets: list[_Bucket] = []
         self._least = 0
+        self.drawn: Drawn = ()
 
     def rebuild(self, nodes: Sequence[Node]) -> None:
         """Choose among *nodes* from now on, and follow their load."""

@@ -12,17 +12,19 @@ from collections.abc import Sequence
 from random import Random
 
 from balancer.node import Node
+from balancer.picker import Drawn
 
 
 class PowerOfChoices:
     """Picks the least loaded of *choices* nodes drawn at random; the first drawn when they are level."""
 
-    __slots__ = ("_choices", "_nodes", "_random")
+    __slots__ = ("_choices", "_nodes", "_random", "drawn")
 
     def __init__(self, rng: Random, choices: int = 2) -> None:
         self._random = rng.random
         self._choices = choices
         self._nodes: Sequence[Node] = ()
+        self.drawn: Drawn = ()
 
     def rebuild(self, nodes: Sequence[Node]) -> None:
         """Choose among *nodes* from now on."""
@@ -33,6 +35,7 @@ class PowerOfChoices:
         nodes = self._nodes
         count = len(nodes)
         if count == 1:
+            self.drawn = ()
             return nodes[0]
         random = self._random
         first = int(random() * count)
@@ -43,9 +46,11 @@ class PowerOfChoices:
         other = nodes[second]
         least = best.metric.load(best.pending, now)
         load = other.metric.load(other.pending, now)
+        drawn = (best, least, other, load)
         if load < least:
             best, least = other, load
         if count == 2 or self._choices == 2:
+            self.drawn = drawn
             return best
         third = int(random() * (count - 2))
         if third >= (min(second, first)):
@@ -54,6 +59,7 @@ class PowerOfChoices:
             third += 1
         other = nodes[third]
         load = other.metric.load(other.pending, now)
+        self.drawn = (*drawn, other, load)
         if load < least:
             best, least = other, load
         if count == 3 or self._choices == 3:
@@ -71,6 +77,7 @@ class PowerOfChoices:
             drawn.append(index)
             node = nodes[index]
             load = node.metric.load(node.pending, now)
+            self.drawn += (node, load)
             if load < least:
                 best, least = node, load
         return best

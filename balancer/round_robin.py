@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 
 from balancer.node import Node
+from balancer.picker import Drawn
 
 
 class RoundRobin:
     """Picks the nodes in order. A change of the nodes does not start the order anew."""
 
-    __slots__ = ("_next", "_nodes")
+    __slots__ = ("_next", "_nodes", "drawn")
 
     def __init__(self) -> None:
         self._nodes: Sequence[Node] = ()
         self._next = 0
+        self.drawn: Drawn = ()
 
     def rebuild(self, nodes: Sequence[Node]) -> None:
         """Choose among *nodes* from now on."""

@@ -13,7 +13,7 @@ from itertools import accumulate
 from random import Random
 
 from balancer.node import Node
-from balancer.picker import Picker
+from balancer.picker import Drawn, Picker
 
 
 class WeightClasses:
@@ -22,7 +22,7 @@ class WeightClasses:
     local_share = None
     """No zone is preferred: for the one in whose place this is, ``zones.ZonePreference``."""
 
-    __slots__ = ("_bounds", "_classes", "_make_picker", "_pickers", "_random", "_total")
+    __slots__ = ("_bounds", "_classes", "_make_picker", "_pickers", "_random", "_total", "drawn")
 
     def __init__(self, make_picker: Callable[[], Picker], rng: Random) -> None:
         self._make_picker = make_picker
@@ -31,6 +31,7 @@ class WeightClasses:
         self._pickers: list[Picker] = []
         self._bounds: list[float] = []
         self._total = 0.0
+        self.drawn: Drawn = ()
 
     def rebuild(self, nodes: Sequence[Node], everybody: Sequence[Node] | None = None) -> None:  # noqa: ARG002 - see zones
         """Group *nodes* by weight and choose among them from now on."""
@@ -49,4 +50,7 @@ class WeightClasses:
 
     def pick(self, now: float) -> Node:
         """Return a node for the next request."""
-        return self._pickers[bisect(self._bounds, self._random() * self._total)].pick(now)
+        picker = self._pickers[bisect(self._bounds, self._random() * self._total)]
+        node = picker.pick(now)
+        self.drawn = picker.drawn
+        return node

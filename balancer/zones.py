@@ -19,7 +19,7 @@ from random import Random
 
 from balancer.accrual import Health
 from balancer.node import Node
-from balancer.picker import Picker
+from balancer.picker import Drawn, Picker
 from balancer.weights import WeightClasses
 from namer.addr import Endpoint
 
@@ -42,7 +42,7 @@ class ZoneParams:
 class ZonePreference:
     """Picks local or not by share, then by the weight classes of that side."""
 
-    __slots__ = ("_local", "_make_picker", "_others", "_params", "_rng", "_share", "local_share")
+    __slots__ = ("_local", "_make_picker", "_others", "_params", "_rng", "_share", "drawn", "local_share")
 
     def __init__(self, params: ZoneParams, make_picker: Callable[[], Picker], rng: Random) -> None:
         self._params = params
@@ -51,6 +51,7 @@ class ZonePreference:
         self._share = 0.0
         self._local = WeightClasses(make_picker, rng)
         self._others = WeightClasses(make_picker, rng)
+        self.drawn: Drawn = ()
         self.local_share: float | None = None
         """The part of the traffic that goes to the local zone, 0 to 1; None before the first nodes."""
 
@@ -72,7 +73,10 @@ class ZonePreference:
 
     def pick(self, now: float) -> Node:
         """Return a node for the next request."""
-        return (self._local if self._rng.random() < self._share else self._others).pick(now)
+        side = self._local if self._rng.random() < self._share else self._others
+        node = side.pick(now)
+        self.drawn = side.drawn
+        return node
 
     def _share_of(self, local: Sequence[Node], others: Sequence[Node], everybody: Sequence[Node] | None) -> float:
         whole = inf

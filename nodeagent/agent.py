@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -23,6 +24,7 @@ from balancer.peers import Peers
 from conf import AgentConfig
 from conf.router import AnyRouter, HttpRouter, TcpRouter, ZipkinTracePropagator
 from conf.server import Listener, TcpServer
+from conf.telemetry import AnyTelemeter, RecentRequests
 from namer.dtab import Dentry, Dtab
 from namer.namer import Bound
 from namer.path import Path
@@ -44,6 +46,8 @@ from nodeagent.proxy.errors import NoSuchName, ProxyError
 from nodeagent.proxy.guard import Guard
 from nodeagent.proxy.server import ConnectionOptions, Server
 from nodeagent.proxy.tcp import TcpConversation
+from nodeagent.telemetry.exchange import Exchanges
+from nodeagent.telemetry.recent import Recent
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_trace
 
@@ -97,6 +101,10 @@ class Agent:
         self.stats = Registry()
         self.stats.survey_namers = self._report_naming
         self._alarms = Alarms()
+        self.exchanges = Exchanges()
+        self.recent = make_recent(config.telemetry, self._rng)
+        if self.recent is not None:
+            self.exchanges.watch(self.recent.record)
         self._files: list[SocketFile] = []
         """Of the Unix sockets that were made here."""
         self._own = {router.label: OwnPorts() for router in config.routers}
@@ -175,6 +183,10 @@ class Agent:
         for hint in hints(self.config, self.naming.builtins, self.zone):
             log.warning("the configuration has what is hardly meant", hint=str(hint))
 
+    def to_epoch(self) -> float:
+        """Return what turns trio's clock into seconds since 1970, when added to it."""
+        return time.time() - trio.current_time()  # noqa: TID251  (for people; nothing is decided by it)
+
     def readiness(self) -> str | None:
         """Return None when traffic is welcome, else the reason why not."""
         return self._unready
@@ -216,6 +228,7 @@ class Agent:
             trace=make_trace(self._rng, b3=zipkin),
             stats=self.stats,
             max_error=config.max_err_response_kb * 1024 if isinstance(config, HttpRouter) else 0,
+            exchanges=self.exchanges,
         )
 
     def _listen(self, inherited: list[socket.socket]) -> list[tuple[Listening, socket.socket]]:
@@ -328,6 +341,12 @@ class Agent:
             log.info("a name of the dtab is bound to nothing", router=running.label, name=name.show())
         except ProxyError as error:
             log.warning("a name of the dtab cannot be bound yet", router=running.label, error=error.message)
+
+
+def make_recent(telemeters: Iterable[AnyTelemeter], rng: random.Random) -> Recent | None:
+    """Return what keeps the recent requests, as the configuration wants it; None when none are to be kept."""
+    kept = next((each for each in telemeters if isinstance(each, RecentRequests)), RecentRequests())
+    return Recent(kept.capacity, kept.sample_rate, rng) if kept.capacity else None
 
 
 def primed_names(dtab: Dtab, prefix: Path) -> list[Path]:

@@ -22,8 +22,9 @@ from starlette.routing import Route
 
 import conf
 from conf.admin import Admin
+from conf.telemetry import Prometheus
 from nodeagent import __version__
-from nodeagent.admin import names, pages, state
+from nodeagent.admin import names, pages, requests, state
 from nodeagent.admin.answers import JsonAnswer, problem
 from nodeagent.admin.guard import Guard
 from nodeagent.admin.security import Gate, PathRules
@@ -70,7 +71,11 @@ class _Pages:
         self._agent = agent
         self._links = (*pages.LINKS, *links)
         own = Exposition(agent.stats, __version__)
-        configured = {each.path: Exposition(agent.stats, __version__, each.prefix) for each in agent.config.telemetry}
+        configured = {
+            each.path: Exposition(agent.stats, __version__, each.prefix)
+            for each in agent.config.telemetry
+            if isinstance(each, Prometheus)
+        }
         self._expositions = {"/metrics": own, "/admin/metrics/prometheus": own} | configured
 
     def routes(self) -> list[Route]:
@@ -88,6 +93,8 @@ class _Pages:
             Route("/bound-names.json", self.bound_names),
             Route("/client_state.json", self.client_state),
             Route("/namer_state.json", self.namer_state),
+            Route("/requests.json", self.requests),
+            Route("/requests/{id}.json", self.request),
             Route("/admin/shutdown", self.shutdown, methods=["POST"]),
         ]
 
@@ -128,6 +135,12 @@ class _Pages:
 
     async def namer_state(self, request: Request) -> Response:  # noqa: ARG002
         return JsonAnswer(state.namer_state(self._agent.naming.watches.statistics(), trio.current_time()))
+
+    async def requests(self, request: Request) -> Response:
+        return requests.latest(request, self._agent.recent, self._agent.to_epoch())
+
+    async def request(self, request: Request) -> Response:
+        return requests.one(request, self._agent.recent, self._agent.to_epoch())
 
     async def shutdown(self, request: Request) -> Response:  # noqa: ARG002
         async def begin() -> None:

@@ -23,6 +23,7 @@ LINKS: Final = (
     ("/bound-names.json", "the concrete names in use"),
     ("/client_state.json", "their addresses, with health and load"),
     ("/namer_state.json", "the sources of discovery, with age and last error"),
+    ("/requests.json", "recent requests, why each went where it did; one by its l5d-reqid: /requests/ID.json"),
     ("/explain.json?path=/svc/NAME", "what a name or URL resolves to"),
     ("/delegator.json?path=/svc/NAME", "all branches of its delegation"),
 )

@@ -9,6 +9,7 @@ from conf import AgentConfig
 from namer.path import Path
 from namer.watch import Watches
 from nodeagent.proxy.bind import Bindings
+from nodeagent.telemetry.recent import Recent
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServerStats
 
@@ -83,8 +84,17 @@ class AgentView(Protocol):
         ...
 
     @property
+    def recent(self) -> Recent | None:
+        """The recent requests; None when none are kept."""
+        ...
+
+    @property
     def routers(self) -> Sequence[RouterView]:
         """The routers, in the order of the configuration."""
+        ...
+
+    def to_epoch(self) -> float:
+        """What turns trio's clock into seconds since 1970, when added to it."""
         ...
 
     def readiness(self) -> str | None:

@@ -231,7 +231,7 @@ def both(ended: Ended | None, over: Callable[[], None]) -> Ended:
 class StreamBody:
     """A body read from `source` as it comes, by one of the framings."""
 
-    __slots__ = ("_decoder", "_ended", "_make_error", "_missing", "_source", "length", "trailers", "whole")
+    __slots__ = ("_decoder", "_ended", "_make_error", "_missing", "_source", "length", "received", "trailers", "whole")
 
     def __init__(self, source: Source, framing: int, make_error: Callable[[str], ProxyError], ended: Ended) -> None:
         self._source = source
@@ -239,6 +239,8 @@ class StreamBody:
         self._ended: Ended | None = ended
         self.whole = False
         """True once all of it was read: what follows on the connection is another message."""
+        self.received = 0
+        """Bytes that came, without those of the framing."""
         self._missing = framing
         self.length = framing if framing >= 0 else None
         self._decoder = ChunkedDecoder(make_error) if framing == CHUNKED else None
@@ -259,6 +261,7 @@ class StreamBody:
                 self._end(False)
                 raise self._make_error("the connection broke inside the body") from None
             if piece:
+                self.received += len(piece)
                 return piece
         return b""
 
@@ -270,6 +273,7 @@ class StreamBody:
 
         def passed(size: int) -> None:
             source.progress()
+            self.received += size
             moved(size)
 
         while self._ended is not None and can_splice(wire, sink):

@@ -52,6 +52,7 @@ from nodeagent.proxy.room import pick_with_room, requests_waiting
 from nodeagent.proxy.tunnel import Opened
 from nodeagent.proxy.unbound import why_nowhere
 from nodeagent.proxy.verdicts import Verdicts, of_error, of_status
+from nodeagent.telemetry.exchange import Attempt, Choice
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
 from tls.params import ClientTls
@@ -147,6 +148,8 @@ class Client:
         if node is None:
             raise why_nowhere(self.id, self.addr, balancer.nodes)
         request.node = node
+        choice = self._choice(node, started)
+        connected: float | None = started
         timed = isinstance(request.body, bytes)  # how long a body streams is up to the caller
         balancer.begin(node, started, timed)
         stats.pending += 1
@@ -158,13 +161,19 @@ class Client:
             connection = None if fresh else pool.take(started)
             if connection is None:
                 queued = not pool.has_room
+                connected = None
                 connection = await pool.acquire(functools.partial(self._dial, node, request), started, fresh=fresh)
+                connected = self._now()
             response = await connection.exchange(request)
         except BaseException as error:
+            request.attempts += (Attempt(*choice, connected, self._now(), 0, None, _show(error)),)
             self._failed(request, node, connection, started, error, queued)
             raise
         ended = self._now()
         verdict = response.verdict = classify(request.head.method, response)
+        request.attempts += (
+            tuple.__new__(Attempt, (*choice, connected, ended, response.status, verdict, None, False)),
+        )
         if verdict is not _SUCCESS:
             request.avoid += (node,)
         learnt = verdict if response.status < TOO_MANY_REQUESTS else lesson(response, verdict)
@@ -181,6 +190,11 @@ class Client:
         if learnt is not _SUCCESS:
             self._leave_alone(node, response, ended)
         return response
+
+    def _choice(self, node: Node, now: float) -> Choice:
+        """Why a node was picked just now, for whoever tells of the attempt."""
+        balancer = self.balancer
+        return self.id, node.endpoint, node.accrual.health, node.pending, len(balancer.nodes), balancer.drawn, now
 
     async def trial(self, request: Request, classify: Classify) -> Response:
         """As `send`, for the request that finds out whether the endpoints have recovered.
@@ -295,15 +309,18 @@ class Client:
         node = balancer.pick(started, avoid) if key is None else balancer.pick_for(key, started, avoid)
         if node is None:
             raise why_nowhere(self.id, self.addr, balancer.nodes)
+        choice = self._choice(node, started)
         self.balancer.begin(node, started)
         self.stats.pending += 1
         try:
             policy, preface = self.policy, self._preface(node, request)
             wire = await self._dialer.wire(node.endpoint, policy.connect_timeout, policy.tunnel_tls, preface)
         except BaseException as error:
+            request.attempts += (Attempt(*choice, None, self._now(), 0, None, _show(error)),)
             self._failed(request, node, None, started, error)
             raise
         opened = self._now()
+        request.attempts += (Attempt(*choice, opened, opened, 0, _SUCCESS, None),)
         took = opened - started
         self.stats.connections += 1
         self.balancer.answered(node, started, opened, _SUCCESS)
@@ -387,6 +404,10 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client {self.id.show()} {len(self.balancer.nodes)} endpoints, {self.connections} connections>"
+
+
+def _show(error: BaseException) -> str:
+    return error.message if isinstance(error, ProxyError) else "given up"
 
 
 def _outcome(error: BaseException) -> ResponseClass:

@@ -37,6 +37,7 @@ from nodeagent.proxy.errors import BindTimeout, NoEndpoints, NoSuchName, ProxyEr
 from nodeagent.proxy.guard import Guard, GuardPolicy
 from nodeagent.proxy.service import Leaves, Renew, Service, no_successor
 from nodeagent.proxy.unbound import why_unbound
+from nodeagent.telemetry.exchange import Derivation
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +252,12 @@ class Bindings:
         passed_over = ((Share(0.0, bound), self.clients[bound.key]) for bound in outcome.unusable)
         recovering = tuple(leaf for leaf in passed_over if leaf[1] not in taken)
         old = binding.service
+        derivation = Derivation(outcome.steps, tuple((share.bound.id, share.weight) for share, _ in leaves))
         if old is not None and old.made_of == (leaves, recovering):
+            old.derivation = derivation
             return old, None
         service = self._make_service(binding.path, leaves, recovering, old)
+        service.derivation = derivation
         service.successor = functools.partial(self._successor, binding)
         return service, None
 

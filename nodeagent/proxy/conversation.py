@@ -28,7 +28,7 @@ from nodeagent.proxy.messages import Body, Request, RequestHead, Response
 from nodeagent.proxy.replay import ReplayBody
 from nodeagent.proxy.splice import BULK
 from nodeagent.proxy.stall import Stall
-from nodeagent.proxy.tunnel import relay
+from nodeagent.proxy.tunnel import Tunnel, relay
 from nodeagent.proxy.wire import CLOSED, Wire
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Conversation:
         "_owed",
         "_replay",
         "_scope",
+        "_sent",
         "_stall",
         "_why",
         "answering",
@@ -86,6 +87,7 @@ class Conversation:
         self._replay: ReplayBody | None = None
         self._head_begun = False
         self._asked_at = 0.0
+        self._sent = 0  # of the body of the answer under way
         self._why: ProxyError | None = None
         self._stall: Stall | None = None
         self._scope = trio.CancelScope()
@@ -149,7 +151,8 @@ class Conversation:
         """Hear that something of a body has come."""
         self.deadline = self.server.now() + self.server.limits.stream_idle
 
-    def _moved(self, size: int) -> None:  # noqa: ARG002
+    def _moved(self, size: int) -> None:
+        self._sent += size
         self.progress()
 
     def _watch(self) -> Stall:
@@ -261,16 +264,18 @@ class Conversation:
         if edge is not None:
             edge.inbound(request, self.opened_at)
         refusal = server.admit()
+        response: Response | None = None
+        self._sent, whole = 0, False
         try:
             if refusal is None:
                 response = await server.router.respond(request, server.limits.call_depth)
             else:
-                response = server.router.refuse(refusal)
+                response = server.router.refuse(refusal, request)
             keep = self._may_keep(head) and (stream is None or stream.whole)
             if response.status == 101 and self.wire.has_bytes():
                 response.close()
                 early = "bytes of another protocol came before it was agreed on (RFC 9110, 7.8)"
-                response, keep = server.router.refuse(BadRequest(early)), False
+                response, keep = server.router.refuse(BadRequest(early), request), False
             if edge is not None:
                 edge.outbound(response)
             server.answered(response.status)
@@ -278,28 +283,39 @@ class Conversation:
             body = response.body
             if not isinstance(body, bytes):
                 if isinstance(body, Switched):
-                    return await self._switch(response, body)
-                return await self._stream(response, body, head, keep)
+                    response.fields += switch_fields(response.special[b"upgrade"])
+                    await self._relay(request, 101, render_response(response, b"", keep=True), body.wire, body.end)
+                    return False
+                keep = await self._stream(request, response, body, keep)
+                whole = request.failure is None
+                return keep
+            if head.method == b"HEAD":
+                body = b""
+            size = len(body)
             if response.length is None and body:
                 body = whole_chunked(response, body, head.version)
-            out = render_response(response, body if head.method != b"HEAD" else b"", keep)
+            out = render_response(response, body, keep)
             sent = self.wire.send_nowait(out)
             if sent != len(out):
                 self.progress()
                 await self.wire.send(out, sent)
+            self._sent, whole = size, True
             return keep
         except CLOSED:
             return False
         finally:
             if refusal is None:
                 server.leave()
+            if not self.tunnelling:
+                received = stream.received if stream is not None else len(request.body)  # type: ignore[arg-type]
+                self._settle(request, response, received, whole)
 
     def _may_keep(self, head: RequestHead) -> bool:
         return head.version == 11 and not self._last and keeps_alive(11, head.special)
 
-    async def _stream(self, response: Response, body: Body, head: RequestHead, keep: bool) -> bool:
+    async def _stream(self, request: Request, response: Response, body: Body, keep: bool) -> bool:
         wire = self.wire
-        chunked = response.length is None and head.version == 11
+        chunked = response.length is None and request.head.version == 11
         if chunked:
             response.fields += b"Transfer-Encoding: chunked\r\n"
         elif response.length is None:
@@ -310,9 +326,11 @@ class Conversation:
             while piece := await body.read():
                 self.progress()
                 await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                self._sent += len(piece)
                 if len(piece) >= BULK and not chunked:
                     await body.pour(wire, self._moved)
         except ProxyError as error:
+            request.failure = error
             self._break_off(error)
             return False
         finally:
@@ -337,42 +355,59 @@ class Conversation:
         server = self.server
         request = Request(head, b"", now, self.peer)
         if framing:
-            await self._refuse(BadRequest("CONNECT has no body"))
+            await self._refuse(BadRequest("CONNECT has no body"), request)
             return
         if server.edge is not None:
             server.edge.inbound(request, self.opened_at)
         refusal = server.admit()
         if refusal is not None:
-            await self._refuse(refusal)
+            await self._refuse(refusal, request)
             return
         try:
             opened = await server.router.tunnel(request, server.limits.call_depth)
         except ProxyError as error:
-            await self._refuse(error)
+            await self._refuse(error, request)
         else:
             self._owed = False
             server.answered(200)
-            await self._relay(_CONNECTED, *opened)
+            await self._relay(request, 200, _CONNECTED, *opened)
         finally:
             server.leave()
+            if not self.tunnelling and request.failure is None:
+                self._settle(request, None)
 
-    async def _switch(self, response: Response, body: Switched) -> bool:
-        """Pass on that the backend speaks another protocol from here on, and relay it."""
-        response.fields += switch_fields(response.special[b"upgrade"])
-        await self._relay(render_response(response, b"", keep=True), body.wire, body.end)
-        return False
-
-    async def _relay(self, answer: bytes, backend: Wire, over: Callable[[bool], None]) -> None:
+    async def _relay(
+        self, request: Request, status: int, answer: bytes, backend: Wire, over: Callable[[bool], None]
+    ) -> None:
         """Say yes, and pass on what either side says. `over` is told at the end whether neither broke off."""
         self.tunnelling = True
-        counted = self.server.router.tunnels
-        await relay(self.wire, backend, over, idle=self.server.limits.tunnel_idle, counted=counted, first=answer)
+        tunnel = Tunnel(self.wire, backend, self.server.limits.tunnel_idle)
+        try:
+            await relay(tunnel, over, counted=self.server.router.tunnels, first=answer)
+        finally:
+            self.server.accounts.settle_tunnel(request, tunnel, status)
 
-    async def _refuse(self, why: ProxyError) -> None:
+    def _settle(self, request: Request, response: Response | None, received: int = 0, whole: bool = False) -> None:
+        """Tell of a request that is over; without a response it was given up, by its caller or for a reason."""
+        why = self._why
+        if why is not None:
+            request.failure = why
+        if response is not None:
+            status, verdict = response.status, response.verdict
+        else:
+            status, verdict = 0 if why is None else why.status, None
+        accounts = self.server.accounts
+        accounts.settle(request, status, received=received, sent=self._sent, whole=whole, verdict=verdict)
+
+    async def _refuse(self, why: ProxyError, request: Request | None = None) -> None:
         """Answer what cannot be served, and stop listening."""
-        response = self.server.router.refuse(why)
+        response = self.server.router.refuse(why, request)
         if self.server.edge is not None:
             self.server.edge.outbound(response)
+        if request is not None:
+            self._settle(request, response, whole=True)
+        elif not self.answering:
+            self.server.accounts.refused(self.peer, why)
         self._owed = False
         self.server.answered(response.status)
         with trio.move_on_after(LINGER):

@@ -28,9 +28,11 @@ from nodeagent.proxy.identify import is_just_host, tunnel_names
 from nodeagent.proxy.maxforwards import LastHop, forwards_left
 from nodeagent.proxy.messages import VIA, Request, RequestHead, Response
 from nodeagent.proxy.tunnel import Opened
+from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.loglimit import LogLimit
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServiceStats
+from nodeagent.telemetry.trace import request_id
 
 log = structlog.get_logger("nodeagent.dispatch")
 
@@ -50,10 +52,11 @@ class Router:
         trace: Callable[[Mapping[bytes, bytes]], bytes],
         stats: Registry,
         max_error: int = 5 << 20,
+        exchanges: Exchanges | None = None,
     ) -> None:
         """`trace` turns a request's special fields into those that carry its trace on.
 
-        `max_error` bounds the body of the agent's own errors, in bytes.
+        `max_error` bounds the body of the agent's own errors, in bytes. `exchanges` hears of each request.
         """
         self.label = label
         self.prefix = prefix
@@ -63,6 +66,7 @@ class Router:
         self._errors = stats.errors(label)
         self.tunnels = stats.tunnels(label)
         """Counts the tunnels, which whoever relays them tells."""
+        self.exchanges = exchanges or Exchanges()
         self._only: Path | None = None
         self._max_error = max_error
         self._trace = trace
@@ -74,16 +78,16 @@ class Router:
 
         The caller owns the response's body. Cancelling ends whatever runs for the request.
         """
-        name: Path | None = None
         try:
             # The guards come first: a request that circles must not cost a look-up each time round.
             context = self._context(request, max_call_depth)
             # identify: before bind, because the name is what is bound.
-            name = self.identify(request.head)
+            request.name = name = self.identify(request.head)
             # bind: waits for discovery only when the name is new.
             service = self.bindings.service_nowait(name, request.dtab)
             if service is None:
                 service = await self.bindings.service(name, request.dtab)
+            request.service = service
             # The fields for the backend are put together once for all attempts; each adds its branch's own.
             request.fields = request.head.fields + context
             # balance and dial, retries included: composed when the name was bound.
@@ -95,12 +99,12 @@ class Router:
         except LastHop as here:
             return here.response
         except ProxyError as error:
-            return self._failed(request, name, error)
+            return self._failed(request, error)
         except Exception:
-            log.exception("a bug: the request is answered with 500", name=name and name.show())
-            return self._failed(request, name, InternalError("the agent failed; its log says more"))
+            log.exception("a bug: the request is answered with 500", name=request.name and request.name.show())
+            return self._failed(request, InternalError("the agent failed; its log says more"))
         self._count(service.stats, request, response.verdict is _SUCCESS)
-        self._finish(response)
+        self._finish(request, response)
         return response
 
     def always(self, name: Path) -> Router:
@@ -115,19 +119,18 @@ class Router:
 
         Raises ProxyError, counted against the name, but not as an answer.
         """
-        name: Path | None = None
         try:
             self._context(request, max_call_depth)
-            name = await self._tunnel_name(request)
-            service = await self.bindings.service(name, request.dtab)
+            request.name = name = await self._tunnel_name(request)
+            request.service = service = await self.bindings.service(name, request.dtab)
             tunnel = await service.connect(request)
         except ProxyError as error:
-            self._note(request, name, error)
+            self._note(request, error)
             raise
         except Exception:
-            log.exception("a bug: the tunnel is refused", name=name and name.show())
+            log.exception("a bug: the tunnel is refused", name=request.name and request.name.show())
             failure = InternalError("the agent failed; its log says more")
-            self._note(request, name, failure)
+            self._note(request, failure)
             raise failure from None
         self._count(service.stats, request, True)
         return tunnel
@@ -135,6 +138,7 @@ class Router:
     def _context(self, request: Request, max_call_depth: int) -> bytes:
         """Read what the caller says of the call, and return the fields that tell the next hop."""
         special = request.head.special
+        request.trace = trace = self._trace(special)  # first: what is refused has an id, too
         fields = VIA
         if special:
             via = special.get(b"via")
@@ -153,7 +157,7 @@ class Router:
                 request.dtab = local_dtab(special)
                 if request.dtab is not None:
                     fields += b"l5d-ctx-dtab: %b\r\n" % request.dtab.show().encode("latin-1")
-        return fields + self._trace(special)
+        return fields + trace
 
     async def _tunnel_name(self, request: Request) -> Path:
         """Return which of the names of a CONNECT target discovery knows."""
@@ -169,17 +173,22 @@ class Router:
                 bound.append(name)
         return bound[0] if bound else exact
 
-    def refuse(self, error: ProxyError) -> Response:
-        """Return the agent's own answer for `error`, and count it."""
+    def refuse(self, error: ProxyError, request: Request | None = None) -> Response:
+        """Return the agent's own answer for `error` to a request, None when it could not be read; count it."""
         self._errors[error.type] += 1
-        return to_response(error, self._max_error)
+        response = to_response(error, self._max_error)
+        if request is not None:
+            request.failure = error
+            response.fields += _id_line(request)
+        return response
 
     def broke_off(self, error: ProxyError) -> None:
         """Count an error that came too late for an answer of its own."""
         self._errors[error.type] += 1
 
     def _count(self, stats: ServiceStats, request: Request, success: bool) -> None:
-        stats.duration.observe(self._now() - request.received_at)
+        request.answered_at = now = self._now()
+        stats.duration.observe(now - request.received_at)
         if success:
             stats.success += 1
         else:
@@ -187,12 +196,13 @@ class Router:
         if request.tried:
             stats.retries_per_request.observe(len(request.tried))
 
-    def _failed(self, request: Request, name: Path | None, error: ProxyError) -> Response:
-        self._note(request, name, error)
-        return self.refuse(error)
+    def _failed(self, request: Request, error: ProxyError) -> Response:
+        self._note(request, error)
+        return self.refuse(error, request)
 
-    def _note(self, request: Request, name: Path | None, error: ProxyError) -> None:
+    def _note(self, request: Request, error: ProxyError) -> None:
         """Count a request that failed against its name, and tell of an address that was refused."""
+        name = request.name
         if name is not None:
             stats = self._stats.services.acquire(self.label, name.show(), _no_budget)
             self._count(stats, request, False)
@@ -201,19 +211,28 @@ class Router:
             shown = "" if name is None else name.show()
             log.warning("an address is refused", router=self.label, name=shown, error=error.message, not_logged=held)
 
-    def _finish(self, response: Response) -> None:
+    def _finish(self, request: Request, response: Response) -> None:
         special = response.special
         via = special.get(b"via")
         success = special.get(b"l5d-success-class")
         if success is None:
             success = b"1.0" if response.verdict is _SUCCESS else b"0.0"
-        response.fields += b"%bl5d-success-class: %b\r\n" % (VIA if via is None else _prolonged(via), success)
+        response.fields += b"%b%bl5d-success-class: %b\r\n" % (
+            VIA if via is None else _prolonged(via),
+            _id_line(request),
+            success,
+        )
         if b"l5d-retryable" in special:
             response.fields += b"l5d-retryable: %b\r\n" % special[b"l5d-retryable"]
 
 
 def _prolonged(via: bytes) -> bytes:
     return b"Via: %b, 1.1 nodeagent\r\n" % via
+
+
+def _id_line(request: Request) -> bytes:
+    """The field by which its caller can ask about a request afterwards; none where no trace is carried on."""
+    return b"l5d-reqid: %b\r\n" % request_id(request.trace) if request.trace else b""
 
 
 def _no_budget() -> float:

@@ -143,6 +143,7 @@ class Hedged:
                 race.request.avoid += (copy.node,)
         finally:
             self._stats.hedges[result] += 1
+            race.request.attempts += tuple(attempt._replace(copy=True) for attempt in copy.attempts)
             ended.set()
 
     def _has_other(self, request: Request) -> bool:

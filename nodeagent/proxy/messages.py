@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
     from balancer.node import Node
     from namer.dtab import Dtab
+    from namer.path import Path
+    from nodeagent.proxy.errors import ProxyError
+    from nodeagent.proxy.service import Service
     from nodeagent.proxy.wire import Wire
+    from nodeagent.telemetry.exchange import Attempt
 
 HOP_BY_HOP = frozenset({
     b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization",
@@ -40,7 +44,9 @@ REQUEST_SPECIAL = HOP_BY_HOP | {
 }  # fmt: skip
 """Request fields that the agent reads or owns."""
 
-RESPONSE_SPECIAL = HOP_BY_HOP | {b"content-length", b"via", b"l5d-retryable", b"l5d-success-class"}
+RESPONSE_SPECIAL = HOP_BY_HOP | {
+    b"content-length", b"via", b"l5d-reqid", b"l5d-retryable", b"l5d-success-class",
+}  # fmt: skip
 """Response fields that the agent reads or owns."""
 
 VIA = b"Via: 1.1 nodeagent\r\n"
@@ -151,8 +157,8 @@ class Request:
     """One request on its way: its head and body, and what the stages have found out so far."""
 
     __slots__ = (
-        "avoid", "body", "deadline", "dtab", "fields", "fresh", "head", "interim", "lost", "node", "nursery", "peer",
-        "received_at", "tried",
+        "answered_at", "attempts", "avoid", "body", "deadline", "dtab", "failure", "fields", "fresh", "head", "interim",
+        "lost", "name", "node", "nursery", "peer", "received_at", "service", "trace", "tried",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, body: bytes | Body, received_at: float, peer: str = "") -> None:
@@ -182,6 +188,17 @@ class Request:
         """Whether the next attempt is over a new connection, because a kept one was lost under the last."""
         self.tried: tuple[str, ...] = ()
         """What went wrong so far, one text for each attempt that failed."""
+        # For whoever tells of it when it is over (account.py).
+        self.trace = b""
+        """The field lines that carry its trace on, `l5d-reqid` among them."""
+        self.name: Path | None = None
+        self.service: Service | None = None
+        """What its name was bound to."""
+        self.attempts: tuple[Attempt, ...] = ()
+        self.failure: ProxyError | None = None
+        """What the agent answers it with, or what broke its answer off."""
+        self.answered_at = 0.0
+        """When it was known what to answer."""
 
 
 _NO_VERDICT = ResponseClass.IGNORABLE

@@ -17,6 +17,7 @@ import trio
 from trio.lowlevel import wait_readable
 
 from namer.addr import show_address
+from nodeagent.proxy.account import Accounts
 from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.edge import Edge
@@ -132,6 +133,8 @@ class Server:
         self.edge = edge
         self._options = options or ConnectionOptions()
         self._conversation = converse
+        self.accounts = Accounts(router.exchanges, router.label, stats.address)
+        """Told of each request that is over."""
         self.draining = False
         self.conversations: set[Conversing] = set()
         self.in_flight = 0

@@ -42,6 +42,7 @@ from nodeagent.proxy.rehost import Rehosted, Send, without_subset
 from nodeagent.proxy.retry import can_replay, is_repeatable, may_repeat, rewind
 from nodeagent.proxy.room import has_others, has_room
 from nodeagent.proxy.tunnel import Opened
+from nodeagent.telemetry.exchange import Derivation
 from nodeagent.telemetry.stats import ServiceStats
 
 _RETRYABLE = ResponseClass.RETRYABLE
@@ -117,6 +118,9 @@ class Service:
         `release` is called once when the binding lets go of the service.
         """
         self.name = name
+        self.label = name.show()
+        self.derivation: Derivation | None = None
+        """How the name came to be bound as it is, for whoever tells of its requests."""
         self.policy = policy
         self.budget = budget
         self.hedges = hedges

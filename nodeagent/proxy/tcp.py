@@ -16,7 +16,7 @@ import trio
 
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.messages import Request, RequestHead
-from nodeagent.proxy.tunnel import relay
+from nodeagent.proxy.tunnel import Tunnel, relay
 from nodeagent.proxy.wire import CLOSED, Wire
 
 if TYPE_CHECKING:
@@ -78,28 +78,36 @@ class TcpConversation:
 
     async def _serve(self) -> None:
         server = self.server
+        request = Request(_HEAD, b"", server.now(), self.peer)
         refusal = server.admit()
         if refusal is not None:
-            self._reset(refusal)
+            self._reset(refusal, request)
             return
         try:
-            opened = await server.router.tunnel(Request(_HEAD, b"", server.now(), self.peer), server.limits.call_depth)
+            opened = await server.router.tunnel(request, server.limits.call_depth)
         except ProxyError as error:
-            self._reset(error)
+            self._reset(error, request)
         else:
-            await self._relay(*opened)
+            await self._relay(request, *opened)
         finally:
             server.leave()
+            if self._owed and request.failure is None:
+                server.accounts.settle(request, 0, received=0, sent=0, whole=False)
 
-    async def _relay(self, backend: Wire, over: Callable[[bool], None]) -> None:
+    async def _relay(self, request: Request, backend: Wire, over: Callable[[bool], None]) -> None:
         server = self.server
         self._owed = False
         server.answered(200)
         self.tunnelling = True
-        counted = server.router.tunnels
-        await relay(self.wire, backend, over, idle=server.limits.tunnel_idle, counted=counted)
+        tunnel = Tunnel(self.wire, backend, server.limits.tunnel_idle)
+        try:
+            await relay(tunnel, over, counted=server.router.tunnels)
+        finally:
+            server.accounts.settle_tunnel(request, tunnel)
 
-    def _reset(self, error: ProxyError) -> None:
+    def _reset(self, error: ProxyError, request: Request) -> None:
         log.warning("a connection is reset", router=self.server.router.label, peer=self.peer, error=error.message)
         self.server.router.broke_off(error)
+        request.failure = error
+        self.server.accounts.settle(request, 0, received=0, sent=0, whole=False)
         self.wire.abort()

@@ -26,8 +26,8 @@ class Tunnel:
     """Two wires joined until both have ended, one broke, or nothing moved for `idle` seconds."""
 
     def __init__(self, client: Wire, backend: Wire, idle: float = math.inf) -> None:
-        self._client = client
-        self._backend = backend
+        self.client = client
+        self.backend = backend
         self._idle = idle
         self._scope = trio.CancelScope()
         self._postponed_at = -math.inf
@@ -48,14 +48,14 @@ class Tunnel:
                     nursery.start_soon(self._upward)
                     await self._downward()
         finally:
-            self._client.close()
-            self._backend.close()
+            self.client.close()
+            self.backend.close()
 
     async def _upward(self) -> None:
-        await self._relay(self._client, self._backend, self._sent)
+        await self._relay(self.client, self.backend, self._sent)
 
     async def _downward(self) -> None:
-        await self._relay(self._backend, self._client, self._received)
+        await self._relay(self.backend, self.client, self._received)
 
     async def _relay(self, source: Wire, sink: Wire, moved: Callable[[int], None]) -> None:
         """Pass on one direction to its end."""
@@ -96,24 +96,21 @@ class Tunnel:
 
     def _break(self) -> None:
         self.broken = True
-        self._client.abort()
-        self._backend.abort()
+        self.client.abort()
+        self.backend.abort()
         self._scope.cancel()
 
 
-async def relay(
-    client: Wire, backend: Wire, over: Callable[[bool], None], *, idle: float, counted: TunnelStats, first: bytes = b""
-) -> None:
-    """Say `first` to the client, then join the two as a tunnel; tell `over` at the end whether neither side broke off.
+async def relay(tunnel: Tunnel, over: Callable[[bool], None], *, counted: TunnelStats, first: bytes = b"") -> None:
+    """Say `first` to the client, then run the tunnel; tell `over` at the end whether neither side broke off.
 
     As `Tunnel.run`: both are closed afterwards. Raises OSError when the client is gone before it was told.
     """
-    tunnel = Tunnel(client, backend, idle)
     try:
         if first:
-            await client.send(first)
+            await tunnel.client.send(first)
         with counted.counting(tunnel):
             await tunnel.run()
     finally:
-        backend.close()
+        tunnel.backend.close()
         over(not tunnel.broken)

@@ -62,6 +62,20 @@ def explanation(documents: Sequence[Json]) -> Json:
     return first
 
 
+def requests(documents: Iterable[Sequence[Json]], count: int) -> list[Json]:
+    """The last `count` of all requests, the last first."""
+    found = (record for document in documents for record in document)
+    return sorted(found, key=lambda record: str(record["time"]), reverse=True)[:count]
+
+
+def request(documents: Sequence[Json]) -> Json:
+    """The requests of one id, which more than one worker may have had."""
+    last, *others = sorted(documents, key=lambda record: str(record["time"]), reverse=True)
+    earlier = [record for other in others for record in (other, *other.pop("earlier"))]
+    last["earlier"] = requests([last["earlier"], earlier], len(last["earlier"]) + len(earlier))
+    return last
+
+
 def endpoints(first: Sequence[Json], second: Sequence[Json]) -> list[Json]:
     """What two workers know of the same endpoints."""
     others = {each["endpoint"]: each for each in second}

@@ -20,10 +20,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import conf
+from conf.telemetry import Prometheus
 from nodeagent import __version__
 from nodeagent.admin.answers import JsonAnswer
 from nodeagent.admin.app import guarded, metrics_json
 from nodeagent.admin.names import read_body
+from nodeagent.admin.requests import how_many
 from nodeagent.telemetry.prometheus import Exposition
 from nodeagent.workers import merge
 from nodeagent.workers.channel import Ask
@@ -51,7 +53,8 @@ def host_app(supervisor: Supervisor, machine: str) -> Starlette:
 class _Pages:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._prefixes = PREFIXES | {each.path: each.prefix for each in supervisor.config.telemetry}
+        configured = (each for each in supervisor.config.telemetry if isinstance(each, Prometheus))
+        self._prefixes = PREFIXES | {each.path: each.prefix for each in configured}
 
     def routes(self) -> list[Route]:
         return [
@@ -68,6 +71,8 @@ class _Pages:
             Route("/bound-names.json", self.merged(merge.names)),
             Route("/client_state.json", self.merged(merge.client_state)),
             Route("/namer_state.json", self.merged(merge.namer_state)),
+            Route("/requests.json", self.requests),
+            Route("/requests/{id}.json", self.merged(merge.request)),
             Route("/workers.json", self.workers),
             Route("/admin/shutdown", self.shutdown, methods=["POST"]),
         ]
@@ -105,6 +110,11 @@ class _Pages:
     async def workers(self, request: Request) -> Response:  # noqa: ARG002
         """By worker: its process, None while it is replaced; how far it is; how many died in its place."""
         return JsonAnswer(self._supervisor.standing())
+
+    async def requests(self, request: Request) -> Response:
+        count = how_many(request)
+        page: Response = await self.merged(lambda documents: merge.requests(documents, count))(request)
+        return page
 
     async def one(self, request: Request) -> Response:
         """The page of one worker: the one that is asked for, or whichever answers first in their order."""

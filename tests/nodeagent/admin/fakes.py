@@ -30,6 +30,7 @@ from nodeagent.proxy.classify import make_classifier
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.service import ServicePolicy
+from nodeagent.telemetry.recent import Recent
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServerStats
 from tests.namer.fakes import FakeNamer
@@ -97,6 +98,10 @@ class FakeAgent:
         )
         self.unready: str | None = None
         self.stopped = trio.Event()
+        self.recent: Recent | None = Recent(10)
+
+    def to_epoch(self) -> float:
+        return 1_700_000_000.0 - trio.current_time()
 
     def readiness(self) -> str | None:
         return self.unready

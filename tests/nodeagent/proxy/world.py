@@ -47,6 +47,7 @@ from nodeagent.proxy.guard import Guard, GuardPolicy
 from nodeagent.proxy.identify import Identifier, by_host, first_of
 from nodeagent.proxy.server import Server, ServerLimits
 from nodeagent.proxy.service import ServicePolicy
+from nodeagent.telemetry.exchange import Exchange, Exchanges
 from nodeagent.telemetry.registry import Registry
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -215,6 +216,8 @@ class World:
     router: Router = field(init=False)
     stats: Registry = field(default_factory=Registry)
     alarms: Alarms = field(default_factory=Alarms)
+    told: list[Exchange] = field(default_factory=list)
+    """What became of each request that is over."""
     admission: AdmissionParams | None = None
     backends: tuple[Backend, ...] = ()
 
@@ -263,6 +266,8 @@ class World:
             failover=self.failover,
         )
         prefix = Path.parse("/svc")
+        exchanges = Exchanges()
+        exchanges.watch(self.told.append)
         return Router(
             "test",
             prefix=prefix,
@@ -270,6 +275,7 @@ class World:
             bindings=bindings,
             trace=lambda special: b"",
             stats=self.stats,
+            exchanges=exchanges,
         )
 
     def _table(self) -> DtabState:

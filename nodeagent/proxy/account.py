@@ -1,0 +1,100 @@
+"""What one listener tells of its requests when they are over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from balancer.response_class import ResponseClass
+from nodeagent.proxy.errors import ProxyError
+from nodeagent.proxy.messages import Request, RequestHead
+from nodeagent.proxy.tunnel import Tunnel
+from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Exchange, Exchanges
+
+_SUCCESS = ResponseClass.SUCCESS
+
+_SAMPLED = b"-01\r\n"
+"""How `traceparent` ends when its trace is recorded."""
+
+_UNREAD = RequestHead(b"", b"", b"", 11, b"", {})
+"""The head of what could not be read as a request."""
+
+
+class Accounts:
+    """Makes an `Exchange` of each request to a listener."""
+
+    __slots__ = ("_exchanges", "_now", "_router", "_server")
+
+    def __init__(self, exchanges: Exchanges, router: str, server: str) -> None:
+        """`server` is the listener's address as people write it."""
+        self._exchanges = exchanges
+        self._router = router
+        self._server = server
+        self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+
+    def settle(
+        self,
+        request: Request,
+        status: int,
+        *,
+        received: int,
+        sent: int,
+        whole: bool,
+        verdict: ResponseClass | None = None,
+    ) -> None:
+        """Tell of a request that is over: what its caller was told, and how much of it.
+
+        `status` is 0 when no answer began; `whole` tells whether the caller got all of it.
+        """
+        exchanges = self._exchanges
+        if not exchanges.watchers:
+            return
+        head, service, failure, name = request.head, request.service, request.failure, request.name
+        attempts, trace, received_at, now = request.attempts, request.trace, request.received_at, self._now()
+        plain = verdict is _SUCCESS and whole and len(attempts) == 1 and now - received_at < SLOW
+        # Made so, because by its own constructor it takes twice the time.
+        exchange = tuple.__new__(
+            Exchange,
+            (
+                self._router,
+                self._server,
+                request.peer,
+                head.method,
+                head.authority,
+                head.path[:MAX_PATH],
+                trace,
+                name if name is None else name.show() if service is None else service.label,
+                None if service is None else service.derivation,
+                request.dtab,
+                received_at,
+                request.deadline,
+                None if service is None else service.budget.balance(now),
+                attempts,
+                request.answered_at or now,
+                now,
+                status,
+                verdict,
+                None if failure is None else failure.type,
+                None if failure is None else failure.message,
+                received,
+                sent,
+                whole,
+                plain and _SAMPLED not in trace,
+            ),
+        )
+        exchanges.tell(exchange)
+
+    def settle_tunnel(self, request: Request, tunnel: Tunnel, status: int = 200) -> None:
+        """Tell of a tunnel that is over, whose caller was told `status`."""
+        sizes = {
+            "received": tunnel.sent,
+            "sent": tunnel.received,
+        }  # as seen by its caller, like a request and an answer
+        self.settle(request, status, **sizes, whole=not tunnel.broken, verdict=ResponseClass.SUCCESS)
+
+    def refused(self, peer: str, error: ProxyError) -> None:
+        """Tell of what was refused before it was a request, with the answer that `error` is."""
+        request = Request(_UNREAD, b"", self._now(), peer)
+        request.failure = error
+        self.settle(request, error.status, received=0, sent=0, whole=True)

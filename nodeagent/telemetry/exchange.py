@@ -1,0 +1,157 @@
+"""What became of one request: everything that is known when it is over, as plain values.
+
+One `Exchange` is made for each request, when its answer has gone out or cannot any more, and handed to all who watch
+the `Exchanges` of the agent. Whoever tells of single requests, later or at once, is one of them: the recent requests of
+the admin port, the access log, the tap, the spans. So it is made as cheaply as can be, and nothing in it is formatted:
+that is up to whoever looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import structlog
+
+from balancer.accrual import Health
+from balancer.response_class import ResponseClass
+from namer.addr import Endpoint
+from namer.dtab import Dtab
+from namer.path import Path
+from namer.steps import Step
+
+log = structlog.get_logger("nodeagent.exchange")
+
+MAX_PATH = 1024
+"""Bytes of a path that are kept: the rest of a long one says little, and there are many of them."""
+
+SLOW = 1.0
+"""Seconds from which a request is not like nearly all."""
+
+
+Choice: TypeAlias = tuple[Path, Endpoint, Health, int, int, tuple[Any, ...], float]
+"""The first seven of `Attempt`: what is known when an endpoint was chosen."""
+
+
+class Attempt(NamedTuple):
+    """One try at one endpoint. Times are in trio's clock."""
+
+    client: Path
+    """The concrete name."""
+    endpoint: Endpoint
+    health: Health
+    """How it was held to be when it was chosen: a trial goes to one that is `PROBING`."""
+    pending: int
+    """Requests that were in flight at it just then."""
+    endpoints: int
+    """How many there were to choose from."""
+    drawn: tuple[Any, ...]
+    """What was compared: nodes of the balancer, each followed by its load; empty when nothing had to be."""
+    started: float
+    connected: float | None
+    """When a connection was there: at once for one that was kept, None when none was had."""
+    ended: float
+    """When the response's head was there, or the attempt had failed."""
+    status: int
+    """Of the response; 0 without one."""
+    verdict: ResponseClass | None
+    """What the classifier said of the response."""
+    error: str | None
+    """What went wrong, as in the errors that callers get: `dial 10.0.0.7:80: connection refused`."""
+    copy: bool = False
+    """Whether it is the second copy of a hedged attempt."""
+
+
+class Derivation(NamedTuple):
+    """How a name had come to be bound as it was. Made when it is bound, and shared by its requests."""
+
+    steps: tuple[Step, ...]
+    branches: tuple[tuple[Path, float], ...]
+    """Concrete names, each with its share of the traffic."""
+
+
+class Exchange(NamedTuple):
+    """One request and what became of it. Times are in trio's clock, sizes in bytes."""
+
+    router: str
+    server: str
+    """The listener, as people write it."""
+    peer: str
+    """Who called, "ip:port" or "unix"."""
+    method: bytes
+    authority: bytes
+    path: bytes
+    """In origin form, at most MAX_PATH of it; empty for CONNECT, and when no request could be read."""
+    trace: bytes
+    """The field lines that carried the trace on, `l5d-reqid` among them."""
+    name: str | None
+    """The logical name; None when it was refused before it had one."""
+    derivation: Derivation | None
+    """None when the name was not bound."""
+    dtab: Dtab | None
+    """The caller's own dentries."""
+    received_at: float
+    """When its head was read."""
+    deadline: float
+    """When its caller, or the configuration, would have given it up; inf for never."""
+    budget: int | None
+    """Retries that could have been paid for when it ended; None where no name was bound."""
+    attempts: tuple[Attempt, ...]
+    answered_at: float
+    """When it was known what to answer."""
+    ended_at: float
+    status: int
+    """What the caller was told; 0 when the answer did not begin."""
+    verdict: ResponseClass | None
+    """What the classifier said of the answer; None when it is the agent's own."""
+    error: str | None
+    """The Proxy-Status type, when the answer is the agent's own or broke off."""
+    message: str | None
+    """What was wrong, in one line."""
+    received: int
+    """Of the request's body."""
+    sent: int
+    """Of the response's body; both ways of a tunnel are counted as of its caller."""
+    whole: bool
+    """Whether the caller got all of its answer."""
+    plain: bool
+    """Whether it went as nearly all do: one attempt, a success, soon, and not traced."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it went wrong for its caller, whoever is to blame."""
+        return self.error is not None or self.status >= 500 or not self.whole or self.verdict in _FAILURES
+
+
+_FAILURES = (ResponseClass.FAILURE, ResponseClass.RETRYABLE)
+
+Watcher: TypeAlias = Callable[[Exchange], None]
+"""Hears of each exchange in the middle of traffic: it must be quick, and never block."""
+
+
+class Exchanges:
+    """Where all who want to hear of each request stand in line."""
+
+    __slots__ = ("watchers",)
+
+    def __init__(self) -> None:
+        self.watchers: tuple[Watcher, ...] = ()
+        """While there are none, nobody need make an `Exchange`."""
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` of each request from now on."""
+        self.watchers += (watcher,)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Tell it no more. Raises ValueError when it does not watch."""
+        watchers = list(self.watchers)
+        watchers.remove(watcher)
+        self.watchers = tuple(watchers)
+
+    def tell(self, exchange: Exchange) -> None:
+        """Tell all. One that fails is in the log, and harms neither the others nor the traffic."""
+        for watcher in self.watchers:
+            try:
+                watcher(exchange)
+            except Exception:
+                log.exception("a bug: a request is not recorded", watcher=repr(watcher))
