@@ -9,8 +9,9 @@ import trio
 from balancer.response_class import ResponseClass
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.messages import Request, RequestHead
+from nodeagent.proxy.service import Service
 from nodeagent.proxy.tunnel import Tunnel
-from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Exchange, Exchanges
+from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Derivation, Exchange, Exchanges
 
 _SUCCESS = ResponseClass.SUCCESS
 
@@ -65,7 +66,7 @@ class Accounts:
                 head.path[:MAX_PATH],
                 trace,
                 name if name is None else name.show() if service is None else service.label,
-                None if service is None else service.derivation,
+                _derivation(service, failure),
                 request.dtab,
                 received_at,
                 request.deadline,
@@ -98,3 +99,9 @@ class Accounts:
         request = Request(_UNREAD, b"", self._now(), peer)
         request.failure = error
         self.settle(request, error.status, received=0, sent=0, whole=True)
+
+
+def _derivation(service: Service | None, failure: ProxyError | None) -> Derivation | None:
+    if service is not None:
+        return service.derivation
+    return None if failure is None else failure.derivation

@@ -242,22 +242,23 @@ class Bindings:
         state = outcome.state
         if isinstance(state, Pending):
             return None, None
+        found = () if isinstance(state, Failure) else shares(state)
+        binding.derivation = Derivation(outcome.steps, tuple((share.bound.id, share.weight) for share in found))
         if isinstance(state, Failure):
             kind = NoSuchName if state.lasting else NoEndpoints
             return None, kind(f"bind {name}: {state.reason}")
-        leaves = tuple((share, self.clients[share.bound.key]) for share in shares(state))
+        leaves = tuple((share, self.clients[share.bound.key]) for share in found)
         if not leaves:
             return None, NoSuchName(f"bind {name}: {why_unbound(outcome, self.dtab, binding.dtab)}")
         taken = {client for _, client in leaves}
         passed_over = ((Share(0.0, bound), self.clients[bound.key]) for bound in outcome.unusable)
         recovering = tuple(leaf for leaf in passed_over if leaf[1] not in taken)
         old = binding.service
-        derivation = Derivation(outcome.steps, tuple((share.bound.id, share.weight) for share, _ in leaves))
         if old is not None and old.made_of == (leaves, recovering):
-            old.derivation = derivation
+            old.derivation = binding.derivation
             return old, None
         service = self._make_service(binding.path, leaves, recovering, old)
-        service.derivation = derivation
+        service.derivation = binding.derivation
         service.successor = functools.partial(self._successor, binding)
         return service, None
 
@@ -308,10 +309,17 @@ class Bindings:
 
     def _unbound(self, binding: Binding) -> ProxyError:
         error = binding.error
-        return self._too_late(binding) if error is None else type(error)(error.message)
+        return self._too_late(binding) if error is None else _derived(type(error)(error.message), binding)
 
     def _too_late(self, binding: Binding) -> ProxyError:
-        return BindTimeout(f"bind {binding.path.show()}: discovery gave no answer within {self.timeout:g} s")
+        error = BindTimeout(f"bind {binding.path.show()}: discovery gave no answer within {self.timeout:g} s")
+        return _derived(error, binding)
+
+
+def _derived(error: ProxyError, binding: Binding) -> ProxyError:
+    """The error, knowing how the name came to nothing."""
+    error.derivation = binding.derivation
+    return error
 
 
 def _nothing() -> None: ...

@@ -13,6 +13,7 @@ from namer.path import Path
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.service import Service
+from nodeagent.telemetry.exchange import Derivation
 
 Key: TypeAlias = Path | tuple[Path, Dtab]
 """A name, with the caller's local dtab when there is one."""
@@ -25,6 +26,7 @@ class Binding:
         "cells",
         "changed",
         "clients",
+        "derivation",
         "dtab",
         "error",
         "outdated",
@@ -44,6 +46,8 @@ class Binding:
         self.cells: tuple[Cell[Any], ...] = ()
         self.clients: tuple[Client, ...] = ()
         """Those that it holds: all that were met on the way to what it is bound to."""
+        self.derivation = Derivation((), ())
+        """How it came to that."""
         self.outdated = False
         """True since one of the cells changed, until it is bound again."""
         self.changed: trio.Event | None = None

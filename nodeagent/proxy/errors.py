@@ -29,9 +29,13 @@ The text is `STAGE NAME: what happened`, with the four stages identify, bind, ba
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from nodeagent.proxy.messages import Response, block_of
+
+if TYPE_CHECKING:
+    from nodeagent.telemetry.exchange import Derivation
 
 
 class ProxyError(Exception):
@@ -42,6 +46,8 @@ class ProxyError(Exception):
     unsent = False
     retry_after: int | None = None
     """Seconds for a Retry-After field."""
+    derivation: Derivation | None = None
+    """How a name came to be bound to nothing."""
 
     def __init__(self, message: str, *, status: int | None = None, unsent: bool | None = None) -> None:
         super().__init__(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import conf
-from conf.telemetry import Prometheus
+from conf.telemetry import Prometheus, RecentRequests
 from tests.conf.texts import MINIMAL, problems
 
 
@@ -18,7 +18,15 @@ def test_prometheus() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["recentRequests", "statsd", "influxdb", "zipkin", "tracelog"])
+def test_recent_requests() -> None:
+    text = MINIMAL + "telemetry: [{kind: io.l5d.recentRequests, sampleRate: 0.25, capacity: 10}]"
+
+    assert conf.load(text, "l5d").telemetry == (RecentRequests(sample_rate=0.25, capacity=10),)
+    [line] = problems(MINIMAL + "telemetry: [{kind: recentRequests, capacity: -1}]")
+    assert "telemetry[0].capacity" in line
+
+
+@pytest.mark.parametrize("kind", ["statsd", "influxdb", "zipkin", "tracelog"])
 def test_others_come_later(kind: str) -> None:
     (line,) = problems(MINIMAL + f"telemetry: [{{kind: io.l5d.{kind}, experimental: true}}]")
 

@@ -61,6 +61,31 @@ async def test_a_file_a_name_an_answer(tmp_path: pathlib.Path) -> None:
         assert b"\r\n" + field in seen
 
 
+async def test_an_answer_bears_the_id_by_which_it_can_be_asked_about(tmp_path: pathlib.Path) -> None:
+    reply = OK.replace(b"Content", b"l5d-reqid: 00000000000000ff\r\nContent")  # of an agent further on; of one trace
+    async with trio.open_nursery() as nursery:
+        one, two = Backend([reply]), Backend([reply])
+        await nursery.start(one.run)
+        await nursery.start(two.run)
+        (tmp_path / "web").write_text(f"127.0.0.1 {one.port}\n127.0.0.1 {two.port}\n")
+        async with running(router("/svc => /#/io.l5d.fs"), f"[{{kind: io.l5d.fs, rootDir: {tmp_path}}}]") as run:
+            answer = await run.ask("router out", GET)
+            missing = await run.ask("router out", GET.replace(b"web", b"nowhere"))
+            id_, other = answer.get("l5d-reqid"), missing.get("l5d-reqid")
+            record = json.loads((await run.admin(f"/requests/{id_}.json")).body)
+            failed = json.loads((await run.admin(f"/requests/{other}.json")).body)
+        nursery.cancel_scope.cancel()
+
+    assert answer.head.count(b"l5d-reqid") == 1
+    assert (record["id"], record["name"], record["rule"]) == (id_, "/svc/web", "/svc => /#/io.l5d.fs")
+    assert {each["endpoint"] for each in record["candidates"]} == {f"127.0.0.1:{each.port}" for each in (one, two)}
+    assert record["choice"] == next(f"127.0.0.1:{each.port}" for each in (one, two) if each.seen)
+    assert (failed["status"], failed["blame"], failed["attempts"]) == (502, "naming", [])
+    assert failed["steps"] == [
+        {"path": "/svc/nowhere", "dentry": "/svc => /#/io.l5d.fs", "to": "/#/io.l5d.fs/nowhere", "result": "neg"}
+    ]
+
+
 @pytest.mark.parametrize(("zone", "served"), [("a", {b"ok"}), ("b", {b"nu"}), ("", {b"ok", b"nu"})])
 async def test_the_environment_may_tell_the_zone_of_the_host(
     zone: str, served: set[bytes], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch

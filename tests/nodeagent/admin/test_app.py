@@ -8,6 +8,7 @@ import pytest
 
 from nodeagent import __version__
 from tests.nodeagent.admin.fakes import FakeAgent, asking
+from tests.nodeagent.telemetry.exchanges import exchange
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -127,3 +128,47 @@ async def test_the_configuration_is_shown_with_its_origins() -> None:
         shown = json.loads((await client.get("/config.json")).text)
     assert shown["admin"]["port"] == {"value": 9990, "origin": "agent.yaml:2"}
     assert shown["admin"]["ip"] == {"value": "127.0.0.1", "origin": "default"}
+
+
+async def test_recent_requests() -> None:
+    agent = FakeAgent()
+    assert agent.recent is not None
+    for number in (1, 2, 1):
+        agent.recent.record(exchange(number, name=f"/svc/{len(agent.recent)}"))
+    async with asking(agent) as client:
+        shown = (await client.get("/requests.json")).json()
+        assert [(each["id"], each["name"]) for each in shown] == [
+            ("0000000000000001", "/svc/2"),
+            ("0000000000000002", "/svc/1"),
+            ("0000000000000001", "/svc/0"),
+        ]
+        assert len((await client.get("/requests.json?limit=1")).json()) == 1
+        one = (await client.get("/requests/0000000000000001.json")).json()
+        assert (one["name"], [each["name"] for each in one["earlier"]]) == ("/svc/2", ["/svc/0"])
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "error"),
+    [
+        ("/requests.json?limit=0", 400, "limit='0': expected a number of requests, 1 to 1000"),
+        ("/requests.json?limit=x", 400, "limit='x': expected a number of requests, 1 to 1000"),
+        ("/requests/7.json", 400, "'7' is no id: expected the 16 hexadecimal digits of an l5d-reqid"),
+        (
+            "/requests/00000000000000ff.json",
+            404,
+            "no request 00000000000000ff is known: it was not here, or is forgotten; /requests.json has the last",
+        ),
+    ],
+)
+async def test_requests_that_cannot_be_shown(path: str, status: int, error: str) -> None:
+    async with asking(FakeAgent()) as client:
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()) == (status, {"error": error})
+
+
+async def test_requests_where_none_are_kept() -> None:
+    agent = FakeAgent()
+    agent.recent = None
+    async with asking(agent) as client:
+        answer = await client.get("/requests.json")
+        assert (answer.status_code, "capacity 0" in answer.text) == (404, True)

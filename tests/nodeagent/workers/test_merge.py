@@ -67,3 +67,19 @@ def test_an_explanation_has_the_state_that_any_worker_knows() -> None:
     assert merge.explanation([without, having]) == having
     merged = merge.explanation([having, having])
     assert merged["bound"][0]["state"][0]["pending"] == 2
+
+
+def record(time: int, **more: object) -> dict[str, object]:
+    return {"id": "00000000000000aa", "time": f"2026-01-01T00:00:{time:02}.000Z", **more}
+
+
+def test_requests_of_all_workers_in_the_order_of_time() -> None:
+    documents = [[record(9), record(3)], [record(5)], []]
+    assert [each["time"][17:19] for each in merge.requests(documents, 2)] == ["09", "05"]
+
+
+def test_one_id_that_two_workers_had() -> None:
+    documents = [record(3, earlier=[record(1)]), record(9, earlier=[record(2)])]
+    merged = merge.request(documents)
+    assert merged["time"] == record(9)["time"]
+    assert [each["time"] for each in merged["earlier"]] == [record(time)["time"] for time in (3, 2, 1)]
