@@ -385,7 +385,7 @@ class Conversation:
         try:
             await relay(tunnel, over, counted=self.server.router.tunnels, first=answer)
         finally:
-            self.server.accounts.settle_tunnel(request, tunnel, status)
+            self.server.records.settle_tunnel(request, tunnel, status)
 
     def _settle(self, request: Request, response: Response | None, received: int = 0, whole: bool = False) -> None:
         """Tell of a request that is over; without a response it was given up, by its caller or for a reason."""
@@ -396,8 +396,8 @@ class Conversation:
             status, verdict = response.status, response.verdict
         else:
             status, verdict = 0 if why is None else why.status, None
-        accounts = self.server.accounts
-        accounts.settle(request, status, received=received, sent=self._sent, whole=whole, verdict=verdict)
+        records = self.server.records
+        records.settle(request, status, received=received, sent=self._sent, whole=whole, verdict=verdict)
 
     async def _refuse(self, why: ProxyError, request: Request | None = None) -> None:
         """Answer what cannot be served, and stop listening."""
@@ -407,7 +407,7 @@ class Conversation:
         if request is not None:
             self._settle(request, response, whole=True)
         elif not self.answering:
-            self.server.accounts.refused(self.peer, why)
+            self.server.records.refused(self.peer, why)
         self._owed = False
         self.server.answered(response.status)
         with trio.move_on_after(LINGER):

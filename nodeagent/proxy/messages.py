@@ -188,7 +188,7 @@ class Request:
         """Whether the next attempt is over a new connection, because a kept one was lost under the last."""
         self.tried: tuple[str, ...] = ()
         """What went wrong so far, one text for each attempt that failed."""
-        # For whoever tells of it when it is over (account.py).
+        # For whoever tells of it when it is over (records.py).
         self.trace = b""
         """The field lines that carry its trace on, `l5d-reqid` among them."""
         self.name: Path | None = None

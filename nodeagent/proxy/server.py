@@ -17,13 +17,13 @@ import trio
 from trio.lowlevel import wait_readable
 
 from namer.addr import show_address
-from nodeagent.proxy.account import Accounts
 from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.edge import Edge
 from nodeagent.proxy.errors import Overloaded, ProxyError
 from nodeagent.proxy.introduction import introduced
 from nodeagent.proxy.proxyheader import ProxyHeaderError
+from nodeagent.proxy.records import Records
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServerStats
 
@@ -133,7 +133,7 @@ class Server:
         self.edge = edge
         self._options = options or ConnectionOptions()
         self._conversation = converse
-        self.accounts = Accounts(router.exchanges, router.label, stats.address)
+        self.records = Records(router.exchanges, router.label, stats.address)
         """Told of each request that is over."""
         self.draining = False
         self.conversations: set[Conversing] = set()

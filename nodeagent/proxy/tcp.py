@@ -92,7 +92,7 @@ class TcpConversation:
         finally:
             server.leave()
             if self._owed and request.failure is None:
-                server.accounts.settle(request, 0, received=0, sent=0, whole=False)
+                server.records.settle(request, 0, received=0, sent=0, whole=False)
 
     async def _relay(self, request: Request, backend: Wire, over: Callable[[bool], None]) -> None:
         server = self.server
@@ -103,11 +103,11 @@ class TcpConversation:
         try:
             await relay(tunnel, over, counted=server.router.tunnels)
         finally:
-            server.accounts.settle_tunnel(request, tunnel)
+            server.records.settle_tunnel(request, tunnel)
 
     def _reset(self, error: ProxyError, request: Request) -> None:
         log.warning("a connection is reset", router=self.server.router.label, peer=self.peer, error=error.message)
         self.server.router.broke_off(error)
         request.failure = error
-        self.server.accounts.settle(request, 0, received=0, sent=0, whole=False)
+        self.server.records.settle(request, 0, received=0, sent=0, whole=False)
         self.wire.abort()

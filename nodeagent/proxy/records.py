@@ -22,7 +22,7 @@ _UNREAD = RequestHead(b"", b"", b"", 11, b"", {})
 """The head of what could not be read as a request."""
 
 
-class Accounts:
+class Records:
     """Makes an `Exchange` of each request to a listener."""
 
     __slots__ = ("_exchanges", "_now", "_router", "_server")
