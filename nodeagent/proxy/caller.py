@@ -1,0 +1,100 @@
+"""Who is at the other end of a connection, so far as the kernel can say. An edge.
+
+A program of this host is known by its user: of a Unix socket by SO_PEERCRED (unix(7)), of TCP by asking the kernel for
+the socket at the other end (NETLINK_SOCK_DIAG, sock_diag(7)), which needs no privilege and takes some microseconds,
+once a connection. Everybody else, and whom the kernel does not know, is known by address. Programs of one user are one
+caller. In a network namespace only its own sockets are found; who comes from another one has another address.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any, Final, NamedTuple, TypeAlias
+
+_Address: TypeAlias = tuple[Any, ...]
+"""As `accept` and `getsockname` give it."""
+
+_SOCK_DIAG: Final = 4  # NETLINK_SOCK_DIAG, linux/netlink.h
+_BY_FAMILY: Final = 20  # SOCK_DIAG_BY_FAMILY, linux/sock_diag.h
+_REQUEST: Final = 1  # NLM_F_REQUEST
+_HEADER: Final = struct.Struct("=IHHII")  # nlmsghdr
+_ASKED: Final = struct.Struct("=BBxxI")  # inet_diag_req_v2: family, protocol, states; then the socket
+_PORTS: Final = struct.Struct("!HH")
+_ANY: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)  # on any interface, whatever its cookie
+_FOUND: Final = struct.Struct("=64xII")  # inet_diag_msg: the socket and its queues, uid, inode
+_SIZE: Final = _HEADER.size + _ASKED.size + 48
+_CREDENTIALS: Final = struct.Struct("=iII")  # ucred: pid, uid, gid
+
+
+class Caller(NamedTuple):
+    """A user of this host, or else an address."""
+
+    uid: int | None
+    """Of the process that opened the socket; None when it is not known to be of this host."""
+    host: str
+    """Its IP address, or "unix"; "" where the user is known."""
+
+    def __str__(self) -> str:
+        return self.host if self.uid is None else f"uid {self.uid}"
+
+
+class Callers:
+    """Tells who calls."""
+
+    def __init__(self) -> None:
+        self._kernel: socket.socket | None = None
+        self._asked = 0
+
+    def of(self, sock: socket.socket, address: object) -> Caller:
+        """Return who has opened an accepted connection that comes from `address`. Never raises, never waits."""
+        try:
+            if not isinstance(address, tuple):
+                peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+                return Caller(_CREDENTIALS.unpack(peer)[1], "")
+            own = sock.getsockname()
+            uid = self._uid(sock.family, address, own) if is_here(address[0], own[0]) else None
+        except OSError:  # the connection broke already, or this system cannot tell
+            uid = None
+        if uid is not None:
+            return Caller(uid, "")
+        return Caller(None, str(address[0]) if isinstance(address, tuple) else "unix")
+
+    def close(self) -> None:
+        """Let go of the socket by which the kernel is asked; another one is made when it is asked again."""
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+
+    def _uid(self, family: int, peer: _Address, own: _Address) -> int | None:
+        """Ask for the socket from `peer` to `own`. Raises OSError."""
+        if self._kernel is None:
+            self._kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG)
+            self._kernel.setblocking(False)
+        self._asked = (self._asked + 1) & 0xFFFFFFFF
+        self._kernel.send(
+            _HEADER.pack(_SIZE, _BY_FAMILY, _REQUEST, self._asked, 0)
+            + _ASKED.pack(family, socket.IPPROTO_TCP, 0xFFFFFFFF)
+            + _PORTS.pack(peer[1], own[1])
+            + _packed(family, peer[0])
+            + _packed(family, own[0])
+            + _ANY
+        )
+        while True:  # the answer is there when the question is sent; one that was not fetched may stand before it
+            answer = self._kernel.recv(4096)
+            _, kind, _, number, _ = _HEADER.unpack_from(answer)
+            if number == self._asked:
+                break
+        if kind != _BY_FAMILY:
+            return None
+        uid, inode = _FOUND.unpack_from(answer, _HEADER.size)
+        return int(uid) if inode else None  # of a socket that was closed already the kernel says user 0
+
+
+def is_here(host: str, own: str) -> bool:
+    """Tell whether who connects from `host` to the address `own` of this host is a program of it."""
+    return host == own or host.startswith(("127.", "::ffff:127."))
+
+
+def _packed(family: int, host: str) -> bytes:
+    return socket.inet_pton(family, host.partition("%")[0]).ljust(16, b"\0")
