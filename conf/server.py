@@ -137,8 +137,21 @@ class Listener(Section, frozen=True, kw_only=True):
         Count | None,
         about(
             "Requests under way at once; one more is answered 503 immediately. A tunnel is one, and so is a connection "
-            "to a `tcp` router, which is reset where it is one too many.",
+            "to a `tcp` router, which is reset where it is one too many. A caller who has less than an equal part of "
+            "them is let in all the same, up to an eighth beyond, and at least one.",
+            why="a caller who takes them all does not keep out the others; one who is alone may have them all",
             unset="no limit",
+        ),
+    ] = None
+    max_connections: Annotated[
+        Count | None,
+        about(
+            "Connections at once; one more is closed with a 503 (on a `tcp` router reset). At the limit, connections "
+            "that idle are closed, and a caller who has less than an equal part is let in, up to an eighth beyond.",
+            why="the descriptors are the process's: half is for connections to endpoints, and some are kept for the "
+            "admin port and discovery",
+            like="HAProxy's `maxconn`",
+            unset="what the limit of open files allows for all listeners together",
         ),
     ] = None
     socket_options: Annotated[SocketOptions, about("Options of the socket.")] = SocketOptions()

@@ -35,14 +35,17 @@ from nodeagent.hints import hints
 from nodeagent.listen import Listening, OwnPorts, SocketFile, address, listen, listen_unix, open_admin, take_inherited
 from nodeagent.memory import ceiling, guard
 from nodeagent.naming.naming import Naming
+from nodeagent.process import descriptors
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.bind import Bindings
+from nodeagent.proxy.caller import Callers
 from nodeagent.proxy.checks import Checks
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.errors import NoSuchName, ProxyError
+from nodeagent.proxy.fairness import Accounts, connections_within
 from nodeagent.proxy.guard import Guard
 from nodeagent.proxy.server import ConnectionOptions, Server
 from nodeagent.proxy.tcp import TcpConversation
@@ -105,6 +108,9 @@ class Agent:
         self.recent = make_recent(config.telemetry, self._rng)
         if self.recent is not None:
             self.exchanges.watch(self.recent.record)
+        self._callers = Callers()
+        self._connections = Accounts()
+        """Of all listeners."""
         self._files: list[SocketFile] = []
         """Of the Unix sockets that were made here."""
         self._own = {router.label: OwnPorts() for router in config.routers}
@@ -129,10 +135,12 @@ class Agent:
         `inherited` are listening sockets to use instead of binding the same address. Raises ListenError. Cancelling
         cuts everything at once.
         """
+        self._connections.bound = connections_within(descriptors())
         sockets = self._listen(list(inherited))
         try:
             await self._serve(sockets, task_status)
         finally:
+            self._callers.close()
             self._remove_files()
             for running in self.routers:
                 running.router.bindings.close()
@@ -270,6 +278,8 @@ class Agent:
                     edge=make_edge(config, running.label, listening.address, self._rng),
                     options=ConnectionOptions(options.no_delay, options.keep_alive, config.proxy_protocol),
                     converse=TcpConversation if isinstance(config, TcpServer) else Conversation,
+                    everyone=self._connections,
+                    who=self._callers.of,
                 )
             )
             yield listening, sock

@@ -132,8 +132,10 @@ def server_limits(router: AnyRouter, server: Server | TcpServer) -> ServerLimits
     """Return what a listener takes."""
     defaults = ServerLimits()
     concurrent = math.inf if server.max_concurrent_requests is None else server.max_concurrent_requests
+    connections = math.inf if server.max_connections is None else server.max_connections
     if isinstance(router, TcpRouter) or isinstance(server, TcpServer):
-        return ServerLimits(concurrent=concurrent, tunnel_idle=server.server_session.idle_time_ms / 1000)
+        idle = server.server_session.idle_time_ms / 1000
+        return ServerLimits(concurrent=concurrent, connections=connections, tunnel_idle=idle)
     session = server.server_session
     return ServerLimits(
         line=router.max_initial_line_kb * 1024,
@@ -142,6 +144,7 @@ def server_limits(router: AnyRouter, server: Server | TcpServer) -> ServerLimits
         life=_limit(session.life_time_ms),
         call_depth=server.max_call_depth,
         concurrent=concurrent,
+        connections=connections,
         stream_idle=session.stream_idle_time_ms / 1000,
     )
 

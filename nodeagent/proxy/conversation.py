@@ -11,7 +11,9 @@ connection (`hung_up`), so that waiting for a backend needs no second task.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ from nodeagent.proxy.tunnel import Tunnel, relay
 from nodeagent.proxy.wire import CLOSED, Wire
 
 if TYPE_CHECKING:
+    from nodeagent.proxy.fairness import Account
     from nodeagent.proxy.server import Server
 
 log = structlog.get_logger("nodeagent.conversation")
@@ -64,6 +67,7 @@ class Conversation:
         "_sent",
         "_stall",
         "_why",
+        "account",
         "answering",
         "deadline",
         "opened_at",
@@ -73,10 +77,11 @@ class Conversation:
         "wire",
     )
 
-    def __init__(self, wire: Wire, peer: str, server: Server) -> None:
+    def __init__(self, wire: Wire, peer: str, server: Server, account: Account) -> None:
         self.wire = wire
         self.peer = peer
         self.server = server
+        self.account = account
         self.deadline = inf
         """When the sweep ends it, in trio's clock."""
         self.opened_at = server.now()
@@ -92,6 +97,19 @@ class Conversation:
         self._stall: Stall | None = None
         self._scope = trio.CancelScope()
         wire.on_end = self.hung_up
+
+    @staticmethod
+    def turn_away(sock: socket.socket, server: Server, why: ProxyError) -> None:
+        """Answer a connection for which there is no place, before it is closed. Never waits."""
+        response = server.router.refuse(why)
+        if server.edge is not None:
+            server.edge.outbound(response)
+        server.answered(response.status)
+        with suppress(OSError):
+            sock.setblocking(False)
+            sock.send(render_response(response, whole_body(response), keep=False))
+            sock.shutdown(socket.SHUT_WR)
+            sock.recv(65536)  # what is not read makes the close a reset, which could destroy the answer on its way
 
     async def run(self) -> None:
         """Serve requests until either side ends the connection. Never raises; cancelling closes it."""
@@ -111,6 +129,10 @@ class Conversation:
             self._stall = None  # the two would hold each other
             if self._owed:
                 self.server.abandoned()
+
+    def idle_since(self) -> float:
+        """Return since when it could have been closed without breaking off anything; infinity while it cannot."""
+        return inf if self.answering else max(self.opened_at, self._asked_at)
 
     # Told from outside.
 
@@ -263,7 +285,7 @@ class Conversation:
         edge = server.edge
         if edge is not None:
             edge.inbound(request, self.opened_at)
-        refusal = server.admit()
+        refusal = server.admit(self.account)
         response: Response | None = None
         self._sent, whole = 0, False
         try:
@@ -305,7 +327,7 @@ class Conversation:
             return False
         finally:
             if refusal is None:
-                server.leave()
+                server.leave(self.account)
             if not self.tunnelling:
                 received = stream.received if stream is not None else len(request.body)  # type: ignore[arg-type]
                 self._settle(request, response, received, whole)
@@ -359,7 +381,7 @@ class Conversation:
             return
         if server.edge is not None:
             server.edge.inbound(request, self.opened_at)
-        refusal = server.admit()
+        refusal = server.admit(self.account)
         if refusal is not None:
             await self._refuse(refusal, request)
             return
@@ -372,7 +394,7 @@ class Conversation:
             server.answered(200)
             await self._relay(request, 200, _CONNECTED, *opened)
         finally:
-            server.leave()
+            server.leave(self.account)
             if not self.tunnelling and request.failure is None:
                 self._settle(request, None)
 

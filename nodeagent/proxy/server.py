@@ -17,13 +17,16 @@ import trio
 from trio.lowlevel import wait_readable
 
 from namer.addr import show_address
+from nodeagent.proxy.caller import Caller, Callers
 from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.edge import Edge
 from nodeagent.proxy.errors import Overloaded, ProxyError
+from nodeagent.proxy.fairness import Account, Accounts, has_place
 from nodeagent.proxy.introduction import introduced
 from nodeagent.proxy.proxyheader import ProxyHeaderError
 from nodeagent.proxy.records import Records
+from nodeagent.proxy.readiness import readiness
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServerStats
 
@@ -36,7 +39,7 @@ ACCEPTS = 64
 """Connections accepted before others get their turn."""
 
 FRESH = 1.0
-"""Seconds for which a connection lives while memory is short: long enough for a request to arrive and be refused."""
+"""Seconds for which a connection lives while memory or connections are short: long enough for a request to arrive."""
 
 GROWTH = 32
 """Requests that come in between two looks at the memory, at most: a burst can be quicker than any clock."""
@@ -61,6 +64,7 @@ class ServerLimits:
     """From a head's first byte to its last; absolute, so that a byte a second does not help."""
     call_depth: int = 1000
     concurrent: float = math.inf
+    connections: float = math.inf
     tunnel_idle: float = 3600.0
     stream_idle: float = 300.0
     """Without progress of a body, in either direction."""
@@ -89,6 +93,12 @@ class Conversing(Protocol):
     deadline: float
     """When `expire` is to be called."""
     opened_at: float
+    account: Account
+    """Whose it is."""
+
+    def idle_since(self) -> float:
+        """Return since when nothing has been under way; infinity when something is."""
+        ...
 
     async def run(self) -> None:
         """Serve until either side ends it. Never raises; cancelling closes it."""
@@ -107,6 +117,18 @@ class Conversing(Protocol):
         ...
 
 
+class Converse(Protocol):
+    """Makes what serves a connection."""
+
+    def __call__(self, wire: Wire, peer: str, server: Server, account: Account, /) -> Conversing:
+        """Serve `wire`, on which `peer` calls, whose account that is."""
+        ...
+
+    def turn_away(self, sock: socket.socket, server: Server, why: ProxyError, /) -> None:
+        """Say, where the protocol has words for it, why an accepted connection is closed next. Never waits."""
+        ...
+
+
 class Server:
     """The connections of one listener of a router."""
 
@@ -119,11 +141,13 @@ class Server:
         *,
         edge: Edge | None = None,
         options: ConnectionOptions | None = None,
-        converse: Callable[[Wire, str, Server], Conversing] = Conversation,
+        converse: Converse = Conversation,
+        everyone: Accounts | None = None,
+        who: Callable[[socket.socket, object], Caller] | None = None,
     ) -> None:
         """`listener` is bound and listening. `edge` is what this listener adds to or hides from heads.
 
-        `converse` makes what serves one connection, of its wire and who called.
+        `everyone` has the connections of all listeners, `who` tells who has opened one, and from which address.
         """
         listener.setblocking(False)
         self.listener = listener
@@ -135,6 +159,10 @@ class Server:
         self._conversation = converse
         self.records = Records(router.exchanges, router.label, stats.address)
         """Told of each request that is over."""
+        self._accounts = Accounts(limits.connections)
+        self._bounds = (self._accounts,) if everyone is None else (self._accounts, everyone)
+        stats.connections_limit = min(each.bound for each in self._bounds)
+        self._who = who or Callers().of
         self.draining = False
         self.conversations: set[Conversing] = set()
         self.in_flight = 0
@@ -182,25 +210,27 @@ class Server:
         self._accepts = accepts
         self._bound = min(self.limits.concurrent, self.in_flight + GROWTH) if why is None else 1
 
-    def admit(self) -> ProxyError | None:
-        """Count a request in, or say why not. After None `leave` must follow."""
-        if self.in_flight >= self._bound and (refusal := self._at_bound()) is not None:
+    def admit(self, account: Account) -> ProxyError | None:
+        """Count a caller's request in, or say why not. After None `leave` must follow."""
+        if self.in_flight >= self._bound and (refusal := self._at_bound(account)) is not None:
             return refusal
         self.in_flight += 1
+        account.requests += 1
         return None
 
-    def _at_bound(self) -> ProxyError | None:
+    def _at_bound(self, account: Account) -> ProxyError | None:
         if self.on_growth is not None:
             self.on_growth()
         if self._strained is not None and self.in_flight:
             return Overloaded(self._strained)
-        if self.in_flight >= self.limits.concurrent:
+        if not has_place(self.limits.concurrent, self.in_flight, account.requests, len(self._accounts)):
             return Overloaded(f"{self.in_flight} requests are under way, as many as maxConcurrentRequests allows")
         return None
 
-    def leave(self) -> None:
+    def leave(self, account: Account) -> None:
         """Count a request out."""
         self.in_flight -= 1
+        account.requests -= 1
 
     def answered(self, status: int) -> None:
         """Count a response by its status."""
@@ -234,16 +264,38 @@ class Server:
                     log.error("cannot accept a connection; pausing", error=error.strerror)
                     return False
                 break
-            connections.start_soon(self._converse, sock, address)
+            caller = self._who(sock, address)
+            if self._has_place(caller):
+                connections.start_soon(self._converse, sock, address, self._open(caller))
+            else:
+                self._turn_away(sock, caller)
         return True
 
-    async def _converse(self, sock: socket.socket, address: object) -> None:
+    def _has_place(self, caller: Caller) -> bool:
+        return all(bound.has_place(caller) for bound in self._bounds)
+
+    def _open(self, caller: Caller) -> Account:
+        account, *_ = [bound.open(caller) for bound in self._bounds]
+        return account
+
+    def _close(self, account: Account) -> None:
+        for bound in self._bounds:
+            bound.close(account.caller)
+
+    def _turn_away(self, sock: socket.socket, caller: Caller) -> None:
+        self.stats.connections_refused += 1
+        why = f"{self.stats.connections} connections are open, as many as there is room for; {caller} has its part"
+        self._conversation.turn_away(sock, self, Overloaded(why))
+        sock.close()
+
+    async def _converse(self, sock: socket.socket, address: object, account: Account) -> None:
         try:
             self._options.apply(sock)
             wire = Wire(sock)
         except OSError as error:  # it is broken already, or there is no room to watch it
             log.warning("a connection could not be served", peer=_show(address), error=error.strerror)
             sock.close()
+            self._close(account)
             return
         self.stats.connects += 1
         self.stats.connections += 1
@@ -251,16 +303,21 @@ class Server:
             peer = _show(address)
             if self._options.proxy_header:
                 peer = await introduced(wire, peer, self.limits.head_time)
-            await self._converse_with(wire, peer)
+                if (caller := Caller(None, host_of(peer))) != account.caller:
+                    self._close(account)
+                    account = self._open(caller)
+            await self._converse_with(wire, peer, account)
         except ProxyHeaderError as error:
             self.stats.proxy_header_errors += 1
             log.info("a connection without a PROXY header is closed", peer=_show(address), error=str(error))
         finally:
             wire.close()
+            self._close(account)
             self.stats.connections -= 1
 
-    async def _converse_with(self, wire: Wire, peer: str) -> None:
-        conversation = self._conversation(wire, peer, self)
+    async def _converse_with(self, wire: Wire, peer: str, account: Account) -> None:
+        readiness().line_up(wire, account.caller)
+        conversation = self._conversation(wire, peer, self, account)
         if self.draining:
             conversation.finish()
         self.conversations.add(conversation)
@@ -268,6 +325,16 @@ class Server:
             await conversation.run()
         finally:
             self.conversations.discard(conversation)
+
+    def _make_room(self, now: float) -> None:
+        """Close connections on which nothing is under way where there are as many as may be."""
+        for bound in self._bounds:
+            if bound.connections >= bound.bound:
+                idle = [each for each in self.conversations if each.idle_since() <= now - FRESH]
+                idle.sort(key=lambda each: each.idle_since())
+                for conversation in bound.surplus(idle):
+                    self.stats.connections_evicted += 1
+                    conversation.expire()
 
     async def _sweep(self) -> None:
         while True:
@@ -279,6 +346,12 @@ class Server:
                     conversation.expire()
                 elif conversation.opened_at <= born:
                     conversation.finish()
+            self._make_room(now)
+
+
+def host_of(peer: str) -> str:
+    """Return the address in "ip:port"; of a Unix socket all there is."""
+    return peer if peer.startswith("unix") else peer.rpartition(":")[0].strip("[]")
 
 
 def _show(address: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,10 @@ import trio
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.messages import Request, RequestHead
 from nodeagent.proxy.tunnel import Tunnel, relay
-from nodeagent.proxy.wire import CLOSED, Wire
+from nodeagent.proxy.wire import CLOSED, RESET, Wire
 
 if TYPE_CHECKING:
+    from nodeagent.proxy.fairness import Account
     from nodeagent.proxy.server import Server
 
 log = structlog.get_logger("nodeagent.tcp")
@@ -31,12 +33,13 @@ _HEAD = RequestHead(b"CONNECT", b"", b"", 11, b"", {})
 class TcpConversation:
     """Serves one downstream connection of a `tcp` router. It is one request in all that is counted."""
 
-    __slots__ = ("_owed", "_scope", "deadline", "opened_at", "peer", "server", "tunnelling", "wire")
+    __slots__ = ("_owed", "_scope", "account", "deadline", "opened_at", "peer", "server", "tunnelling", "wire")
 
-    def __init__(self, wire: Wire, peer: str, server: Server) -> None:
+    def __init__(self, wire: Wire, peer: str, server: Server, account: Account) -> None:
         self.wire = wire
         self.peer = peer
         self.server = server
+        self.account = account
         self.deadline = inf
         """Never: finding an endpoint has limits of its own, and so has the tunnel."""
         self.opened_at = server.now()
@@ -44,6 +47,18 @@ class TcpConversation:
         self._owed = True  # what became of it was not counted yet
         self._scope = trio.CancelScope()
         wire.on_end = self.hung_up
+
+    @staticmethod
+    def turn_away(sock: socket.socket, server: Server, why: ProxyError) -> None:
+        """Make the close of a connection for which there is no place a reset."""
+        server.router.broke_off(why)
+        server.abandoned()
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+    def idle_since(self) -> float:
+        """Never: only the protocol that is spoken knows whether something is under way."""
+        return inf
 
     async def run(self) -> None:
         """Serve until both sides have ended, or one broke. Never raises; cancelling closes both."""
@@ -79,7 +94,7 @@ class TcpConversation:
     async def _serve(self) -> None:
         server = self.server
         request = Request(_HEAD, b"", server.now(), self.peer)
-        refusal = server.admit()
+        refusal = server.admit(self.account)
         if refusal is not None:
             self._reset(refusal, request)
             return
@@ -90,7 +105,7 @@ class TcpConversation:
         else:
             await self._relay(request, *opened)
         finally:
-            server.leave()
+            server.leave(self.account)
             if self._owed and request.failure is None:
                 server.records.settle(request, 0, received=0, sent=0, whole=False)
 

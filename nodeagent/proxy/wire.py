@@ -25,9 +25,12 @@ from trio import lowlevel
 
 from namer.addr import show_address
 from nodeagent.proxy.frugal import FRUGAL
-from nodeagent.proxy.readiness import readiness
+from nodeagent.proxy.readiness import Line, readiness
 
 BYTES_ACKED = struct.Struct("Q")
+
+RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: a close is a reset."""
 
 
 class Wire:
@@ -47,6 +50,7 @@ class Wire:
         "buffer",
         "closed",
         "fd",
+        "line",
         "on_end",
         "sock",
     )
@@ -66,6 +70,8 @@ class Wire:
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._ready = False
         self._ended = False
+        self.line: Line | None = None
+        """Of its caller's connections, where it waits for its turn to be told; None when it is told at once."""
         self._task: lowlevel.Task | None = None  # waits in `receive`
         self._readiness = readiness()
         self._readiness.add(self)
@@ -231,7 +237,7 @@ class Wire:
         """Close with a reset, so that a peer that is reading sees a break and no clean end (RFC 9112, 8)."""
         if not self.closed:
             with contextlib.suppress(OSError):
-                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.close()
 
     @property

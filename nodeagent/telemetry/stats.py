@@ -54,6 +54,9 @@ class ServerStats:
 
     __slots__ = (
         "connections",
+        "connections_evicted",
+        "connections_limit",
+        "connections_refused",
         "connects",
         "failure",
         "ip",
@@ -72,6 +75,12 @@ class ServerStats:
         self.success = 0
         self.failure = 0
         self.connections = 0
+        self.connections_limit = 0.0
+        """Above which callers who have more than their part get no more; infinity where there is none."""
+        self.connections_refused = 0
+        """Closed as they were accepted, because of that."""
+        self.connections_evicted = 0
+        """Closed while they idled, to make room for others."""
         self.connects = 0
         self.proxy_header_errors = 0
         """Connections closed because they did not begin with a PROXY header."""
@@ -92,6 +101,8 @@ class ServerStats:
         self.success += other.success
         self.failure += other.failure
         self.connects += other.connects
+        self.connections_refused += other.connections_refused
+        self.connections_evicted += other.connections_evicted
         self.proxy_header_errors += other.proxy_header_errors
 
     def status_classes(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from nodeagent.telemetry.limits import Measure
@@ -26,6 +27,18 @@ def counters(registry: Registry) -> Iterator[Measure]:
         ("router", "server"),
         [((each.router, each.address), each.proxy_header_errors) for each in registry.servers()],
     )
+    yield Measure(
+        "server_connections_refused",
+        "Connections closed as they were accepted: there was no room, and their caller had its part.",
+        ("router", "server"),
+        [((each.router, each.address), each.connections_refused) for each in registry.servers()],
+    )
+    yield Measure(
+        "server_connections_evicted",
+        "Connections closed while they idled, to make room.",
+        ("router", "server"),
+        [((each.router, each.address), each.connections_evicted) for each in registry.servers()],
+    )
 
 
 def gauges(registry: Registry) -> Iterator[Measure]:
@@ -35,4 +48,14 @@ def gauges(registry: Registry) -> Iterator[Measure]:
         "Tunnels (CONNECT, and connections of tcp routers) that are open.",
         ("router",),
         [((each.router,), each.open) for each in registry.tunnels_by_router()],
+    )
+    yield Measure(
+        "server_connections_limit",
+        "Connections of callers for which there is room: by maxConnections, and by the descriptors of the process.",
+        ("router", "server"),
+        [
+            ((each.router, each.address), each.connections_limit)
+            for each in registry.servers()
+            if 0 < each.connections_limit < math.inf
+        ],
     )

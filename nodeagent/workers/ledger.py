@@ -152,6 +152,7 @@ class Ledger:
                 server = whole.server(each.router, each.ip, each.port)
                 server.absorb(each)
                 server.connections += each.connections
+                server.connections_limit += each.connections_limit
         for namers in self._namers.all().values():
             _add_namer(whole, namers)
         for router, errors in self._errors.all().items():

@@ -14,8 +14,8 @@ from conf.concurrency import FixedConcurrency, GradientConcurrency
 from conf.server import Server, TcpServer
 
 DIVIDED: Final[Mapping[type[msgspec.Struct], Sequence[str]]] = {
-    Server: ("max_concurrent_requests",),
-    TcpServer: ("max_concurrent_requests",),
+    Server: ("max_concurrent_requests", "max_connections"),
+    TcpServer: ("max_concurrent_requests", "max_connections"),
     HostConnectionPool: ("min_size", "max_size", "max_waiters"),
     FixedConcurrency: ("limit", "max_waiters"),
     GradientConcurrency: ("min_limit", "max_limit", "initial_limit", "max_waiters"),

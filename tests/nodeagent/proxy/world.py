@@ -38,11 +38,13 @@ from namer.watch import Watches
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import Bindings, CacheLimits
+from nodeagent.proxy.caller import Caller as Identity
 from nodeagent.proxy.checks import Checks
 from nodeagent.proxy.classify import RETRYABLE_METHODS, make_classifier
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.dispatch import Router
+from nodeagent.proxy.fairness import Accounts
 from nodeagent.proxy.guard import Guard, GuardPolicy
 from nodeagent.proxy.identify import Identifier, by_host, first_of
 from nodeagent.proxy.server import Server, ServerLimits
@@ -187,6 +189,12 @@ async def _more(stream: trio.SocketStream, buffer: bytearray) -> bool:
     return bool(data)
 
 
+def by_address(_: socket.socket, address: object) -> Identity:
+    """Tell callers apart by address, so that a test can be several."""
+    assert isinstance(address, tuple)
+    return Identity(None, str(address[0]))
+
+
 @dataclass
 class World:
     """What a test can turn, and then the running thing. `dtab` may name backends as {0}, {1}: their ports."""
@@ -210,6 +218,9 @@ class World:
     guard: GuardPolicy = GuardPolicy()
     dns: DnsServer | None = None
     """Who is asked for hosts, in place of those of resolv.conf; what has a TTL of 0 holds for 50 ms."""
+
+    everyone: Accounts | None = None
+    """The connections of all listeners; each address is a caller."""
 
     port: int = 0
     server: Server = field(init=False)
@@ -237,7 +248,8 @@ class World:
             self.router = self._router(watches, checks, rng)
             sock = listen()
             self.port = sock.getsockname()[1]
-            self.server = Server(sock, self.router, self.limits, self.stats.server("test", "127.0.0.1", self.port))
+            stats = self.stats.server("test", "127.0.0.1", self.port)
+            self.server = Server(sock, self.router, self.limits, stats, everyone=self.everyone, who=by_address)
             await nursery.start(self.server.run, 5.0)
             yield self
             nursery.cancel_scope.cancel()
@@ -298,9 +310,9 @@ class World:
             self.admission,
         )
 
-    async def connect(self) -> Caller:
-        """Open a client connection to the agent."""
-        return Caller(await trio.open_tcp_stream("127.0.0.1", self.port))
+    async def connect(self, source: str | None = None) -> Caller:
+        """Open a client connection to the agent, from that address of this host."""
+        return Caller(await trio.open_tcp_stream("127.0.0.1", self.port, local_address=source))
 
     async def ask(self, request: bytes, *, method: str = "GET") -> Answer:
         """Send raw bytes on a connection of their own, return the first final answer."""

@@ -41,6 +41,7 @@ def busy_registry() -> Registry:
     server = registry.server("out", "127.0.0.1", 4140)
     server.statuses[2], server.success, server.connects, server.connections = 5, 5, 4, 2
     server.proxy_header_errors = 2
+    server.connections_limit, server.connections_refused, server.connections_evicted = 100, 7, 8
     registry.tunnels("out").absorb(TunnelStats("out", sent=1000, received=2000))
     registry.tunnels("out").adopt_open(TunnelStats("out", open_elsewhere=3))
     registry.namer("/io.l5d.fs").updates = 6
