@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 EVENTS = 256
 """Wires that are told at once, before other tasks get their turn."""
 
-TURN = 16
-"""Connections of one caller that are told in a turn: some milliseconds of work."""
+TURN = 8
+"""Connections of one caller that are told in a turn: less than a millisecond of work."""
 
 _BROKEN = select.EPOLLHUP | select.EPOLLERR
 _ENDED = select.EPOLLRDHUP | _BROKEN

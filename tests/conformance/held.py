@@ -144,6 +144,24 @@ HELD: tuple[Held, ...] = (
         [HERE + "test_callers.py::test_a_byte_at_a_time_does_not_hold_a_connection"],
     ),
     Held(
+        "S70-S72-too-many-connections", "RFC 9110, 15.6.4",
+        "one caller opens as many connections as there may be: silent ones, and heads that do not end",
+        "503 with Retry-After for its next one; those that idle longest are closed; another caller gets in",
+        [
+            PROXY + "test_fair_share.py::test_who_is_alone_has_all_connections_and_then_a_clear_no",
+            PROXY + "test_fair_share.py::test_another_caller_gets_in_when_one_has_all_connections",
+            PROXY + "test_fair_share.py::test_at_the_limit_what_idles_longest_makes_room_and_work_goes_on",
+        ],
+    ),
+    Held(
+        "S72-admin", "-", "silent connections beyond the descriptors of the process",
+        "the admin port answers, and says so in numbers; there is room again",
+        [
+            HERE + "test_callers.py::"
+            "test_silent_connections_beyond_all_descriptors_leave_the_admin_port_and_room_for_others",
+        ],
+    ),
+    Held(
         "S71-slow-body", "-", "a body that stops, a reader that reads slowly or not at all",
         "no progress for `streamIdleTimeMs` ends it; memory stays flat",
         [
@@ -191,6 +209,15 @@ HELD: tuple[Held, ...] = (
     Held(
         "S79-compressed", "RFC 9110, 8.4", "a compressed body, be it a bomb", "passes untouched, never inflated",
         [PROXY + "test_conversation.py::test_compressed_bytes_pass_untouched"],
+    ),
+    Held(
+        "S96-one-caller", "RFC 970, 3.2", "one local program with a hundred times the load of another",
+        "the other has its turn, and a place where requests are bounded",
+        [
+            PROXY + "test_fair_share.py::test_what_one_caller_has_ready_does_not_hold_up_another",
+            PROXY + "test_fair_share.py::test_another_caller_is_answered_when_one_has_all_places_for_requests",
+            PROXY + "test_caller.py::test_users_are_told_apart",
+        ],
     ),
     Held(
         "S97-killed", "-", "kill -9; a file system that cannot be written", "starts again at once; writes no file",

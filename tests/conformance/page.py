@@ -38,11 +38,13 @@ THEMES: tuple[tuple[str, tuple[AnyRow, ...]], ...] = (
 LIMITS = """\
 ## What is not held
 
-* **A caller has no share of its own** (S70, S72, S96). Limits are a listener's (`maxConcurrentRequests`), a name's
-  (`concurrency`), an endpoint's (`maxWaitMs`) and the process's (`memoryLimitMB`); within them a program with a hundred
-  connections gets a hundred times what a program with one gets, and no number of connections by caller is kept. Where
-  one program must not starve the others, give it a listener of its own with `maxConcurrentRequests`.
-* **Descriptors are not set aside for the admin port** (S72): when there are none left, it waits like everybody.
+* **Programs of one user are one caller** (S70, S72, S96): the kernel tells which user a connection of this host is, and
+  not which program. Run programs that must not starve each other as different users, or give one a listener of its own
+  with `maxConcurrentRequests` and `maxConnections`.
+* **Shares are of turns, not of time** (S96). A caller whose requests cost more gets more of the processor; and the
+  limits of a name (`concurrency`) and of an endpoint (`maxWaitMs`) are first come, first served.
+* **Connections that endpoints are kept with for later use are not counted** against the descriptors (S72): with many
+  more of them than of callers' (`hostConnectionPool.maxSize` bounds them), the reserve can be used up.
 * **`X-Forwarded-*` of a caller passes** (S48): callers are programs of the same host. `clearContext` takes away
   `l5d-*`.
 """

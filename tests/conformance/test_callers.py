@@ -6,7 +6,10 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection
 
 import pytest
 import trio
@@ -112,7 +115,6 @@ async def test_a_thousand_connections_come_and_go() -> None:
 
 AGENT = """
 import resource, trio
-from tests.conformance.rules import CHUNKED, HOST, get, message, post
 from tests.nodeagent.proxy.world import World
 async def main():
     async with World(dtab="/svc/web => /$/io.buoyant.http.status/200").running() as world:
@@ -139,6 +141,56 @@ def test_an_agent_without_descriptors_serves_whom_it_has_and_recovers() -> None:
             first.close()
         finally:
             agent.kill()
+
+
+FEW = """
+import resource, trio
+from tests.nodeagent.running import running
+ROUTER = "- {protocol: http, label: out, dtab: /svc/web => /$/io.buoyant.http.status/200, servers: [{port: 0}]}"
+async def main():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    async with running(ROUTER) as agent:
+        print(agent.port("router out"), agent.port("admin"), flush=True)
+        await trio.sleep_forever()
+trio.run(main)
+"""
+
+
+def test_silent_connections_beyond_all_descriptors_leave_the_admin_port_and_room_for_others() -> None:
+    with subprocess.Popen([sys.executable, "-c", FEW], stdout=subprocess.PIPE) as agent, ExitStack() as crowd:
+        try:
+            assert agent.stdout is not None
+            port, admin = (int(each) for each in agent.stdout.readline().split())
+            for _ in range(400):
+                crowd.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            metrics = _page(admin, "/metrics")
+            late = [_asked(port) for _ in range(30)]
+            room = _page(admin, "/metrics")
+        finally:
+            agent.kill()
+
+    where = f'{{router="out",server="127.0.0.1:{port}"}}'
+    assert f"nodeagent_server_connections_limit{where} 85" in metrics
+    assert f"nodeagent_server_connections_refused_total{where} 0" not in metrics
+    assert f"nodeagent_server_connections_evicted_total{where} 0" not in room
+    assert late[-1].startswith(b"HTTP/1.1 200")
+
+
+def _asked(port: int) -> bytes:
+    """Ask anew, on a connection of its own, until there is room, as a program does that is told Retry-After."""
+    for _ in range(100):
+        with socket.create_connection(("127.0.0.1", port), 5) as sock, suppress(ConnectionError):
+            answer = _answer(sock)
+            if not answer.startswith(b"HTTP/1.1 503"):
+                return answer
+        time.sleep(0.05)
+    return b""
+
+
+def _page(port: int, target: str) -> str:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", target)
+        return connection.getresponse().read().decode()
 
 
 def _answer(sock: socket.socket) -> bytes:
