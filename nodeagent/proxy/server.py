@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 import trio
-from trio.lowlevel import wait_readable
+from trio.lowlevel import checkpoint, wait_readable
 
 from namer.addr import show_address
 from nodeagent.proxy.caller import Caller, Callers
@@ -37,6 +37,9 @@ SWEEP = 0.25
 
 ACCEPTS = 64
 """Connections accepted before others get their turn."""
+
+ENDS = 32
+"""Connections that are ended before others get their turn: a crowd that came at once is too late at once."""
 
 FRESH = 1.0
 """Seconds for which a connection lives while memory or connections are short: long enough for a request to arrive."""
@@ -326,27 +329,33 @@ class Server:
         finally:
             self.conversations.discard(conversation)
 
-    def _make_room(self, now: float) -> None:
+    async def _make_room(self, now: float) -> None:
         """Close connections on which nothing is under way where there are as many as may be."""
         for bound in self._bounds:
             if bound.connections >= bound.bound:
                 idle = [each for each in self.conversations if each.idle_since() <= now - FRESH]
                 idle.sort(key=lambda each: each.idle_since())
-                for conversation in bound.surplus(idle):
+                for number, conversation in enumerate(bound.surplus(idle), 1):
                     self.stats.connections_evicted += 1
                     conversation.expire()
+                    if number % ENDS == 0:
+                        await checkpoint()
 
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(SWEEP)
             now = trio.current_time()
             born = now - (self.limits.life if self._strained is None else FRESH)
+            ended = 0
             for conversation in tuple(self.conversations):
                 if conversation.deadline <= now:
                     conversation.expire()
+                    ended += 1
+                    if ended % ENDS == 0:
+                        await checkpoint()
                 elif conversation.opened_at <= born:
                     conversation.finish()
-            self._make_room(now)
+            await self._make_room(now)
 
 
 def host_of(peer: str) -> str:
