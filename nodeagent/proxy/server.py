@@ -10,7 +10,6 @@ import math
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 import trio
@@ -19,6 +18,7 @@ from trio.lowlevel import checkpoint, wait_readable
 from namer.addr import show_address
 from nodeagent.proxy.caller import Caller, Callers
 from nodeagent.proxy.conversation import Conversation
+from nodeagent.proxy.conversing import Converse, Conversing
 from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.edge import Edge
 from nodeagent.proxy.errors import Overloaded, ProxyError
@@ -88,48 +88,6 @@ class ConnectionOptions:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         if self.keep_alive:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
-
-
-class Conversing(Protocol):
-    """One connection, as its server sees it. `deadline` and `opened_at` are in trio's clock."""
-
-    deadline: float
-    """When `expire` is to be called."""
-    opened_at: float
-    account: Account
-    """Whose it is."""
-
-    def idle_since(self) -> float:
-        """Return since when nothing has been under way; infinity when something is."""
-        ...
-
-    async def run(self) -> None:
-        """Serve until either side ends it. Never raises; cancelling closes it."""
-        ...
-
-    def expire(self) -> None:
-        """Hear that the deadline has passed."""
-        ...
-
-    def finish(self) -> None:
-        """Take on nothing new, and end when what is under way has."""
-        ...
-
-    def save_memory(self) -> None:
-        """Keep nothing that is kept for a repeat."""
-        ...
-
-
-class Converse(Protocol):
-    """Makes what serves a connection."""
-
-    def __call__(self, wire: Wire, peer: str, server: Server, account: Account, /) -> Conversing:
-        """Serve `wire`, on which `peer` calls, whose account that is."""
-        ...
-
-    def turn_away(self, sock: socket.socket, server: Server, why: ProxyError, /) -> None:
-        """Say, where the protocol has words for it, why an accepted connection is closed next. Never waits."""
-        ...
 
 
 class Server:
