@@ -15,7 +15,7 @@ import trio.testing
 from nodeagent.proxy.caller import Caller as Identity
 from nodeagent.proxy.fairness import Accounts
 from nodeagent.proxy.readiness import TURN, readiness
-from nodeagent.proxy.server import ServerLimits
+from nodeagent.proxy.server import ServerLimits, host_of
 from nodeagent.proxy.wire import Wire
 from tests.nodeagent.proxy.world import Backend, Caller, Held, World
 
@@ -104,6 +104,19 @@ async def test_at_the_limit_what_idles_longest_makes_room_and_work_goes_on() -> 
         assert await asked(other) == 200
         assert await asked(await crowd.connect(HOG)) == 200, "there is room again"
         assert crowd.world.server.stats.connections_evicted == 2
+
+
+@pytest.mark.parametrize(
+    ("peer", "caller"),
+    [
+        ("10.1.2.3:4567", "10.1.2.3"),
+        ("[2001:db8::1]:80", "2001:db8::1"),
+        ("unix", "unix"),
+        ("unix:/run/a:1", "unix:/run/a:1"),
+    ],
+)
+def test_behind_a_load_balancer_the_address_of_the_proxy_header_is_the_caller(peer: str, caller: str) -> None:
+    assert host_of(peer) == caller
 
 
 # Requests.
