@@ -148,7 +148,7 @@ class Listener(Section, frozen=True, kw_only=True):
         about(
             "Connections at once; one more is closed with a 503 (on a `tcp` router reset). At the limit, connections "
             "that idle are closed, and a caller who has less than an equal part is let in, up to an eighth beyond.",
-            why="the descriptors are the process's: half is for connections to endpoints, and some are kept for the "
+            why="the descriptors are the process's: a third is for connections to endpoints, and some are kept for the "
             "admin port and discovery",
             like="HAProxy's `maxconn`",
             unset="what the limit of open files allows for all listeners together",

@@ -131,8 +131,8 @@ class Conversation:
                 self.server.abandoned()
 
     def idle_since(self) -> float:
-        """Return since when it could have been closed without breaking off anything; infinity while it cannot."""
-        return inf if self.answering else max(self.opened_at, self._asked_at)
+        """Return since when nothing has been under way; infinity while something is, and when it ends already."""
+        return inf if self.answering or self.deadline == inf else max(self.opened_at, self._asked_at)
 
     # Told from outside.
 

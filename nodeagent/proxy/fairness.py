@@ -36,9 +36,10 @@ def beyond(bound: float) -> float:
 def connections_within(descriptors: int) -> int:
     """Return the bound for connections of callers when a process may have so many descriptors, at least 1.
 
-    Each may need one more, to an endpoint, as HAProxy reckons when it is given no `maxconn`.
+    A third is left for connections to endpoints: of callers' connections most idle. (HAProxy, which reckons with one to
+    an endpoint for each when it is given no `maxconn`, leaves half.)
     """
-    room = (descriptors - min(RESERVE, descriptors // 4)) // 2
+    room = (descriptors - min(RESERVE, descriptors // 4)) * 2 // 3
     return max(1, room * SPARE // (SPARE + 1))
 
 

@@ -43,8 +43,9 @@ LIMITS = """\
   with `maxConcurrentRequests` and `maxConnections`.
 * **Shares are of turns, not of time** (S96). A caller whose requests cost more gets more of the processor; and the
   limits of a name (`concurrency`) and of an endpoint (`maxWaitMs`) are first come, first served.
-* **Connections that endpoints are kept with for later use are not counted** against the descriptors (S72): with many
-  more of them than of callers' (`hostConnectionPool.maxSize` bounds them), the reserve can be used up.
+* **Connections to endpoints are not counted** against the descriptors (S72), only a third is left for them. Where all
+  places are taken and more than half of the callers have a request under way, or many more connections are kept
+  than are used, the reserve can be used up. `maxConcurrentRequests` and `hostConnectionPool.maxSize` bound them.
 * **`X-Forwarded-*` of a caller passes** (S48): callers are programs of the same host. `clearContext` takes away
   `l5d-*`.
 """

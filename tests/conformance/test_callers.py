@@ -170,7 +170,7 @@ def test_silent_connections_beyond_all_descriptors_leave_the_admin_port_and_room
             agent.kill()
 
     where = f'{{router="out",server="127.0.0.1:{port}"}}'
-    assert f"nodeagent_server_connections_limit{where} 85" in metrics
+    assert f"nodeagent_server_connections_limit{where} 113" in metrics
     assert f"nodeagent_server_connections_refused_total{where} 0" not in metrics
     assert f"nodeagent_server_connections_evicted_total{where} 0" not in room
     assert late[-1].startswith(b"HTTP/1.1 200")
