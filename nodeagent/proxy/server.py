@@ -25,8 +25,8 @@ from nodeagent.proxy.errors import Overloaded, ProxyError
 from nodeagent.proxy.fairness import Account, Accounts, has_place
 from nodeagent.proxy.introduction import introduced
 from nodeagent.proxy.proxyheader import ProxyHeaderError
-from nodeagent.proxy.records import Records
 from nodeagent.proxy.readiness import readiness
+from nodeagent.proxy.records import Records
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServerStats
 

