@@ -1,4 +1,4 @@
-"""What bounds are there, and how often they bit: measurements for `prometheus`, as plain rows.
+"""What bounds are there, and how often they bit.
 
 Each bound of the agent that refuses work shows here that it does, by reason; `errors` counts the answers (503,
 `connection_limit_reached`), these say which bound made them.
@@ -6,80 +6,60 @@ Each bound of the agent that refuses work shows here that it does, by reason; `e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
-from nodeagent.telemetry.registry import Registry
+from nodeagent.telemetry.measures.measure import Measure, Shown, counter, gauge
 from nodeagent.telemetry.stats import ClientStats
 
 
-class Measure(NamedTuple):
-    """One family of samples; a label's values stand before each number."""
-
-    name: str
-    text: str
-    labels: tuple[str, ...]
-    rows: list[tuple[Sequence[str], float]]
-
-
-def counters(registry: Registry) -> Iterator[Measure]:
-    """What was refused by a bound."""
-    clients = tuple(registry.clients.series())
-    yield Measure(
+def measures(shown: Shown) -> Iterator[Measure]:
+    """What was refused by a bound, and how near the bounds are."""
+    clients, services, memory = shown.clients, shown.services, shown.registry.memory
+    yield counter(
         "client_rejected",
         "Attempts that a full connection pool refused; queue_full: at once, queue_timeout: after maxWaitMs.",
         ("router", "client", "reason"),
         [((each.router, each.name, reason), count) for each in clients for reason, count in each.rejected.items()],
     )
-    services = tuple(registry.services.series())
-    yield Measure(
+    yield counter(
         "service_rejected",
         "Requests refused because concurrency has a limit; queue_full: at once, queue_timeout: after maxWaitMs.",
         ("router", "service", "reason"),
         [((each.router, each.name, reason), count) for each in services for reason, count in each.rejected.items()],
     )
-
-
-def gauges(registry: Registry) -> Iterator[Measure]:
-    """How near the bounds are."""
-    yield Measure(
+    yield gauge(
         "client_waiting",
         "Requests that wait for a connection, because an endpoint's pool is full.",
         ("router", "client"),
-        [((each.router, each.name), requests_waiting(each)) for each in registry.clients.series()],
+        [((each.router, each.name), requests_waiting(each)) for each in clients],
     )
-    memory = registry.memory
-    yield Measure(
+    yield gauge(
         "memory_limit_bytes",
         "Resident memory that the agent may take.",
         (),
         [] if memory.limit is None else [((), memory.limit)],
     )
-    yield Measure(
+    yield gauge(
         "memory_shedding",
         "Whether new requests are refused because memory is short; 0 or 1.",
         (),
         [((), memory.shedding)],
     )
     labels = ("router", "service")
-    limited = [
-        ((each.router, each.name), each.concurrency())
-        for each in registry.services.series()
-        if each.concurrency is not None
-    ]
-    yield Measure(
+    limited = [((each.router, each.name), each.concurrency()) for each in services if each.concurrency is not None]
+    yield gauge(
         "service_concurrency_limit",
         "Requests to a logical name that may be under way at once.",
         labels,
         [(key, now.limit) for key, now in limited],
     )
-    yield Measure(
+    yield gauge(
         "service_concurrency",
         "Requests to a logical name that are under way, streams and tunnels included; where there is a limit.",
         labels,
         [(key, now.under_way) for key, now in limited],
     )
-    yield Measure(
+    yield gauge(
         "service_waiting",
         "Requests to a logical name that wait for one to end.",
         labels,

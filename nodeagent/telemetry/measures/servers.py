@@ -1,0 +1,66 @@
+"""Listeners, and the errors that routers make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+from nodeagent.telemetry.measures.measure import Measure, Shown, counter, gauge
+
+
+def measures(shown: Shown) -> Iterator[Measure]:
+    """What came in, and what of it the agent answered itself."""
+    labels = ("router", "server")
+    rows = [((server.router, server.address), server) for server in shown.registry.servers()]
+    yield counter(
+        "server_requests",
+        "Requests answered by a listener, by class of the response status.",
+        (*labels, "status_class"),
+        [((*key, name), count) for key, server in rows for name, count in server.status_classes().items()],
+    )
+    yield gauge(
+        "server_connections",
+        "Connections open to a listener.",
+        labels,
+        [(key, server.connections) for key, server in rows],
+    )
+    yield counter(
+        "server_connects",
+        "Connections accepted by a listener.",
+        labels,
+        [(key, server.connects) for key, server in rows],
+    )
+    yield counter(
+        "server_proxy_header_errors",
+        "Connections closed because they did not begin with a valid PROXY header (proxyProtocol of a server).",
+        labels,
+        [(key, server.proxy_header_errors) for key, server in rows],
+    )
+    yield gauge(
+        "server_connections_limit",
+        "Connections of callers for which there is room: by maxConnections, and by the descriptors of the process.",
+        labels,
+        [(key, server.connections_limit) for key, server in rows if 0 < server.connections_limit < inf],
+    )
+    yield counter(
+        "server_connections_refused",
+        "Connections closed as they were accepted: there was no room, and their caller had its part.",
+        labels,
+        [(key, server.connections_refused) for key, server in rows],
+    )
+    yield counter(
+        "server_connections_evicted",
+        "Connections closed while they idled, to make room.",
+        labels,
+        [(key, server.connections_evicted) for key, server in rows],
+    )
+    yield counter(
+        "errors",
+        "Error responses made by the agent itself, by Proxy-Status error type.",
+        ("router", "error"),
+        [
+            ((router, error), count)
+            for router, errors in shown.registry.errors_by_router().items()
+            for error, count in errors.items()
+        ],
+    )
