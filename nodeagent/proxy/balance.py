@@ -170,6 +170,7 @@ class Client:
             self._failed(request, node, connection, started, error, queued)
             raise
         ended = self._now()
+        stats.statuses[response.status // 100] += 1
         verdict = response.verdict = classify(request.head.method, response)
         request.attempts += (
             tuple.__new__(Attempt, (*choice, connected, ended, response.status, verdict, None, False)),
@@ -240,6 +241,7 @@ class Client:
         learnt = timed_out or (isinstance(error, ProxyError) and not isinstance(error, _TELLS_NOTHING))
         if learnt:
             request.avoid += (node,)
+            self.stats.statuses[0] += 1
             self._count(ended - started, False, ended)
         if isinstance(error, ConnectFailed | ConnectTimeout | TlsFailed):
             self.stats.connect_failures[error.type] += 1
@@ -293,8 +295,12 @@ class Client:
     async def _dial(self, node: Node, request: Request) -> Http1Connection:
         policy, preface = self.policy, self._preface(node, request)
         connection = await self._dialer.http1(node.endpoint, policy.connect_timeout, policy.tls, preface)
-        self.stats.connections += 1
+        self._opened_one()
         return connection
+
+    def _opened_one(self) -> None:
+        self.stats.connections += 1
+        self.stats.connects += 1
 
     def _closed_one(self) -> None:
         self.stats.connections -= 1
@@ -322,7 +328,7 @@ class Client:
         opened = self._now()
         request.attempts += (Attempt(*choice, opened, opened, 0, _SUCCESS, None),)
         took = opened - started
-        self.stats.connections += 1
+        self._opened_one()
         self.balancer.answered(node, started, opened, _SUCCESS)
 
         def over(whole: bool) -> None:

@@ -126,7 +126,6 @@ class Server:
         self._who = who or Callers().of
         self.draining = False
         self.conversations: set[Conversing] = set()
-        self.in_flight = 0
         self.on_growth: Callable[[], None] | None = None
         """Called when GROWTH more requests are under way than when `strain` was called last, which it may call."""
         self._bound = limits.concurrent  # requests under way from which `admit` looks closer
@@ -173,9 +172,10 @@ class Server:
 
     def admit(self, account: Account) -> ProxyError | None:
         """Count a caller's request in, or say why not. After None `leave` must follow."""
-        if self.in_flight >= self._bound and (refusal := self._at_bound(account)) is not None:
+        stats = self.stats
+        if stats.pending >= self._bound and (refusal := self._at_bound(account)) is not None:
             return refusal
-        self.in_flight += 1
+        stats.pending += 1
         account.requests += 1
         return None
 
@@ -190,8 +190,13 @@ class Server:
 
     def leave(self, account: Account) -> None:
         """Count a request out."""
-        self.in_flight -= 1
+        self.stats.pending -= 1
         account.requests -= 1
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self.stats.pending
 
     def answered(self, status: int) -> None:
         """Count a response by its status."""

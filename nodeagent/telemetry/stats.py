@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
@@ -60,6 +60,7 @@ class ServerStats:
         "connects",
         "failure",
         "ip",
+        "pending",
         "port",
         "proxy_header_errors",
         "router",
@@ -74,6 +75,7 @@ class ServerStats:
         self.statuses = [0] * 10
         self.success = 0
         self.failure = 0
+        self.pending = 0
         self.connections = 0
         self.connections_limit = 0.0
         """Above which callers who have more than their part get no more; infinity where there is none."""
@@ -105,10 +107,32 @@ class ServerStats:
         self.connections_evicted += other.connections_evicted
         self.proxy_header_errors += other.proxy_header_errors
 
-    def status_classes(self) -> dict[str, int]:
-        """Responses by class. What is above 599 counts as 5XX (RFC 9110, section 15)."""
-        classes = {f"{digit}XX": self.statuses[digit] for digit in range(1, 5)}
-        return {**classes, "5XX": sum(self.statuses[5:]), "error": self.statuses[0]}
+
+def status_classes(statuses: Sequence[int]) -> dict[str, int]:
+    """Responses by class, of counts by first digit. What is above 599 counts as 5XX (RFC 9110, section 15)."""
+    classes = {f"{digit}XX": statuses[digit] for digit in range(1, 5)}
+    return {**classes, "5XX": sum(statuses[5:]), "error": statuses[0]}
+
+
+class RetriesOfAll:
+    """How many retries requests took: of the requests that had any, and with those that had none.
+
+    These are known from the latencies, and cost nothing.
+    """
+
+    __slots__ = ("_requests", "_retried")
+
+    def __init__(self, retried: Histogram, requests: Histogram) -> None:
+        self._retried = retried
+        self._requests = requests
+
+    def snapshot(self) -> Snapshot:
+        """All requests so far."""
+        return self._retried.snapshot().with_zeros(self._requests.count)
+
+    def window(self) -> Snapshot:
+        """The requests within the last window."""
+        return self._retried.window().with_zeros(self._requests.window().count)
 
 
 class Series(ABC, Generic[R]):
@@ -231,9 +255,9 @@ class ServiceStats(Series[float]):
         """Retries that may be made now, over all holders: a name has one budget for each local dtab."""
         return sum(read() for read in self.readers)
 
-    def retries_window(self) -> Snapshot:
-        """Retries per request within the last window, requests without any included."""
-        return self.retries_per_request.window().with_zeros(self.duration.window().count)
+    def retries_of_all(self) -> RetriesOfAll:
+        """Retries per request, requests without any included."""
+        return RetriesOfAll(self.retries_per_request, self.duration)
 
 
 class ClientStats(Series[BalancerReading]):
@@ -242,22 +266,27 @@ class ClientStats(Series[BalancerReading]):
     `connect_failures` counts by reason; `rejected` counts attempts that a full pool refused, by reason: `queue_full`,
     `queue_timeout`. `requeues` are repeats of what was never sent. Those that were not made are counted by what was
     short: `requeue_budget_exhausted`, or what one request may take of it, `requeue_limits`. `checks` counts active
-    health checks, which are no attempts, by result: passed or failed.
+    health checks, which are no attempts, by result: passed or failed. `statuses` counts responses as those of a
+    listener, index 0 attempts without any.
     """
 
     __slots__ = (
         "checks",
         "connect_failures",
         "connections",
+        "connects",
         "rejected",
         "requeue_budget_exhausted",
         "requeue_limits",
         "requeues",
+        "statuses",
     )
 
     def __init__(self, router: str, name: str) -> None:
         super().__init__(router, name)
         self.connections = 0
+        self.connects = 0
+        self.statuses = [0] * 10
         self.connect_failures: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
         self.requeues = 0
@@ -266,7 +295,7 @@ class ClientStats(Series[BalancerReading]):
         self.requeue_limits = 0
 
     def activity(self) -> int:
-        attempts = self.success + self.failure + self.connect_failures.total() + self.rejected.total()
+        attempts = self.success + self.failure + self.connects + self.connect_failures.total() + self.rejected.total()
         requeues = self.requeues + self.requeue_budget_exhausted + self.requeue_limits
         return attempts + requeues + self.checks.total()
 
@@ -275,6 +304,8 @@ class ClientStats(Series[BalancerReading]):
 
     def absorb(self, other: Self) -> None:
         super().absorb(other)
+        self.connects += other.connects
+        self.statuses = [mine + others for mine, others in zip(self.statuses, other.statuses, strict=True)]
         self.connect_failures.update(other.connect_failures)
         self.rejected.update(other.rejected)
         self.requeues += other.requeues
@@ -287,6 +318,8 @@ class ClientStats(Series[BalancerReading]):
         self.connect_failures.clear()
         self.checks.clear()
         self.rejected.clear()
+        self.connects = 0
+        self.statuses = [0] * 10
         self.requeues = self.requeue_budget_exhausted = self.requeue_limits = 0
 
     def adopt_gauges(self, other: Self) -> None:

@@ -153,6 +153,7 @@ class Ledger:
                 server.absorb(each)
                 server.connections += each.connections
                 server.connections_limit += each.connections_limit
+                server.pending += each.pending
         for namers in self._namers.all().values():
             _add_namer(whole, namers)
         for router, errors in self._errors.all().items():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import inf
 
 from nodeagent.telemetry.measures.measure import Measure, Shown, counter, gauge
+from nodeagent.telemetry.stats import status_classes
 
 
 def measures(shown: Shown) -> Iterator[Measure]:
@@ -16,7 +17,7 @@ def measures(shown: Shown) -> Iterator[Measure]:
         "server_requests",
         "Requests answered by a listener, by class of the response status.",
         (*labels, "status_class"),
-        [((*key, name), count) for key, server in rows for name, count in server.status_classes().items()],
+        [((*key, name), count) for key, server in rows for name, count in status_classes(server.statuses).items()],
     )
     yield gauge(
         "server_connections",

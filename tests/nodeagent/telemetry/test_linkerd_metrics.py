@@ -38,7 +38,7 @@ def registry() -> Registry:
     registry = Registry()
     server = registry.server("out", "127.0.0.1", 4140)
     server.statuses[2], server.statuses[5], server.success, server.failure = 3, 1, 3, 1
-    server.connections, server.connects = 2, 3
+    server.connections, server.connects, server.pending = 2, 3, 6
     service = registry.services.acquire("out", "/svc/web", budget)
     service.success, service.failure, service.pending = 3, 1, 1
     service.retries["5XX"] += 2
@@ -46,6 +46,7 @@ def registry() -> Registry:
     client = registry.clients.acquire("out", "/#/io.l5d.fs/web", balancer)
     client.success, client.failure, client.connections, client.requeues = 3, 3, 5, 1
     client.connect_failures["connection_refused"] += 2
+    client.connects, client.statuses[2], client.statuses[0] = 13, 14, 15
     client.requeue_budget_exhausted, client.requeue_limits = 11, 12
     for _ in range(4):
         service.duration.observe(0.1)
@@ -61,6 +62,7 @@ def registry() -> Registry:
         ("rt/out/server/127.0.0.1/4140/failures", 1),
         ("rt/out/server/127.0.0.1/4140/connections", 2.0),
         ("rt/out/server/127.0.0.1/4140/connects", 3),
+        ("rt/out/server/127.0.0.1/4140/pending", 6.0),
         ("rt/out/server/127.0.0.1/4140/status/2XX", 3),
         ("rt/out/service/svc/web/requests", 4),
         ("rt/out/service/svc/web/success", 3),
@@ -78,6 +80,9 @@ def registry() -> Registry:
         ("rt/out/client/#/io.l5d.fs/web/failures", 3),
         ("rt/out/client/#/io.l5d.fs/web/failures/connection_refused", 2),
         ("rt/out/client/#/io.l5d.fs/web/connections", 5.0),
+        ("rt/out/client/#/io.l5d.fs/web/connects", 13),
+        ("rt/out/client/#/io.l5d.fs/web/status/2XX", 14),
+        ("rt/out/client/#/io.l5d.fs/web/status/error", 15),
         ("rt/out/client/#/io.l5d.fs/web/request_latency_ms.count", 0),
         ("rt/out/client/#/io.l5d.fs/web/retries/requeues", 1),
         ("rt/out/client/#/io.l5d.fs/web/failure_accrual/removals", 9),

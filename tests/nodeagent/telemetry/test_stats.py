@@ -2,7 +2,7 @@
 
 import pytest
 
-from nodeagent.telemetry.stats import ClientStats, NamerStats, ServerStats, ServiceStats
+from nodeagent.telemetry.stats import ClientStats, NamerStats, ServerStats, ServiceStats, status_classes
 from tests.nodeagent.telemetry.readings import balancer_reading
 
 
@@ -23,7 +23,7 @@ def test_every_three_digit_status_has_a_class() -> None:
         server.statuses[status // 100] += 1
     server.statuses[0] += 1
 
-    assert server.status_classes() == {"1XX": 1, "2XX": 2, "3XX": 1, "4XX": 1, "5XX": 4, "error": 1}
+    assert status_classes(server.statuses) == {"1XX": 1, "2XX": 2, "3XX": 1, "4XX": 1, "5XX": 4, "error": 1}
 
 
 @pytest.mark.parametrize("touch", ["success", "failure", "budget_exhausted", "hedge_budget_exhausted"])
@@ -84,7 +84,7 @@ def test_retries_per_request_count_the_requests_that_had_none() -> None:
     service.duration.observe(0.02)
     service.retries_per_request.observe(2)
 
-    summary = service.retries_window().summary()
+    summary = service.retries_of_all().window().summary()
 
     assert summary is not None
     assert (summary.count, summary.sum, summary.avg, summary.p50, summary.max) == (10, 2.0, 0.2, 0.0, 2.0)
@@ -100,6 +100,7 @@ def test_a_retry_budget_is_the_sum_over_those_who_hold_the_name() -> None:
 def test_absorbing_moves_all_that_was_counted_and_no_gauge() -> None:
     one, two = ClientStats("out", "other"), ClientStats("out", "/#/fs/web")
     two.success, two.failure, two.requeues, two.pending, two.connections = 1, 2, 3, 4, 5
+    two.connects, two.statuses[2] = 8, 9
     two.connect_failures["connection_refused"] += 6
     two.checks["passed"] += 7
     two.duration.observe(0.1)
@@ -111,6 +112,7 @@ def test_absorbing_moves_all_that_was_counted_and_no_gauge() -> None:
     assert (one.success, one.failure, one.requeues, one.duration.count) == (1, 2, 3, 1)
     assert one.connect_failures == {"connection_refused": 6}
     assert one.checks == {"passed": 7}
+    assert (one.connects, one.statuses[2]) == (8, 9)
     assert (one.pending, one.connections, one.balancers()) == (0, 0, [])
     assert two.activity() == 0
     assert (two.pending, two.connections, len(two.balancers())) == (4, 5, 1)
