@@ -16,7 +16,7 @@ from conf.fields import NOT_A_KEY, Count, Secret, about
 from conf.namers import AnyNamer
 from conf.router import AnyRouter
 from conf.section import Section
-from conf.telemetry import AnyTelemeter
+from conf.telemetry import AnyTelemeter, CommonMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +72,8 @@ class AgentConfig(Section, frozen=True, kw_only=True):
     ] = 1
     usage: Annotated[Usage, about("linkerd's report to its vendor; nothing is sent.")] = Usage()
     origins: Annotated[Origins, NOT_A_KEY] = Origins()
+
+    @property
+    def common_metrics(self) -> CommonMetrics:
+        """What holds for all metrics."""
+        return next((each for each in self.telemetry if isinstance(each, CommonMetrics)), CommonMetrics())

@@ -15,7 +15,7 @@ from conf.router import FOR_REQUESTS, AnyRouter, Router, TcpRouter
 from conf.section import Section
 from conf.server import Listener, TcpServer
 from conf.service import ServiceKeys
-from conf.telemetry import Prometheus
+from conf.telemetry import CommonMetrics, InfluxDb, Prometheus
 from conf.tls import ClientTlsKeys
 
 S = TypeVar("S", bound=Section)
@@ -47,7 +47,8 @@ def conflicts(
     yield from _listeners(by_default | all_of(Admin, "ip", "port"), all_of(Listener, "ip", "port"))
     yield from _paths(all_of(Listener, "path"), given)
     yield from _tcp(all_of(TcpRouter), sections, given)
-    yield from _pages(all_of(Prometheus, "path"))
+    yield from _pages(all_of(Prometheus, "path"), all_of(InfluxDb))
+    yield from _only_one(all_of(CommonMetrics))
     yield from _captures(all_of(ClientTlsKeys), sections)
 
 
@@ -115,12 +116,18 @@ def _tcp(
                 yield (*at, "port"), "missing; expected the port that stands for the name"
 
 
-def _pages(pages: dict[KeyPath, Prometheus]) -> Iterator[tuple[KeyPath, str]]:
-    first: dict[str, KeyPath] = {}
+def _pages(pages: dict[KeyPath, Prometheus], influx: dict[KeyPath, InfluxDb]) -> Iterator[tuple[KeyPath, str]]:
+    first: dict[str, KeyPath] = {each.path: at for at, each in reversed(influx.items())}
     for at, page in pages.items():
         other = first.setdefault(page.path, at)
         if other != at:
             yield (*at, "path"), f"{page.path} is taken by {show_key_path(other)}"
+
+
+def _only_one(common: dict[KeyPath, CommonMetrics]) -> Iterator[tuple[KeyPath, str]]:
+    places = list(common)
+    for at in places[1:]:
+        yield at, f"there is one io.l5d.commonMetrics already, {show_key_path(places[0])}"
 
 
 def _captures(

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from conf.regex import check_regex
 from namer.addr import check_socket_path
+from namer.dns.settings import is_name
 from namer.dtab import ANY, Dtab
 from namer.grammar import NameSyntaxError
 from namer.path import Path, show_label
@@ -25,6 +26,7 @@ _LARGEST: Final = 2**31 - 1  # linkerd's numbers are Java's int; 24 days in mill
 _MODE: Final = re.compile(r"0?[0-7]{3}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _METRIC_PREFIX: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]{0,99}|")
+_STATSD_PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]{0,100}")
 _URL_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{0,255}")
 
 
@@ -102,6 +104,13 @@ def _ip(text: str) -> str:
         raise ValueError from None  # what is expected is said better by `takes`
 
 
+def _host(text: str) -> str:
+    try:
+        return text if is_name(text) else str(ip_address(text))
+    except ValueError:
+        raise ValueError from None
+
+
 def _label(text: str) -> str:
     if not text.isprintable():
         raise ValueError
@@ -162,6 +171,7 @@ Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
 Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 Secret = Annotated[str, Meta(max_length=4096, extra={"secret": True})]
 IpAddress = Annotated[str, _read_by("an IP address such as 127.0.0.1 or ::1", _ip)]
+HostName = Annotated[str, _read_by("the name of a host, or an IP address", _host)]
 HeaderName = Annotated[str, _read_by("the name of a header, such as Host", _matching(_TOKEN))]
 CookieName = Annotated[str, _read_by("the name of a cookie, such as session", _matching(_TOKEN))]
 LogicalName = Annotated[Path, _read_by("a name such as users or users/db", _logical_name)]
@@ -172,3 +182,4 @@ Label = Annotated[str, Meta(min_length=1, max_length=100), _read_by("printable t
 Pattern = Annotated[str, _read_by("the beginning of a path, with * and {captures}", _pattern)]
 UrlPath = Annotated[str, _read_by("the path of a page, such as /metrics", _matching(_URL_PATH))]
 MetricPrefix = Annotated[str, _read_by("letters, digits, _ and :, no digit first", _matching(_METRIC_PREFIX))]
+StatsdPrefix = Annotated[str, _read_by("letters, digits, _, . and -", _matching(_STATSD_PREFIX))]

@@ -3,6 +3,7 @@
 root -- naming      files, watches: one child a name that somebody needs
      |- checks      active health checks: one child an endpoint that is checked
      |- admin       the administrative port; outlives the traffic, so that a drain can be watched
+     |- pushes      one a StatsD server, if there are any; these two only where this agent is the whole
      |- housekeeping  caches, idle connections, windows of the statistics
      |- alarms      starts second copies of requests that take long: one child each
      '- servers     one child a listener, in it one a connection
@@ -14,7 +15,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -24,8 +25,6 @@ from balancer.peers import Peers
 from conf import AgentConfig
 from conf.router import AnyRouter, HttpRouter, TcpRouter, ZipkinTracePropagator
 from conf.server import Listener, TcpServer
-from conf.telemetry import AnyTelemeter, RecentRequests
-from namer.dtab import Dentry, Dtab
 from namer.namer import Bound
 from namer.path import Path
 from namer.watch import SourceTotals
@@ -35,6 +34,7 @@ from nodeagent.hints import hints
 from nodeagent.listen import Listening, OwnPorts, SocketFile, address, listen, listen_unix, open_admin, take_inherited
 from nodeagent.memory import ceiling, guard
 from nodeagent.naming.naming import Naming
+from nodeagent.priming import primed_names
 from nodeagent.process import descriptors
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.bind import Bindings
@@ -49,8 +49,9 @@ from nodeagent.proxy.fairness import Accounts, connections_within
 from nodeagent.proxy.guard import Guard
 from nodeagent.proxy.server import ConnectionOptions, Server
 from nodeagent.proxy.tcp import TcpConversation
+from nodeagent.push import pushes
+from nodeagent.recording import make_recent
 from nodeagent.telemetry.exchange import Exchanges
-from nodeagent.telemetry.recent import Recent
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_trace
 
@@ -58,9 +59,6 @@ log = structlog.get_logger("nodeagent.agent")
 
 HOUSEKEEPING = 1.0
 """Seconds between two rounds of letting go what is unused."""
-
-MAX_PRIMED = 200
-"""Names of one dtab that are tried before the agent calls itself ready."""
 
 
 @dataclass(slots=True)
@@ -101,7 +99,7 @@ class Agent:
         """The zone of this host, unless a policy says another one."""
         self.naming = Naming(config.namers, self._rng, config.dns)
         self._checks = Checks(self._rng)
-        self.stats = Registry()
+        self.stats = Registry(idle=config.common_metrics.idle_ttl_secs)
         self.stats.survey_namers = self._report_naming
         self._alarms = Alarms()
         self.exchanges = Exchanges()
@@ -158,6 +156,8 @@ class Agent:
             root.start_soon(self._alarms.run)
             if self._admin is None:
                 await root.start(self._serve_admin, sockets[-1][1])
+                for push in pushes(self.config.telemetry, self._counted, self.naming):
+                    root.start_soon(push.run)
             if (limit := ceiling(self.config.memory_limit_mb)) is not None:
                 root.start_soon(guard(limit, self.routers, self.stats.memory).watch)
             async with trio.open_nursery() as servers:
@@ -317,6 +317,9 @@ class Agent:
                 await self.stats.sweep(now)
                 window_at = now + SWEEP_SECONDS
 
+    async def _counted(self) -> Registry:
+        return self.stats
+
     def _report_naming(self) -> None:
         """Bring the statistics of the namers up to date, when somebody looks at them."""
         totals = self.naming.watches.totals()
@@ -351,26 +354,3 @@ class Agent:
             log.info("a name of the dtab is bound to nothing", router=running.label, name=name.show())
         except ProxyError as error:
             log.warning("a name of the dtab cannot be bound yet", router=running.label, error=error.message)
-
-
-def make_recent(telemeters: Iterable[AnyTelemeter], rng: random.Random) -> Recent | None:
-    """Return what keeps the recent requests, as the configuration wants it; None when none are to be kept."""
-    kept = next((each for each in telemeters if isinstance(each, RecentRequests)), RecentRequests())
-    return Recent(kept.capacity, kept.sample_rate, rng) if kept.capacity else None
-
-
-def primed_names(dtab: Dtab, prefix: Path) -> list[Path]:
-    """Return the logical names that a dtab spells out, longer than `prefix` and without wildcards."""
-    found: dict[Path, None] = {}
-    for dentry in dtab.dentries:
-        name = _literal(dentry)
-        if name is not None and name.startswith(prefix) and len(name) > len(prefix):
-            found[name] = None
-        if len(found) == MAX_PRIMED:  # the rest, which may be long, is not looked at
-            break
-    return list(found)
-
-
-def _literal(dentry: Dentry) -> Path | None:
-    labels = tuple(element for element in dentry.prefix.elements if isinstance(element, str))
-    return Path(labels) if len(labels) == len(dentry.prefix.elements) else None

@@ -21,15 +21,16 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 import conf
+from conf import AgentConfig
 from conf.admin import Admin
-from conf.telemetry import Prometheus
+from conf.telemetry import InfluxDb, Prometheus
 from nodeagent import __version__
 from nodeagent.admin import names, pages, requests, state
 from nodeagent.admin.answers import JsonAnswer, problem
 from nodeagent.admin.guard import Guard
 from nodeagent.admin.security import Gate, PathRules
 from nodeagent.admin.view import AgentView
-from nodeagent.telemetry import linkerd_metrics
+from nodeagent.telemetry import influxdb, linkerd_metrics
 from nodeagent.telemetry.prometheus import Exposition
 from nodeagent.telemetry.registry import Registry
 
@@ -70,13 +71,8 @@ class _Pages:
     def __init__(self, agent: AgentView, links: Iterable[tuple[str, str]]) -> None:
         self._agent = agent
         self._links = (*pages.LINKS, *links)
-        own = Exposition(agent.stats, __version__)
-        configured = {
-            each.path: Exposition(agent.stats, __version__, each.prefix)
-            for each in agent.config.telemetry
-            if isinstance(each, Prometheus)
-        }
-        self._expositions = {"/metrics": own, "/admin/metrics/prometheus": own} | configured
+        configured = prometheus_pages(agent.config)
+        self._expositions = {path: Exposition(agent.stats, __version__, prefix) for path, prefix in configured.items()}
 
     def routes(self) -> list[Route]:
         return [
@@ -86,6 +82,7 @@ class _Pages:
             Route("/ready", self.ready),
             *(Route(path, self.metrics) for path in sorted(self._expositions)),
             Route("/admin/metrics.json", self.metrics_json),
+            *(Route(path, self.influxdb) for path in influxdb_pages(self._agent.config)),
             Route("/delegator.json", self.delegator, methods=["GET", "POST"]),
             Route("/explain.json", self.explain),
             Route("/config.json", self.config),
@@ -114,6 +111,9 @@ class _Pages:
 
     async def metrics_json(self, request: Request) -> Response:
         return metrics_json(request, self._agent.stats)
+
+    async def influxdb(self, request: Request) -> Response:
+        return influxdb_page(request, self._agent.stats)
 
     async def delegator(self, request: Request) -> Response:
         return await names.delegator(request, self._agent.routers)
@@ -160,6 +160,22 @@ def metrics_json(request: Request, registry: Registry) -> Response:
         return JsonAnswer(form(registry, scope), pretty=asked.get("pretty") in YES)
     except linkerd_metrics.UnknownSubtreeError:
         raise HTTPException(404, f"there is no metric {scope!r}, nor any below it") from None
+
+
+def influxdb_page(request: Request, registry: Registry) -> Response:
+    """Answer a request for the metrics in InfluxDB's line protocol."""
+    return PlainTextResponse(influxdb.render(registry, request.headers.get("host", "")))
+
+
+def prometheus_pages(config: AgentConfig) -> dict[str, str]:
+    """Return the pages for Prometheus by their paths, with what stands before the names of their metrics."""
+    configured = {each.path: each.prefix for each in config.telemetry if isinstance(each, Prometheus)}
+    return {"/metrics": "", "/admin/metrics/prometheus": ""} | configured
+
+
+def influxdb_pages(config: AgentConfig) -> set[str]:
+    """Return the paths of the pages for InfluxDB."""
+    return {each.path for each in config.telemetry if isinstance(each, InfluxDb)}
 
 
 async def _problem(request: Request, error: Exception) -> Response:

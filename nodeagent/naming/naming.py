@@ -27,6 +27,7 @@ from conf.transformers import (
     SpecificHostTransformer,
 )
 from namer import fs
+from namer.addr import Addr
 from namer.binding import Namers
 from namer.builtin import builtin_namers
 from namer.cell import Cell
@@ -81,6 +82,10 @@ class Naming:
         for source, config in zip(self.sources, namers, strict=True):
             if config.max_stale_secs is not None:
                 self.watches.limit(source, StaleLimit(config.max_stale_secs, refuse=config.when_stale == "refuse"))
+
+    def address(self, host: str, port: int) -> Cell[Addr]:
+        """A port of a host, by the agent's own resolver; followed for as long as somebody subscribes."""
+        return self._hosts.addr(host, port)
 
     def dtab(self, config: AnyRouter) -> Cell[DtabState]:
         """The table of a router: that of its interpreter, if it has one, and behind it the router's own."""

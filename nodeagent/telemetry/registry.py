@@ -10,9 +10,13 @@ Names come from clients, so the number of series is bounded, in three steps:
 No counter goes backwards by this: when a name earns its series, what it had counted stays with `other`.
 
 A name is used through `acquire` and `release`, by whoever keeps it bound. A held name stays. A released one
-goes after `IDLE_SECONDS` without use (one that never earned its series: at the next sweep), but not while
+goes after `idle` seconds without use (one that never earned its series: at the next sweep), but not while
 requests or connections are still open on it, for they hold the object too and what they will count must be
 seen. Use is noticed by comparing counters between sweeps, so the hot path does nothing for it.
+
+A series that goes takes along what it had counted; it is not added to `other`. Prometheus takes the rate of each
+series and sums up then, so that one that ends ends no sum; but one that jumps by what another had counted is traffic
+that never was, a second time. The total that never goes backwards is that of the listeners.
 """
 
 from __future__ import annotations
@@ -39,12 +43,22 @@ OTHER = "other"
 SWEEP_SECONDS = STEP_SECONDS
 """How often the owner calls `Registry.sweep`: each call is one step of the window of percentiles."""
 IDLE_SECONDS = 600.0
+"""How long a name is shown after its last use, unless somebody says otherwise."""
 EARNED = 10
 AT_A_TIME = 50
 """Names that a sweep looks after before others get a turn: 1 ms."""
 
 S = TypeVar("S", bound=Series[Any])
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What bounds the names of a router, as above: how many are counted, how many are shown at once, and how long."""
+
+    limit: int
+    eager: int
+    idle: float
 
 
 @dataclass(slots=True)
@@ -59,12 +73,11 @@ class _Entry(Generic[S]):
 class _Names(Generic[S]):
     """The names of one router."""
 
-    __slots__ = ("_eager", "_entries", "_limit", "_make", "_other", "_other_used", "_shown")
+    __slots__ = ("_bounds", "_entries", "_make", "_other", "_other_used", "_shown")
 
-    def __init__(self, make: Callable[[str], S], limit: int, eager: int) -> None:
+    def __init__(self, make: Callable[[str], S], bounds: Bounds) -> None:
         self._make = make
-        self._limit = limit
-        self._eager = eager
+        self._bounds = bounds
         self._entries: dict[str, _Entry[S]] = {}
         self._other = make(OTHER)
         self._other_used = False
@@ -73,11 +86,11 @@ class _Names(Generic[S]):
     def get(self, name: str) -> S:
         entry = self._entries.get(name)
         if entry is None:
-            if len(self._entries) >= self._limit:
+            if len(self._entries) >= self._bounds.limit:
                 self._other_used = True
                 return self._other
             entry = self._entries[name] = _Entry(self._make(name))
-            if self._shown < self._eager:
+            if self._shown < self._bounds.eager:
                 self._show(entry)
         return entry.stats
 
@@ -103,7 +116,7 @@ class _Names(Generic[S]):
         activity = entry.stats.activity()
         if activity != entry.activity:
             entry.activity, entry.touched_at = activity, now
-        if _in_use(entry.stats) or now - entry.touched_at < IDLE_SECONDS:
+        if _in_use(entry.stats) or now - entry.touched_at < self._bounds.idle:
             return True
         self._shown -= 1
         return False
@@ -113,7 +126,7 @@ class _Names(Generic[S]):
         self._leave_to_other(entry.stats)
         if not _in_use(entry.stats):
             return False
-        if entry.earned >= EARNED or self._shown < self._eager:
+        if entry.earned >= EARNED or self._shown < self._bounds.eager:
             entry.touched_at = now
             self._show(entry)
         return True
@@ -143,12 +156,11 @@ def _in_use(stats: Series[Any]) -> bool:
 class Family(Generic[S, R]):
     """All series of one kind: those of services, or those of clients."""
 
-    __slots__ = ("_eager", "_limit", "_make", "_routers")
+    __slots__ = ("_bounds", "_make", "_routers")
 
-    def __init__(self, make: Callable[[str, str], S], *, limit: int, eager: int) -> None:
+    def __init__(self, make: Callable[[str, str], S], bounds: Bounds) -> None:
         self._make = make
-        self._limit = limit
-        self._eager = eager
+        self._bounds = bounds
         self._routers: dict[str, _Names[S]] = {}
 
     def acquire(self, router: str, name: str, reader: Callable[[], R]) -> S:
@@ -184,7 +196,7 @@ class Family(Generic[S, R]):
     def _names(self, router: str) -> _Names[S]:
         names = self._routers.get(router)
         if names is None:
-            names = _Names[S](lambda name: self._make(router, name), self._limit, self._eager)
+            names = _Names[S](lambda name: self._make(router, name), self._bounds)
             self._routers[router] = names
         return names
 
@@ -203,7 +215,8 @@ class Registry:
     """Everything that is counted in one agent.
 
     `limit` bounds the service names, and the client names, of a router; `eager` is how many of them are shown
-    before they have earned it. At their defaults a flood of names leaves under 1,000 series.
+    before they have earned it; `idle` is after how many seconds without use a name goes. At their defaults a flood of
+    names leaves under 1,000 series.
     """
 
     __slots__ = (
@@ -218,9 +231,10 @@ class Registry:
         "survey_namers",
     )
 
-    def __init__(self, *, limit: int = 1000, eager: int = 16) -> None:
-        self.services: Family[ServiceStats, float] = Family(ServiceStats, limit=limit, eager=eager)
-        self.clients: Family[ClientStats, BalancerReading] = Family(ClientStats, limit=limit, eager=eager)
+    def __init__(self, *, limit: int = 1000, eager: int = 16, idle: float = IDLE_SECONDS) -> None:
+        bounds = Bounds(limit, eager, idle)
+        self.services: Family[ServiceStats, float] = Family(ServiceStats, bounds)
+        self.clients: Family[ClientStats, BalancerReading] = Family(ClientStats, bounds)
         self.memory = MemoryStats()
         self.originators: set[str] = set()
         """Routers that are the first agent on the way of their requests (linkerd's key)."""

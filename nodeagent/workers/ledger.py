@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable
-from typing import Final, Generic, Protocol, Self, TypeVar
+from math import ceil
+from typing import Generic, Protocol, Self, TypeVar
 
 from nodeagent.telemetry.histogram import STEP_SECONDS
 from nodeagent.telemetry.registry import IDLE_SECONDS, Registry
@@ -24,8 +25,6 @@ from nodeagent.telemetry.stats import (
 )
 from nodeagent.telemetry.tunnels import TunnelStats
 from nodeagent.workers.counts import Counts, clients_in, joined, namers_in, servers_in, services_in, tunnels_in
-
-IDLE_STEPS: Final = round(IDLE_SECONDS / STEP_SECONDS)
 
 
 class _Absorbs(Protocol):
@@ -60,12 +59,12 @@ class _Kept(Generic[A]):
         for key, old in self._told.pop(worker, {}).items():
             self._leave(key, old)
 
-    def age(self) -> None:
-        """Forget what no worker has known for long; a step of the window has passed."""
+    def age(self, idle_steps: int) -> None:
+        """Forget what no worker has known for so many steps; one of the window has passed."""
         known = {key for told in self._told.values() for key in told}
         self._unknown = Counter({key: self._unknown[key] + 1 for key in self.left.keys() - known})
         for key, steps in self._unknown.items():
-            if steps > IDLE_STEPS:
+            if steps > idle_steps:
                 del self.left[key]
 
     def told(self, worker: int) -> Collection[A]:
@@ -96,7 +95,9 @@ class _Errors(Counter[str]):
 class Ledger:
     """All that was counted, by worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle: float = IDLE_SECONDS) -> None:
+        """What no worker has known for `idle` seconds is forgotten."""
+        self._idle_steps = ceil(idle / STEP_SECONDS)
         self._services: _Kept[ServiceStats] = _Kept(lambda one: ServiceStats(one.router, one.name), _restarted)
         self._clients: _Kept[ClientStats] = _Kept(lambda one: ClientStats(one.router, one.name), _restarted)
         self._servers: _Kept[ServerStats] = _Kept(lambda one: ServerStats(one.router, one.ip, one.port), _never)
@@ -131,8 +132,8 @@ class Ledger:
 
     def roll(self) -> None:
         """A step of the window has passed (see `histogram`): what is left moves on. Workers do it themselves."""
-        self._services.age()
-        self._clients.age()
+        self._services.age(self._idle_steps)
+        self._clients.age(self._idle_steps)
         for service in self._services.left.values():
             service.roll()
         for client in self._clients.left.values():

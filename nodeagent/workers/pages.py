@@ -20,10 +20,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import conf
-from conf.telemetry import Prometheus
 from nodeagent import __version__
 from nodeagent.admin.answers import JsonAnswer
-from nodeagent.admin.app import guarded, metrics_json
+from nodeagent.admin.app import guarded, influxdb_page, influxdb_pages, metrics_json, prometheus_pages
 from nodeagent.admin.names import read_body
 from nodeagent.admin.requests import how_many
 from nodeagent.telemetry.prometheus import Exposition
@@ -41,9 +40,6 @@ MISSING: Final = "nodeagent-missing"
 WORKER: Final = "worker"
 """What a query says when it wants the page of one worker, by its number, instead of that of all."""
 
-PREFIXES: Final = {"/metrics": "", "/admin/metrics/prometheus": ""}
-"""The pages for Prometheus, with what stands before the names of their metrics."""
-
 
 def host_app(supervisor: Supervisor, machine: str) -> Starlette:
     """Make the application for all workers; `machine` is the name of this host."""
@@ -53,8 +49,7 @@ def host_app(supervisor: Supervisor, machine: str) -> Starlette:
 class _Pages:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        configured = (each for each in supervisor.config.telemetry if isinstance(each, Prometheus))
-        self._prefixes = PREFIXES | {each.path: each.prefix for each in configured}
+        self._prefixes = prometheus_pages(supervisor.config)
 
     def routes(self) -> list[Route]:
         return [
@@ -64,6 +59,7 @@ class _Pages:
             Route("/ready", self.ready),
             *(Route(path, self.metrics) for path in sorted(self._prefixes)),
             Route("/admin/metrics.json", self.metrics_json),
+            *(Route(path, self.influxdb) for path in influxdb_pages(self._supervisor.config)),
             Route("/delegator.json", self.one, methods=["GET", "POST"]),
             Route("/explain.json", self.merged(merge.explanation)),
             Route("/config.json", self.config),
@@ -103,6 +99,10 @@ class _Pages:
     async def metrics_json(self, request: Request) -> Response:
         missing = await self._supervisor.survey()
         return _with(metrics_json(request, self._supervisor.ledger.registry()), missing.values())
+
+    async def influxdb(self, request: Request) -> Response:
+        missing = await self._supervisor.survey()
+        return _with(influxdb_page(request, self._supervisor.ledger.registry()), missing.values())
 
     async def config(self, request: Request) -> Response:  # noqa: ARG002
         return JsonAnswer(conf.effective(self._supervisor.config))

@@ -2,6 +2,7 @@
 
 run -- admin    the administrative port; outlives the workers, so that a drain can be watched
     |- survey   asks what was counted
+    |- pushes   one a StatsD server, if there are any
     '- keep     one a worker: starts it, waits for its end, starts another one
 """
 
@@ -20,9 +21,12 @@ import trio
 
 from balancer.backoff import EqualJitter
 from conf import AgentConfig
+from conf.telemetry import Statsd
 from nodeagent.admin.serve import serve
 from nodeagent.listen import Listening, open_admin
-from nodeagent.telemetry.registry import SWEEP_SECONDS
+from nodeagent.naming.naming import Naming
+from nodeagent.push import pushes
+from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.workers.channel import Answer, Ask, Survey, Told
 from nodeagent.workers.handle import NoAnswer, WorkerProcess
 from nodeagent.workers.hire import Hire, memory_part
@@ -59,7 +63,7 @@ class Supervisor:
         self.workers: list[WorkerProcess | None] = [None] * config.workers
         """Those that run; None while one is replaced."""
         self.deaths = [0] * config.workers
-        self.ledger = Ledger()
+        self.ledger = Ledger(config.common_metrics.idle_ttl_secs)
         self.ledger.originators.update(router.label for router in config.routers if router.originator)
         self._all_serve = trio.Event()
         self.primed = trio.Event()
@@ -95,6 +99,7 @@ class Supervisor:
         async with trio.open_nursery() as root:
             await root.start(self._serve_admin, admin)
             root.start_soon(self._survey_often)
+            await self._start_pushes(root)
             async with trio.open_nursery() as workers:
                 for worker in range(self.config.workers):
                     workers.start_soon(self._keep, worker, hire, table)
@@ -195,6 +200,17 @@ class Supervisor:
         from nodeagent.workers.pages import host_app
 
         await serve(host_app(self, socket.gethostname()), sock, shutdown=trio.sleep_forever, task_status=task_status)
+
+    async def _start_pushes(self, root: trio.Nursery) -> None:
+        if any(isinstance(each, Statsd) for each in self.config.telemetry):
+            naming = Naming((), self._rng, self.config.dns)  # for the names of the servers
+            await root.start(naming.run)
+            for push in pushes(self.config.telemetry, self._counted, naming):
+                root.start_soon(push.run)
+
+    async def _counted(self) -> Registry:
+        await self.survey()
+        return self.ledger.registry()
 
     async def _survey_often(self) -> None:
         roll_at = trio.current_time() + SWEEP_SECONDS

@@ -15,8 +15,9 @@ import trustme
 import conf
 from namer.dtab import Dtab
 from namer.path import Path
-from nodeagent.agent import Agent, primed_names
+from nodeagent.agent import Agent
 from nodeagent.listen import ListenError, address, listen
+from nodeagent.priming import primed_names
 from tests.nodeagent.proxy.world import OK, Answer, Backend
 from tests.nodeagent.running import Running, running
 

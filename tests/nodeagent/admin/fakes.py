@@ -41,6 +41,7 @@ admin:
   security: {security}
 telemetry:
 - {{kind: io.l5d.prometheus, path: /scrape-me}}
+- {{kind: io.l5d.influxdb}}
 namers:
 - {{kind: io.l5d.fs, rootDir: disco}}
 routers:

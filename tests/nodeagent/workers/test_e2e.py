@@ -92,6 +92,24 @@ def test_the_workers_share_the_traffic_and_the_admin_port_shows_the_whole(tmp_pa
     assert (code, out) == (0, "")
 
 
+def test_what_is_pushed_and_polled_in_other_formats_is_the_sum_of_the_workers(tmp_path: Path) -> None:
+    key = "linkerd.rt.out.service.svc.users.requests"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink, backend(hello) as port:
+        sink.bind(("127.0.0.1", 0))
+        sink.settimeout(PATIENCE)
+        statsd = f"{{kind: statsd, hostname: localhost, port: {sink.getsockname()[1]}, gaugeIntervalMs: 200}}"
+        with running(tmp_path, f"telemetry: [{statsd}, {{kind: influxdb}}]\n{config(port)}") as agent:
+            assert [agent.get()[0] for _ in range(40)] == [200] * 40
+            pushed = 0
+            while pushed < 40:
+                lines = sink.recv(65536).decode().split("\n")
+                pushed += sum(int(line.partition(":")[2].removesuffix("|c")) for line in lines if line.startswith(key))
+
+            assert pushed == 40
+            assert all(agent.per_worker("requests_total")), "each worker had some of them"
+            assert "rt=out,service=/svc/users requests=40," in agent.page("/admin/metrics/influxdb")
+
+
 def test_a_worker_that_dies_costs_its_own_requests_only(tmp_path: Path) -> None:
     held = Held()
     with backend(held) as port, running(tmp_path, config(port)) as agent, ThreadPoolExecutor(16) as pool:

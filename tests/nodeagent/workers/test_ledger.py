@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nodeagent.telemetry.histogram import STEPS
+from nodeagent.telemetry.histogram import STEP_SECONDS, STEPS
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import Concurrency
 from nodeagent.workers.counts import counts_of
-from nodeagent.workers.ledger import IDLE_STEPS, Ledger
+from nodeagent.workers.ledger import Ledger
 from tests.nodeagent.telemetry.readings import balancer_reading
 
 
@@ -71,16 +71,16 @@ def test_a_replacement_that_has_not_heard_of_a_name_yet_does_not_make_it_forgott
 
 
 def test_a_name_that_one_worker_forgets_stays_while_another_has_it() -> None:
-    ledger = Ledger()
+    ledger = Ledger(idle=5 * STEP_SECONDS)
     tell(ledger, 0, counted(success=3))
     tell(ledger, 1, counted(success=4))
     tell(ledger, 0, Registry())
-    for _ in range(2 * IDLE_STEPS):
+    for _ in range(10):
         ledger.roll()
     assert success(ledger) == 7
 
     tell(ledger, 1, Registry())
-    for _ in range(IDLE_STEPS):
+    for _ in range(5):
         ledger.roll()
     assert success(ledger) == 7
     ledger.roll()
