@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeagent.telemetry.measures.measure import Measure, Shown, classified, counter, gauge, histogram
+from nodeagent.telemetry.measures.measure import Measure, Shown, classified, counter, from_zero, gauge, histogram
 
 
 def measures(shown: Shown) -> Iterator[Measure]:
@@ -33,7 +33,11 @@ def measures(shown: Shown) -> Iterator[Measure]:
         "client_connect_failures",
         "Connections that could not be made, by reason.",
         (*labels, "reason"),
-        [((*key, reason), count) for key, client in rows for reason, count in client.connect_failures.items()],
+        [
+            ((*key, reason), count)
+            for key, client in rows
+            for reason, count in from_zero(client.connect_failures, "connection_refused", "connection_timeout").items()
+        ],
     )
     yield counter(
         "client_requeues",

@@ -6,7 +6,7 @@ https://prometheus.io/docs/practices/naming/.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from nodeagent.telemetry.histogram import Histogram
@@ -59,3 +59,8 @@ class Shown(NamedTuple):
 def classified(key: tuple[str, str], stats: ServiceStats | ClientStats) -> tuple[Row, Row]:
     """Return how many succeeded and how many failed, as two rows."""
     return ((*key, "success"), stats.success), ((*key, "failure"), stats.failure)
+
+
+def from_zero(counted: Mapping[str, int], *usual: str) -> dict[str, int]:
+    """Return what was counted, and 0 for the usual reasons: of a series that begins at 1, a rate does not see the first."""
+    return {**dict.fromkeys(usual, 0), **counted}

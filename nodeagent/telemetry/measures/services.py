@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from nodeagent.telemetry.measures.measure import Measure, Shown, classified, counter, gauge, histogram
+from nodeagent.telemetry.measures.measure import Measure, Shown, classified, counter, from_zero, gauge, histogram
 from nodeagent.telemetry.stats import ServiceStats
 
 
@@ -26,9 +26,13 @@ def measures(shown: Shown) -> Iterator[Measure]:
     )
     yield counter(
         "service_retries",
-        "Retries of classified failures, by reason.",
+        "Retries, by reason: status, for the response; else why there was none, as in nodeagent_errors_total.",
         (*labels, "reason"),
-        [((*key, reason), count) for key, service in rows for reason, count in service.retries.items()],
+        [
+            ((*key, reason), count)
+            for key, service in rows
+            for reason, count in from_zero(service.retries, "status").items()
+        ],
     )
     yield gauge(
         "service_retry_budget",

@@ -103,6 +103,20 @@ async def test_an_idle_series_goes_away_ten_minutes_after_its_last_use() -> None
     assert shown(registry) == {}
 
 
+async def test_a_series_that_goes_is_not_added_to_other_where_a_rate_would_see_it_a_second_time() -> None:
+    registry = Registry(eager=1, idle=60.0)
+    web = use(registry, "/svc/web", 1000)
+    use(registry, "/svc/flood")
+    registry.services.release(web, budget)
+    assert shown(registry) == {"/svc/web": 1000, OTHER: 1}
+
+    await registry.sweep(100.0)
+    await registry.sweep(160.0)
+
+    assert shown(registry)[OTHER] == 1
+    assert "/svc/web" not in shown(registry)
+
+
 async def test_use_between_sweeps_starts_the_ten_minutes_again() -> None:
     registry = Registry()
     web = use(registry, "/svc/web")
