@@ -62,5 +62,5 @@ def classified(key: tuple[str, str], stats: ServiceStats | ClientStats) -> tuple
 
 
 def from_zero(counted: Mapping[str, int], *usual: str) -> dict[str, int]:
-    """Return what was counted, and 0 for the usual reasons: of a series that begins at 1, a rate does not see the first."""
+    """Return what was counted, and 0 for usual reasons: a rate does not see the first of what begins at 1."""
     return {**dict.fromkeys(usual, 0), **counted}
