@@ -67,8 +67,9 @@ resilience: $(BENCH) ## the same when endpoints are slow or fail, with pictures 
 fuzz: $(FUZZ) ## random bytes for every reader, FUZZ_SECONDS (60) each, guided by coverage
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
-docs: $(RUN) ## docs/configuration.md, from the schema
+docs: $(DEV) ## docs/configuration.md from the schema, docs/metrics.md from what is counted
 	$(BIN)/python -m conf.reference > docs/configuration.md
+	$(BIN)/python -m tests.nodeagent.telemetry.page > docs/metrics.md
 
 parts:
 	@for package in $$($(MISSING)); do \

@@ -24,8 +24,6 @@ from conf import AgentConfig
 from conf.telemetry import Statsd
 from nodeagent.admin.serve import serve
 from nodeagent.listen import Listening, open_admin
-from nodeagent.naming.naming import Naming
-from nodeagent.push import pushes
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.workers.channel import Answer, Ask, Survey, Told
 from nodeagent.workers.handle import NoAnswer, WorkerProcess
@@ -203,6 +201,10 @@ class Supervisor:
 
     async def _start_pushes(self, root: trio.Nursery) -> None:
         if any(isinstance(each, Statsd) for each in self.config.telemetry):
+            # Imported here, because a supervisor names nothing but for this.
+            from nodeagent.naming.naming import Naming
+            from nodeagent.push import pushes
+
             naming = Naming((), self._rng, self.config.dns)  # for the names of the servers
             await root.start(naming.run)
             for push in pushes(self.config.telemetry, self._counted, naming):

@@ -13,7 +13,7 @@ def measures(shown: Shown) -> Iterator[Measure]:
     rows = [((client.router, client.name), client) for client in shown.clients]
     yield counter(
         "client_requests",
-        "Attempts sent to a concrete name, by what became of them.",
+        "Attempts at endpoints of a concrete name, by what became of them; connecting is part of one.",
         (*labels, "classification"),
         [row for key, client in rows for row in classified(key, client)],
     )
