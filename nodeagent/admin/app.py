@@ -1,14 +1,14 @@
 """The ASGI application of the admin port: which page is where.
 
-Pages only read, but for `POST /admin/shutdown`. They run on the event loop, where the numbers of one page belong
-together, and none waits but for discovery, within a limit.
+Pages only read, but for `POST /admin/shutdown`. They run on the event loop; none waits but for discovery, within a
+limit, and what tells of all names lets traffic pass in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import trio
@@ -106,11 +106,10 @@ class _Pages:
         return PlainTextResponse("ready\n") if waiting is None else PlainTextResponse(f"{waiting}\n", 503)
 
     async def metrics(self, request: Request) -> Response:
-        body, content_type = self._expositions[request.url.path].render(request.headers.get("accept", ""))
-        return Response(body, headers={"content-type": content_type})
+        return await exposed(request, self._expositions[request.url.path])
 
     async def metrics_json(self, request: Request) -> Response:
-        return metrics_json(request, self._agent.stats)
+        return await metrics_json(request, self._agent.stats)
 
     async def influxdb(self, request: Request) -> Response:
         return influxdb_page(request, self._agent.stats)
@@ -151,15 +150,32 @@ class _Pages:
         return PlainTextResponse("shutting down\n", background=BackgroundTask(begin))
 
 
-def metrics_json(request: Request, registry: Registry) -> Response:
-    """Answer a request for the metrics under linkerd's names. Raises HTTPException 404 where there are none."""
+async def metrics_json(request: Request, registry: Registry) -> Response:
+    """Answer a request for the metrics under linkerd's names. Raises HTTPException 404 where there are none.
+
+    Others get their turn in between; cancelling is safe.
+    """
     asked = request.query_params
-    form = linkerd_metrics.tree if asked.get("tree") in YES else linkerd_metrics.flat
     scope = asked.get("q", "")
+    found: dict[str, Any] = {}
+    fill = linkerd_metrics.fill_tree if asked.get("tree") in YES else linkerd_metrics.fill_flat
     try:
-        return JsonAnswer(form(registry, scope), pretty=asked.get("pretty") in YES)
+        for number, _ in enumerate(fill(found, registry, scope)):
+            if number % 10 == 0:
+                await trio.lowlevel.checkpoint()
     except linkerd_metrics.UnknownSubtreeError:
         raise HTTPException(404, f"there is no metric {scope!r}, nor any below it") from None
+    return JsonAnswer(found, pretty=asked.get("pretty") in YES)
+
+
+async def exposed(request: Request, exposition: Exposition) -> Response:
+    """Answer a request of Prometheus. Others get their turn in between; cancelling is safe."""
+    pieces, content_type = exposition.pieces(request.headers.get("accept", ""))
+    body = bytearray()
+    for piece in pieces:
+        body += piece
+        await trio.lowlevel.checkpoint()
+    return Response(bytes(body), headers={"content-type": content_type})
 
 
 def influxdb_page(request: Request, registry: Registry) -> Response:

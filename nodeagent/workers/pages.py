@@ -22,7 +22,7 @@ from starlette.routing import Route
 import conf
 from nodeagent import __version__
 from nodeagent.admin.answers import JsonAnswer
-from nodeagent.admin.app import guarded, influxdb_page, influxdb_pages, metrics_json, prometheus_pages
+from nodeagent.admin.app import exposed, guarded, influxdb_page, influxdb_pages, metrics_json, prometheus_pages
 from nodeagent.admin.names import read_body
 from nodeagent.admin.requests import how_many
 from nodeagent.telemetry.prometheus import Exposition
@@ -93,12 +93,11 @@ class _Pages:
         )
         prefix = self._prefixes[request.url.path]
         page = Exposition(supervisor.ledger.registry(), __version__, prefix, others)
-        body, content_type = page.render(request.headers.get("accept", ""))
-        return Response(body, headers={"content-type": content_type} | _missing(missing.values()))
+        return _with(await exposed(request, page), missing.values())
 
     async def metrics_json(self, request: Request) -> Response:
         missing = await self._supervisor.survey()
-        return _with(metrics_json(request, self._supervisor.ledger.registry()), missing.values())
+        return _with(await metrics_json(request, self._supervisor.ledger.registry()), missing.values())
 
     async def influxdb(self, request: Request) -> Response:
         missing = await self._supervisor.survey()

@@ -1,5 +1,6 @@
 """What is scraped is complete, bounded, parses in both formats and passes promtool."""
 
+import math
 import shutil
 import subprocess
 from functools import partial
@@ -8,7 +9,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from nodeagent.telemetry.prometheus import Exposition, prefers_openmetrics
+from nodeagent.telemetry.prometheus import AT_A_TIME, BOUNDS, Exposition, prefers_openmetrics
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import BalancerReading
 from tests.nodeagent.telemetry.readings import balancer_reading
@@ -232,6 +233,26 @@ def test_ten_thousand_hosts_leave_under_a_thousand_series_and_lose_no_request() 
     assert sum(map(len, samples.values())) < 1000
     assert sum(samples["nodeagent_service_requests_total"].values()) == 10_000
     assert sum(samples["nodeagent_client_connect_failures_total"].values()) == 10_000
+
+
+def test_a_page_of_many_names_is_written_in_pieces_that_take_a_moment_each() -> None:
+    registry = Registry(eager=1000)
+    for name in range(1000):
+        registry.services.acquire("out", f"/svc/{name}", budget)
+        registry.clients.acquire("out", f"/#/{name}", balancer)
+    exposition = Exposition(registry, "1.2.3", others=())
+    pieces = list(exposition.pieces()[0])
+
+    assert b"".join(pieces) == exposition.render()[0]
+    assert max(piece.count(b"\n") for piece in pieces) <= (len(BOUNDS) + 3) * AT_A_TIME + 2
+    assert len(pieces) > 400
+
+
+def test_what_has_no_end_is_written_as_prometheus_reads_it() -> None:
+    registry = Registry()
+    registry.services.acquire("out", "/svc/web", lambda: math.inf)
+
+    assert list(scrape(registry)["nodeagent_service_retry_budget"].values()) == [math.inf]
 
 
 @pytest.fixture
