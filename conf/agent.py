@@ -12,7 +12,7 @@ from msgspec import Meta, field
 from conf.admin import Admin
 from conf.dns import Dns
 from conf.errors import KeyPath
-from conf.fields import NOT_A_KEY, Count, Secret, about
+from conf.fields import NOT_A_KEY, Count, Secret, about, one_of
 from conf.namers import AnyNamer
 from conf.router import AnyRouter
 from conf.section import Section
@@ -70,6 +70,16 @@ class AgentConfig(Section, frozen=True, kw_only=True):
             like="nginx's `worker_processes`; linkerd 1.x: threads of one process, as many as there are cores",
         ),
     ] = 1
+    log_level: Annotated[
+        str,
+        one_of("debug", "info", "warning", "error", "critical"),
+        about(
+            "How much is logged, from the start; `nodeagent run --log-level` goes before it. `POST /logging.json` on "
+            "the admin port changes one part for a while.",
+            why="a line for what an operator should know, none for a request",
+            like="linkerd 1.x: -log.level on the command line",
+        ),
+    ] = "info"
     usage: Annotated[Usage, about("linkerd's report to its vendor; nothing is sent.")] = Usage()
     origins: Annotated[Origins, NOT_A_KEY] = Origins()
 

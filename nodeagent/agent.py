@@ -52,6 +52,8 @@ from nodeagent.proxy.tcp import TcpConversation
 from nodeagent.push import pushes
 from nodeagent.recording import make_recent
 from nodeagent.telemetry.exchange import Exchanges
+from nodeagent.telemetry.levels import Levels
+from nodeagent.telemetry.log import look_after
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_trace
 
@@ -101,6 +103,7 @@ class Agent:
         self._checks = Checks(self._rng)
         self.stats = Registry(idle=config.common_metrics.idle_ttl_secs)
         self.stats.survey_namers = self._report_naming
+        self.levels = Levels()
         self._alarms = Alarms()
         self.exchanges = Exchanges()
         self.recent = make_recent(config.telemetry, self._rng)
@@ -306,11 +309,12 @@ class Agent:
         await serve(app, sock, shutdown=trio.sleep_forever, task_status=task_status)
 
     async def _housekeeping(self) -> None:
-        """Let go of what is unused, and move the statistics on."""
+        """Let go of what is unused, move the statistics on, and take back what was changed for a time."""
         window_at = trio.current_time() + SWEEP_SECONDS
         while True:
             await trio.sleep(HOUSEKEEPING)
             now = trio.current_time()
+            look_after(self.levels, now)
             for running in self.routers:
                 await running.router.bindings.sweep(now)
             if now >= window_at:

@@ -1,6 +1,6 @@
 """The ASGI application of the admin port: which page is where.
 
-Pages only read, but for `POST /admin/shutdown`. They run on the event loop; none waits but for discovery, within a
+Pages only read, but for `POST /admin/shutdown` and `POST /logging.json`. They run on the event loop; none waits but for discovery, within a
 limit, and what tells of all names lets traffic pass in between.
 """
 
@@ -25,12 +25,13 @@ from conf import AgentConfig
 from conf.admin import Admin
 from conf.telemetry import InfluxDb, Prometheus
 from nodeagent import __version__
-from nodeagent.admin import names, pages, requests, state
+from nodeagent.admin import logs, names, pages, requests, state
 from nodeagent.admin.answers import JsonAnswer, problem
 from nodeagent.admin.guard import Guard
 from nodeagent.admin.security import Gate, PathRules
 from nodeagent.admin.view import AgentView
 from nodeagent.telemetry import influxdb, linkerd_metrics
+from nodeagent.telemetry import log as agent_log
 from nodeagent.telemetry.prometheus import Exposition
 from nodeagent.telemetry.registry import Registry
 
@@ -92,6 +93,8 @@ class _Pages:
             Route("/namer_state.json", self.namer_state),
             Route("/requests.json", self.requests),
             Route("/requests/{id}.json", self.request),
+            Route("/logging.json", self.levels, methods=["GET", "POST"]),
+            Route("/log.json", self.recent),
             Route("/admin/shutdown", self.shutdown, methods=["POST"]),
         ]
 
@@ -140,6 +143,12 @@ class _Pages:
 
     async def request(self, request: Request) -> Response:
         return requests.one(request, self._agent.recent, self._agent.to_epoch())
+
+    async def levels(self, request: Request) -> Response:
+        return await logs.levels_page(request, self._agent.levels)
+
+    async def recent(self, request: Request) -> Response:  # noqa: ARG002
+        return JsonAnswer(agent_log.recent())
 
     async def shutdown(self, request: Request) -> Response:  # noqa: ARG002
         async def begin() -> None:

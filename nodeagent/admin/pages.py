@@ -24,6 +24,8 @@ LINKS: Final = (
     ("/client_state.json", "their addresses, with health and load"),
     ("/namer_state.json", "the sources of discovery, with age and last error"),
     ("/requests.json", "recent requests, why each went where it did; one by its l5d-reqid: /requests/ID.json"),
+    ("/logging.json", "log levels; POST logger, level and minutes sets one for a time"),
+    ("/log.json", "the last warnings and errors"),
     ("/explain.json?path=/svc/NAME", "what a name or URL resolves to"),
     ("/delegator.json?path=/svc/NAME", "all branches of its delegation"),
 )

@@ -9,6 +9,7 @@ from conf import AgentConfig
 from namer.path import Path
 from namer.watch import Watches
 from nodeagent.proxy.bind import Bindings
+from nodeagent.telemetry.levels import Levels
 from nodeagent.telemetry.recent import Recent
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServerStats
@@ -86,6 +87,11 @@ class AgentView(Protocol):
     @property
     def recent(self) -> Recent | None:
         """The recent requests; None when none are kept."""
+        ...
+
+    @property
+    def levels(self) -> Levels:
+        """How much is logged, as it was changed."""
         ...
 
     @property

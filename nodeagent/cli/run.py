@@ -11,6 +11,7 @@ import click
 
 from nodeagent.cli.config import read_source
 from nodeagent.cli.tasks import run_tasks
+from nodeagent.telemetry.levels import LEVELS
 
 if TYPE_CHECKING:
     import socket
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config")
-def command(config: str) -> int:
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    envvar="NODEAGENT_LOG_LEVEL",
+    help="How much is logged.  [default: logLevel of the configuration, which is info]",
+)
+def command(config: str, log_level: str | None) -> int:
     """Run the agent with the configuration in the file CONFIG ("-" is standard input).
 
     Prints a line for each listener once all are open; logs to stderr. SIGTERM or Ctrl-C ends it gently: what is under
@@ -37,28 +44,32 @@ def command(config: str) -> int:
     from nodeagent.systemd import ServiceManager, listen_fds
     from nodeagent.telemetry import log
 
-    log.configure()
+    level = log_level or settings.log_level
+    log.configure(level)
     try:
         manager = ServiceManager.from_environ(os.environ)
         inherited = [each.socket for each in listen_fds(os.environ)]
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     try:
-        return run_tasks(serve, settings, text, manager, inherited)
+        return run_tasks(serve, settings, text, manager, inherited, level)
     except ListenError as error:
         raise click.ClickException(str(error)) from None
 
 
-async def serve(config: AgentConfig, text: str, manager: ServiceManager, inherited: Sequence[socket.socket]) -> int:
+async def serve(
+    config: AgentConfig, text: str, manager: ServiceManager, inherited: Sequence[socket.socket], log_level: str = "info"
+) -> int:
     """Run an agent until it has drained (then return 0) or is cut by a second signal (1). Raises ListenError.
 
-    `text` is what the configuration was read from, for the workers where there are several.
+    `text` is what the configuration was read from, and `log_level` what was set up: for the workers where there are
+    several.
     """
     import trio
 
     from nodeagent.process import serving_process
 
-    agent = _alone(config) if config.workers == 1 else _supervisor(config, text)
+    agent = _alone(config) if config.workers == 1 else _supervisor(config, text, log_level)
     with serving_process(), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as root:
             root.start_soon(manager.watchdog)
@@ -82,11 +93,11 @@ def _alone(config: AgentConfig) -> Agent:
     return agent
 
 
-def _supervisor(config: AgentConfig, text: str) -> Supervisor:
+def _supervisor(config: AgentConfig, text: str, log_level: str) -> Supervisor:
     """Return who runs the agent in several processes."""
     from nodeagent.workers.supervisor import Supervisor
 
-    return Supervisor(config, text)
+    return Supervisor(config, text, log_level=log_level)
 
 
 async def _obey(signals: AsyncIterator[int], agent: Agent | Supervisor, everything: trio.CancelScope) -> None:

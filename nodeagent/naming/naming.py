@@ -46,7 +46,7 @@ from namer.watch import Twin, Watches, twin_source
 from nodeagent.naming.dns import DnsParts
 from tls.contexts import Contexts
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("nodeagent.naming")
 
 CONFIGURED = Path(("#",))
 """What stands before the prefix of a configured namer."""

@@ -17,10 +17,13 @@ use costs only a flag); requests that still hold it finish with it. Entries that
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from logging import DEBUG
 from typing import Any
 
+import structlog
 import trio
 
 from namer.binding import Namers, Outcome, Share, bind, shares
@@ -38,6 +41,9 @@ from nodeagent.proxy.guard import Guard, GuardPolicy
 from nodeagent.proxy.service import Leaves, Renew, Service, no_successor
 from nodeagent.proxy.unbound import why_unbound
 from nodeagent.telemetry.exchange import Derivation
+
+log = structlog.get_logger("nodeagent.bind")
+is_enabled = logging.getLogger("nodeagent.bind").isEnabledFor
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +217,8 @@ class Bindings:
         binding.service, binding.error = self._compose(binding, outcome)
         if old is not None and old is not binding.service:
             old.release()
+        if is_enabled(DEBUG):
+            _tell(binding, anew=old is not None)
 
     def _bind(self, binding: Binding) -> tuple[Outcome, tuple[Client, ...]]:
         """Return what the name binds to under the table as it is now, and the clients that it holds from now on."""
@@ -320,6 +328,13 @@ def _derived(error: ProxyError, binding: Binding) -> ProxyError:
     """The error, knowing how the name came to nothing."""
     error.derivation = binding.derivation
     return error
+
+
+def _tell(binding: Binding, *, anew: bool) -> None:
+    to = [client.id.show() for client in binding.service.clients] if binding.service is not None else []
+    error = binding.error and binding.error.message
+    event = "a name is bound" if to else "a name waits for discovery" if error is None else "a name is not bound"
+    log.debug(event, name=binding.path.show(), dtab=binding.dtab.show(), to=to, error=error, anew=anew)
 
 
 def _nothing() -> None: ...

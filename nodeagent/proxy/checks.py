@@ -43,7 +43,7 @@ MAX_REST: Final = 64 * 1024
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [\t -~\x80-\xff]*)?\r\n")
 
-log = structlog.get_logger("nodeagent.proxy.checks")
+log = structlog.get_logger("nodeagent.checks")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Callable
+from logging import DEBUG
 
+import structlog
 import trio
 
 from namer.addr import Endpoint
@@ -16,6 +19,9 @@ from nodeagent.proxy.tlswire import start_tls
 from nodeagent.proxy.wire import Wire
 from tls.contexts import Contexts, TlsConfigError
 from tls.params import ClientTls
+
+log = structlog.get_logger("nodeagent.dial")
+is_enabled = logging.getLogger("nodeagent.dial").isEnabledFor
 
 OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 """What connecting fails with when this host has no descriptor, memory or port left: the endpoint is not to blame."""
@@ -39,6 +45,19 @@ class Dialer:
 
         Raises LoopDetected, ConnectFailed, ConnectTimeout, TlsFailed, or Overloaded when this host has no room for it.
         """
+        if not is_enabled(DEBUG):
+            return await self._open(endpoint, within, tls, preface)
+        began = trio.current_time()
+        try:
+            wire = await self._open(endpoint, within, tls, preface)
+        except ProxyError as error:
+            log.debug("an endpoint was not reached", endpoint=endpoint.show(), error=error.message)
+            raise
+        milliseconds = round((trio.current_time() - began) * 1000, 1)
+        log.debug("a connection is made", endpoint=endpoint.show(), ms=milliseconds, tls=tls is not None)
+        return wire
+
+    async def _open(self, endpoint: Endpoint, within: float, tls: ClientTls | None, preface: bytes) -> Wire:
         if self._is_own(endpoint):
             raise LoopDetected(f"dial {endpoint.show()}: that is the agent itself", unsent=True)
         sock = self._socket(endpoint)

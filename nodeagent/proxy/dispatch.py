@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from logging import DEBUG
 
 import structlog
 import trio
@@ -29,12 +31,12 @@ from nodeagent.proxy.maxforwards import LastHop, forwards_left
 from nodeagent.proxy.messages import VIA, Request, RequestHead, Response
 from nodeagent.proxy.tunnel import Opened
 from nodeagent.telemetry.exchange import Exchanges
-from nodeagent.telemetry.loglimit import LogLimit
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServiceStats
 from nodeagent.telemetry.trace import request_id
 
 log = structlog.get_logger("nodeagent.dispatch")
+is_enabled = logging.getLogger("nodeagent.dispatch").isEnabledFor
 
 _SUCCESS = ResponseClass.SUCCESS
 
@@ -70,7 +72,6 @@ class Router:
         self._only: Path | None = None
         self._max_error = max_error
         self._trace = trace
-        self._refusals = LogLimit()
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
     async def respond(self, request: Request, max_call_depth: int) -> Response:
@@ -207,9 +208,11 @@ class Router:
             stats = self._stats.services.acquire(self.label, name.show(), _no_budget)
             self._count(stats, request, False)
             self._stats.services.release(stats, _no_budget)
-        if isinstance(error, DestinationForbidden) and (held := self._refusals.take(self._now())) is not None:
+        forbidden = isinstance(error, DestinationForbidden)
+        if forbidden or is_enabled(DEBUG):
             shown = "" if name is None else name.show()
-            log.warning("an address is refused", router=self.label, name=shown, error=error.message, not_logged=held)
+            say, event = (log.warning, "an address is refused") if forbidden else (log.debug, "a request failed")
+            say(event, router=self.label, name=shown, error=error.message)
 
     def _finish(self, request: Request, response: Response) -> None:
         special = response.special

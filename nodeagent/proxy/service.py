@@ -6,15 +6,18 @@ not ask for is not in it, and costs a request nothing.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+from logging import DEBUG
 from math import inf
 from typing import TypeAlias
 
+import structlog
 import trio
 
 from balancer.budget import RetryBudget
@@ -44,6 +47,9 @@ from nodeagent.proxy.room import has_others, has_room
 from nodeagent.proxy.tunnel import Opened
 from nodeagent.telemetry.exchange import Derivation
 from nodeagent.telemetry.stats import ServiceStats
+
+log = structlog.get_logger("nodeagent.retry")
+is_enabled = logging.getLogger("nodeagent.retry").isEnabledFor
 
 _RETRYABLE = ResponseClass.RETRYABLE
 
@@ -213,6 +219,8 @@ class Service:
                 failed = _with(failed, branch)
                 request.tried += (f"status {response.status}",)
                 self.stats.retries["status"] += 1
+                if is_enabled(DEBUG):
+                    log.debug("an answer is tried again", name=self.name.show(), status=response.status)
             rewind(request)
             delays = delays or policy.backoffs(self._rng)
             await trio.sleep(next(delays))
@@ -248,6 +256,8 @@ class Service:
             return False
         request.tried += (error.message,)
         self.stats.retries[error.type] += 1
+        if is_enabled(DEBUG):
+            log.debug("an attempt is tried again", name=self.name.show(), attempt=attempt, error=error.message)
         return True
 
     def _has_usable(self) -> bool:

@@ -16,7 +16,7 @@ MAX_CHARS: Final = 300
 
 _OUT: Final = frozenset((Change.EJECTED, Change.REFUSED, Change.GONE, Change.ASKED))
 
-log = structlog.get_logger("nodeagent.proxy.verdicts")
+log = structlog.get_logger("nodeagent.verdicts")
 
 
 class Verdicts:

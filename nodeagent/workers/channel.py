@@ -40,6 +40,9 @@ class Start(msgspec.Struct, tag=True):
     table: int
     memory_limit_mb: int | None
     says_hints: bool
+    log_level: str
+    log_changes: list[tuple[str, str, float]]
+    """Loggers with other levels, and for how many seconds yet."""
 
 
 class Drain(msgspec.Struct, tag=True):

@@ -35,8 +35,10 @@ class Hire:
     memory_limit_mb: int | None
     """For one of them."""
 
-    async def start(self, worker: int, *, says_hints: bool) -> WorkerProcess:
-        """Start one. Cancelling leaves none behind."""
+    async def start(
+        self, worker: int, *, says_hints: bool, log_level: str, log_changes: list[tuple[str, str, float]]
+    ) -> WorkerProcess:
+        """Start one, which logs as it is told. Cancelling leaves none behind."""
         listeners = [sock.fileno() for sock in self.ports.sockets_of(worker)]
         ours, theirs = socket.socketpair()
         with theirs, closed_on_error(ours):
@@ -61,6 +63,8 @@ class Hire:
                 self.table,
                 self.memory_limit_mb,
                 says_hints,
+                log_level,
+                log_changes,
             )
         )
         return WorkerProcess(process, channel)

@@ -11,6 +11,9 @@ from typing import Any, Final, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
+RECENT: Final = 100
+"""Lines of the log that are shown, as one process remembers."""
+
 _HEALTHS: Final = ("alive", "dead", "probing")
 
 
@@ -33,6 +36,11 @@ def namer_state(documents: Iterable[Sequence[Json]]) -> list[Json]:
             known = found.setdefault((each["source"], each["what"], each["name"]), {**each, "subscribers": 0})
             known["subscribers"] += each["subscribers"]
     return list(found.values())
+
+
+def recent(documents: Iterable[Sequence[Json]]) -> list[Json]:
+    """The last lines of the log, whoever wrote them."""
+    return sorted((line for document in documents for line in document), key=lambda line: line["timestamp"])[-RECENT:]
 
 
 def client_state(documents: Iterable[dict[str, Json]]) -> dict[str, Json]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
+import msgspec
 import structlog
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -23,8 +24,10 @@ import conf
 from nodeagent import __version__
 from nodeagent.admin.answers import JsonAnswer
 from nodeagent.admin.app import exposed, guarded, influxdb_page, influxdb_pages, metrics_json, prometheus_pages
+from nodeagent.admin.logs import levels_page, read_change, set_level
 from nodeagent.admin.names import read_body
 from nodeagent.admin.requests import how_many
+from nodeagent.telemetry import log as agent_log
 from nodeagent.telemetry.prometheus import Exposition
 from nodeagent.workers import merge
 from nodeagent.workers.channel import Ask
@@ -69,6 +72,8 @@ class _Pages:
             Route("/namer_state.json", self.merged(merge.namer_state)),
             Route("/requests.json", self.requests),
             Route("/requests/{id}.json", self.merged(merge.request)),
+            Route("/logging.json", self.levels, methods=["GET", "POST"]),
+            Route("/log.json", self.recent),
             Route("/workers.json", self.workers),
             Route("/admin/shutdown", self.shutdown, methods=["POST"]),
         ]
@@ -139,6 +144,25 @@ class _Pages:
             return _with(JsonAnswer(merge(documents)), missing.values())
 
         return page
+
+    async def levels(self, request: Request) -> Response:
+        """Those of this process, which all workers share: what is changed here is changed there, and in who comes."""
+        if request.method != "POST":
+            return await (self.one(request) if WORKER in request.query_params else self.levels_here(request))
+        change = await read_change(request)
+        answer = set_level(change, self._supervisor.levels)
+        headers, body = [("content-type", "application/json")], msgspec.json.encode(change)
+        _, missing = await self._supervisor.ask_all(lambda id_: Ask(id_, "POST", request.url.path, headers, body))
+        return _with(answer, missing.values())
+
+    async def levels_here(self, request: Request) -> Response:
+        return await levels_page(request, self._supervisor.levels)
+
+    async def recent(self, request: Request) -> Response:
+        """The last warnings of all processes, in the order of their time."""
+        answers, missing = await self._supervisor.ask_all(await _asking(request, "GET"))
+        documents = [json.loads(answer.body) for answer in answers.values() if answer.status == 200]
+        return _with(JsonAnswer(merge.recent([agent_log.recent(), *documents])), missing.values())
 
     async def shutdown(self, request: Request) -> Response:  # noqa: ARG002
         async def begin() -> None:

@@ -24,6 +24,8 @@ from conf import AgentConfig
 from conf.telemetry import Statsd
 from nodeagent.admin.serve import serve
 from nodeagent.listen import Listening, open_admin
+from nodeagent.telemetry.levels import Levels
+from nodeagent.telemetry.log import look_after
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.workers.channel import Answer, Ask, Survey, Told
 from nodeagent.workers.handle import NoAnswer, WorkerProcess
@@ -36,6 +38,8 @@ log = structlog.get_logger("nodeagent.supervisor")
 
 SURVEY: Final = 10.0
 """Seconds between two times that workers are asked what they have counted, if nobody looks."""
+LOOK: Final = 1.0
+"""Seconds between two looks at what was changed for a time."""
 SURVEY_TIME: Final = 2.0
 """Seconds that a worker has to tell it."""
 PAGE_TIME: Final = 5.0
@@ -53,8 +57,10 @@ R = TypeVar("R")
 class Supervisor:
     """Runs the agent in several processes. Construct it within trio; nothing is bound or started before `run`."""
 
-    def __init__(self, config: AgentConfig, text: str, rng: random.Random | None = None) -> None:
-        """`text` is the configuration as it was read."""
+    def __init__(
+        self, config: AgentConfig, text: str, rng: random.Random | None = None, *, log_level: str = "info"
+    ) -> None:
+        """`text` is the configuration as it was read; `log_level` is what workers log from the start."""
         self.config = config
         self._text = text
         self._rng = rng or random.Random()
@@ -62,6 +68,8 @@ class Supervisor:
         """Those that run; None while one is replaced."""
         self.deaths = [0] * config.workers
         self.ledger = Ledger(config.common_metrics.idle_ttl_secs)
+        self.log_level = log_level
+        self.levels = Levels()
         self.ledger.originators.update(router.label for router in config.routers if router.originator)
         self._all_serve = trio.Event()
         self.primed = trio.Event()
@@ -98,6 +106,7 @@ class Supervisor:
             await root.start(self._serve_admin, admin)
             root.start_soon(self._survey_often)
             await self._start_pushes(root)
+            root.start_soon(self._look_after_log)
             async with trio.open_nursery() as workers:
                 for worker in range(self.config.workers):
                     workers.start_soon(self._keep, worker, hire, table)
@@ -223,6 +232,11 @@ class Supervisor:
                 self.ledger.roll()
                 roll_at += SWEEP_SECONDS
 
+    async def _look_after_log(self) -> None:
+        while True:
+            await trio.sleep(LOOK)
+            look_after(self.levels, trio.current_time())
+
     async def _keep(self, number: int, hire: Hire, table: Table) -> None:
         """Have a worker of this number until the agent stops."""
         pauses = PAUSES.delays(self._rng)
@@ -247,7 +261,12 @@ class Supervisor:
     async def _employ(self, number: int, hire: Hire) -> str:
         """Have one worker process from its start to its end, and say how it ended."""
         try:
-            worker = self.workers[number] = await hire.start(number, says_hints=number == 0 and not self.deaths[0])
+            worker = self.workers[number] = await hire.start(
+                number,
+                says_hints=number == 0 and not self.deaths[0],
+                log_level=self.log_level,
+                log_changes=self.levels.standing(trio.current_time()),
+            )
         except OSError as error:  # no memory, no descriptors: later there may be some
             return f"it could not be started: {error}"
         if self.stopping.is_set():

@@ -64,6 +64,7 @@ async def work(sock: socket.socket) -> None:
         if not isinstance(start, Start):  # the supervisor ended before it had said anything
             await channel.aclose()
             return
+        logging.configure(start.log_level)
         structlog.contextvars.bind_contextvars(worker=start.worker)
         worker = Worker(start, channel)
         try:
@@ -83,6 +84,8 @@ class Worker:
         offset = time.perf_counter() - trio.current_time()  # both run alike; the first is the same for all workers
         peers = functools.partial(neighbours, Table(start.table, start.workers), start.worker, offset)
         self.agent = Agent(self._config, peers=peers, admin=Listening("admin", *start.admin))
+        for logger, level, seconds in start.log_changes:
+            self.agent.levels.change(logger, level, seconds, trio.current_time())
         self._listeners = [socket.socket(fileno=fd) for fd in start.listeners]
         self._pages = admin_app(self.agent, socket.gethostname(), [WORKERS_PAGE])
         self._room = trio.CapacityLimiter(ASKED)

@@ -38,6 +38,7 @@ _TEXTS: Final = [
     "refuse",
     "tryAll",
     "0660",
+    "info",
     "v1",
 ]
 

@@ -30,6 +30,7 @@ from nodeagent.proxy.classify import make_classifier
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.service import ServicePolicy
+from nodeagent.telemetry.levels import Levels
 from nodeagent.telemetry.recent import Recent
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServerStats
@@ -87,6 +88,7 @@ class FakeAgent:
     def __init__(self, security: str = "{}") -> None:
         self.config = conf.load(CONFIG.format(security=security), "agent.yaml")
         self.stats = Registry()
+        self.levels = Levels()
         self.policy = ClientPolicy()
         self.naming = FakeNaming(Watches(random.Random(7)))
         self.namer = FakeNamer("/#/io.l5d.fs")

@@ -57,7 +57,6 @@ async def test_pages(path: str, content_type: str, excerpt: str) -> None:
     [
         ("GET", "/nowhere", 404, "Not Found\n"),
         ("GET", "/nowhere.json", 404, '{"error":"Not Found"}'),
-        ("GET", "/logging.json", 404, '{"error":"Not Found"}'),
         ("GET", "/admin/shutdown", 405, "Method Not Allowed\n"),
         ("POST", "/metrics", 405, "Method Not Allowed\n"),
         ("DELETE", "/config.json", 405, '{"error":"Method Not Allowed"}'),

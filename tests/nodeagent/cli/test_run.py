@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
 import threading
@@ -169,3 +171,29 @@ def test_what_keeps_it_from_starting_is_one_line(text: str, env: dict[str, str],
     assert (code, out) == (1, "")
     assert err.startswith(says)
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "heard"),
+    [
+        pytest.param([], {}, {"info"}, id="info by default"),
+        pytest.param(["--log-level", "debug"], {}, {"debug", "info"}, id="by the command line"),
+        pytest.param([], {"NODEAGENT_LOG_LEVEL": "warning"}, set(), id="by the environment"),
+    ],
+)
+def test_how_much_is_logged(tmp_path: Path, arguments: list[str], environment: dict[str, str], heard: set[str]) -> None:
+    with backend(lambda request: (200, "hello")) as port:
+        (tmp_path / "agent.yaml").write_text(CONFIG.format(port=0, backend=port))
+        with started("run", *arguments, "agent.yaml", cwd=tmp_path, env={**os.environ, **environment}) as process:
+            assert fetch(ports(process, 2)["router outgoing"], "users")[1] == "hello"
+            process.signal(TERM)
+            _, _, log = process.end()
+    assert {json.loads(line)["level"] for line in log.splitlines()} == heard
+
+
+def test_a_level_that_there_is_not_is_an_error_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "agent.yaml").write_text("logLevel: loud\n" + CONFIG.format(port=0, backend=1))
+    with started("run", "agent.yaml", cwd=tmp_path) as process:
+        code, _, log = process.end()
+    assert (code, log.partition("logLevel")[0]) == (1, "agent.yaml:1:11: ")
+    assert "expected one of debug, info, warning, error, critical" in log

@@ -29,7 +29,7 @@ from nodeagent.workers.channel import (
 )
 
 Ends: TypeAlias = tuple[Channel[ToWorker, ToSupervisor], Channel[ToSupervisor, ToWorker]]
-START = Start(1, 2, "routers: []", "agent.yaml", [[4140]], [7, 8], ("127.0.0.1", 9990), 9, None, says_hints=True)
+START = Start(1, 2, "routers: []", "agent.yaml", [[4140]], [7, 8], ("127.0.0.1", 9990), 9, None, True, "info", [])
 
 
 @asynccontextmanager
