@@ -45,7 +45,7 @@ def conflicts(
         by_default = {}
     yield from _labels(all_of(Router, "label"))
     yield from _listeners(by_default | all_of(Admin, "ip", "port"), all_of(Listener, "ip", "port"))
-    yield from _paths(all_of(Listener, "path"), given)
+    yield from _paths({**all_of(Admin, "path"), **all_of(Listener, "path")}, given)
     yield from _tcp(all_of(TcpRouter), sections, given)
     yield from _pages(all_of(Prometheus, "path"), all_of(InfluxDb))
     yield from _only_one(all_of(CommonMetrics))
@@ -65,8 +65,8 @@ def _labels(routers: dict[KeyPath, Router]) -> Iterator[tuple[KeyPath, str]]:
 def _listeners(admin: dict[KeyPath, Admin], servers: dict[KeyPath, Listener]) -> Iterator[tuple[KeyPath, str]]:
     """Two listeners on one address; one on all addresses takes the port on each. Port 0 is any free one."""
     first: dict[tuple[int, str], KeyPath] = {}
-    addresses = [(at, each.port, each.ip) for at, each in admin.items()]
-    addresses += [(at, each.port, each.ip) for at, each in servers.items() if each.path is None]
+    listeners: dict[KeyPath, Admin | Listener] = {**admin, **servers}
+    addresses = [(at, each.port, each.ip) for at, each in listeners.items() if each.path is None]
     for at, port, ip in addresses:
         if port == 0:
             continue
@@ -80,7 +80,7 @@ def _listeners(admin: dict[KeyPath, Admin], servers: dict[KeyPath, Listener]) ->
         first.setdefault(same_family, at)
 
 
-def _paths(servers: dict[KeyPath, Listener], given: Collection[KeyPath]) -> Iterator[tuple[KeyPath, str]]:
+def _paths(servers: Mapping[KeyPath, Listener | Admin], given: Collection[KeyPath]) -> Iterator[tuple[KeyPath, str]]:
     """A listener has a Unix socket or a port, and no two have the same socket."""
     first: dict[str, KeyPath] = {}
     for at, server in servers.items():

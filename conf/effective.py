@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
+from conf.admin import Admin
 from conf.agent import AgentConfig, Origins
 from conf.client import ClientParams, ClientPrefix, GlobalClient
 from conf.errors import KeyPath
@@ -41,7 +42,7 @@ def _section(section: Section, at: KeyPath, origins: Origins) -> dict[str, Json]
         value = getattr(filled, key.field)
         if value is None and isinstance(section, ServicePrefix | ClientPrefix):
             continue
-        if isinstance(section, Listener) and key.name in section.without_effect:
+        if isinstance(section, Listener | Admin) and key.name in section.without_effect:
             continue
         shown[key.name] = _value(REDACTED if key.secret and value else value, (*at, key.name), origins)
     if isinstance(section, TcpRouter):

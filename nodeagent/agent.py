@@ -114,6 +114,7 @@ class Agent:
         """Of all listeners."""
         self._files: list[SocketFile] = []
         """Of the Unix sockets that were made here."""
+        self._admin_file: SocketFile | None = None
         self._own = {router.label: OwnPorts() for router in config.routers}
         self._admin_ports = OwnPorts()
         self.stats.originators.update(router.label for router in config.routers if router.originator)
@@ -143,6 +144,8 @@ class Agent:
         finally:
             self._callers.close()
             self._remove_files()
+            if self._admin_file is not None:  # last: the drain can be watched there
+                self._admin_file.remove()
             for running in self.routers:
                 running.router.bindings.close()
 
@@ -249,7 +252,9 @@ class Agent:
             for running in self.routers:
                 opened += self._listen_router(running, inherited)
             if self._admin is None:
-                opened.append(open_admin(self.config.admin, inherited))
+                listening, sock, file = open_admin(self.config.admin, inherited)
+                opened.append((listening, sock))
+                self._admin_file = file
         except BaseException:
             self._remove_files()
             for _, sock in opened:
@@ -299,14 +304,14 @@ class Agent:
     # Tasks
 
     async def _serve_admin(
-        self, sock: socket.socket, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
+        self, sock: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         # Imported here, because only a running agent should pay for the libraries of the admin server.
         from nodeagent.admin.app import admin_app
         from nodeagent.admin.serve import serve
 
         app = admin_app(self, socket.gethostname())
-        await serve(app, sock, shutdown=trio.sleep_forever, task_status=task_status)
+        await serve(app, sock, self.config.admin, shutdown=trio.sleep_forever, task_status=task_status)
 
     async def _housekeeping(self) -> None:
         """Let go of what is unused, move the statistics on, and take back what was changed for a time."""

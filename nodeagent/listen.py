@@ -155,10 +155,19 @@ def take_inherited(inherited: list[socket.socket], host: str, port: int) -> sock
     return None
 
 
-def open_admin(config: Admin, inherited: list[socket.socket]) -> tuple[Listening, socket.socket]:
-    """Open the administrative port, or take it out of the inherited sockets. Raises ListenError."""
-    sock = take_inherited(inherited, config.ip, config.port) or listen("admin", config.ip, config.port)
-    return Listening("admin", *address(sock)), sock
+def open_admin(config: Admin, inherited: list[socket.socket]) -> tuple[Listening, socket.socket, SocketFile | None]:
+    """Open the administrative port, or take it out of the inherited sockets. Raises ListenError.
+
+    The file is that of a Unix socket that was made here.
+    """
+    file = None
+    if config.path is None:
+        sock = take_inherited(inherited, config.ip, config.port) or listen("admin", config.ip, config.port)
+    elif (found := take_inherited(inherited, config.path, 0)) is not None:
+        sock = found
+    else:
+        sock, file = listen_unix("admin", config.path, mode=int(config.mode, 8))
+    return Listening("admin", *address(sock)), sock, file
 
 
 class OwnPorts:

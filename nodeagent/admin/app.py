@@ -6,6 +6,7 @@ limit, and what tells of all names lets traffic pass in between.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, Final
@@ -29,6 +30,7 @@ from nodeagent.admin import logs, names, pages, requests, state
 from nodeagent.admin.answers import JsonAnswer, problem
 from nodeagent.admin.guard import Guard
 from nodeagent.admin.security import Gate, PathRules
+from nodeagent.admin.token import token_of
 from nodeagent.admin.view import AgentView
 from nodeagent.telemetry import influxdb, linkerd_metrics
 from nodeagent.telemetry import log as agent_log
@@ -44,13 +46,15 @@ log = structlog.get_logger("nodeagent.admin")
 def admin_app(agent: AgentView, machine: str, links: Iterable[tuple[str, str]] = ()) -> Starlette:
     """Make the application for one agent; `machine` is the name of this host, by which it may be asked too.
 
+    Raises TokenError when the file of the token is not usable.
+
     `links` are pages that somebody else has for it, each with what it shows.
     """
     return guarded(_Pages(agent, links).routes(), agent.config.admin, machine)
 
 
 def guarded(routes: list[Route], config: Admin, machine: str) -> Starlette:
-    """Make an application of pages, each of which is asked for only as the configuration allows."""
+    """Make an application of pages, each of which is asked for only as the configuration allows. Raises TokenError."""
     security = config.security
     rules = PathRules(
         ui=security.ui_enabled,
@@ -59,9 +63,12 @@ def guarded(routes: list[Route], config: Admin, machine: str) -> Starlette:
         whitelist=security.path_whitelist,
         blacklist=security.path_blacklist,
     )
+    exposed = config.path is None and not ip_address(config.ip).is_loopback
+    public = [re.compile(pattern) for pattern in config.public_paths]
+    gate = Gate(rules, machine, exposed=exposed, token=token_of(config), public=public)
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, Gate(rules, machine, exposed=not ip_address(config.ip).is_loopback))],
+        middleware=[Middleware(Guard, gate)],
         exception_handlers={HTTPException: _problem},
     )
 

@@ -10,6 +10,8 @@ operator did not mean get in through a browser on the host, and are kept out by 
   something must come from this origin, as far as a browser says where from: Sec-Fetch-Site (W3C Fetch
   Metadata), else Origin (RFC 6454), else Referer (RFC 9110, 10.1.3). Other clients send none of them.
 
+Where a token is set (`token.py`), whoever asks has to show it too, but for the paths that are public.
+
 `admin.security` has the keys of linkerd 1.x: a path on the blacklist is refused, one on the whitelist is
 served, and the rest goes by the switch of its category. The regular expressions match whole paths.
 """
@@ -17,11 +19,13 @@ served, and the rest goes by the switch of its category. The regular expressions
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
+
+from nodeagent.admin.token import shows
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
@@ -37,7 +41,11 @@ class Refusal:
 
     status: int
     reason: str
+    headers: Mapping[str, str] | None = None
 
+
+CHALLENGES: Final = {"www-authenticate": 'Bearer realm="nodeagent", Basic realm="nodeagent"'}
+"""What a 401 asks for (RFC 9110, 11.6.1); the second makes browsers ask for a password."""
 
 NOT_FOUND: Final = Refusal(404, "Not Found")  # as for a page that does not exist
 
@@ -73,11 +81,17 @@ class PathRules:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Decides on requests. `machine` is the name of this host; `exposed` that the port listens beyond loopback."""
+    """Decides on requests. `machine` is the name of this host; `exposed` that the port listens beyond loopback.
+
+    `token` is what has to be shown, if anything.
+    """
 
     rules: PathRules
     machine: str
     exposed: bool = False
+    token: Callable[[], str] | None = None
+    public: Sequence[re.Pattern[str]] = ()
+    """Paths that need none."""
 
     def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
         """Why a request is not served, or None. `headers` are looked up by names in lower case."""
@@ -85,11 +99,20 @@ class Gate:
         reads = method in SAFE_METHODS
         if not (self.exposed and reads) and not is_own_host(host, self.machine):
             return Refusal(403, f"Host {host!r} is not a name of this agent: ask it by its IP address")
+        if (
+            self.token is not None
+            and not self._is_public(path)
+            and not shows(headers.get("authorization", ""), self.token())
+        ):
+            return Refusal(401, "show the token of the admin port: Authorization: Bearer TOKEN", CHALLENGES)
         if not self.rules.allow(path):
             return NOT_FOUND
         if not reads and not is_same_origin(headers, host):
             return Refusal(403, f"a {method} from a page of another origin is refused")
         return None
+
+    def _is_public(self, path: str) -> bool:
+        return any(pattern.fullmatch(path) for pattern in self.public)
 
 
 def is_own_host(authority: str, machine: str) -> bool:

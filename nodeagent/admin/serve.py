@@ -1,12 +1,9 @@
 """Serves the admin application with hypercorn's trio worker. An edge.
 
 hypercorn takes 50 ms to import, so it is imported when the serving starts, and by nobody who only explains a
-name or checks a configuration. What it does not bound by itself is bounded here:
-
-* It gives a request's head `keep_alive_timeout` to arrive, and nothing a limit on the time to take the
-  answer: the kernel's TCP_USER_TIMEOUT (RFC 5482) ends a connection whose peer takes nothing any more, also
-  while the agent drains.
-* It makes its log by itself unless it is given one; what it says goes to the agent's own.
+name or checks a configuration. It speaks HTTP. Who gets in, how many, and for how long is decided here and in
+`connections.py`, for on its own it lets in everybody, and waits for ever until an answer is taken. Its log goes to the
+agent's own.
 """
 
 from __future__ import annotations
@@ -14,45 +11,86 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
 from starlette.types import ASGIApp
+
+from conf.admin import Admin
+from nodeagent.admin.connections import Connections, Pace
+from nodeagent.admin.peers import Peers
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
 
 MAX_HEAD: Final = 64 * 1024  # bytes
 IDLE: Final = 10  # seconds between two requests, and for a head to come
-SILENCE: Final = 15  # seconds that a caller may send nothing while it is owed an answer; above what any page takes
-STALLED: Final = 5_000  # milliseconds that a caller may take nothing of an answer
 GRACE: Final = 2.0  # seconds for answers under way at shutdown
 STREAMS: Final = 16  # of one HTTP/2 connection
+PAUSE: Final = 0.1
+"""Seconds until the next try where nothing can be accepted: there may be no descriptor left."""
 
 
 async def serve(
     app: ASGIApp,
     sock: socket.socket,
+    settings: Admin,
     *,
     shutdown: Callable[[], Awaitable[None]],
-    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` on a bound TCP socket, which is taken over, until `shutdown()` returns and answers are given.
+    """Serve `app` on a listening socket, which is taken over, until `shutdown()` returns and answers are given.
 
-    Starts with the URLs it serves. Cancelling cuts the answers under way.
+    On a Unix socket, those may ask whom the settings name. Cancelling cuts the answers under way.
     """
-    from hypercorn.config import Config
-    from hypercorn.trio import serve as serve_app
+    from hypercorn.trio.worker_context import WorkerContext
 
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED)
+    context = WorkerContext(None)
+    connections = Connections(app, None if settings.path is None else Peers(settings.allow_uids))
+    speak = _speaker(connections, context)
+
+    async def converse(stream: trio.SocketStream) -> None:
+        async with connections.entered(stream) as connection:
+            await speak(connection).run()
+
+    with trio.socket.from_stdlib_socket(sock) as listener:
+        task_status.started()
+        async with trio.open_nursery() as conversations:
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(_accept, listener, lambda stream: conversations.start_soon(converse, stream))
+                await shutdown()
+                accepting.cancel_scope.cancel()
+            listener.close()
+            await context.terminated.set()  # who idles is let go
+            conversations.cancel_scope.deadline = trio.current_time() + GRACE
+
+
+def _speaker(connections: Connections, context: Any) -> Callable[[Any], Any]:
+    """Return what speaks HTTP on a connection."""
+    from hypercorn.config import Config
+    from hypercorn.trio.tcp_server import TCPServer
+    from hypercorn.typing import ConnectionState
+    from hypercorn.utils import wrap_app
+
     config = Config()
-    config.bind = f"fd://{sock.detach()}"
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
     config.h11_max_incomplete_size = MAX_HEAD
     config.h2_max_concurrent_streams = STREAMS
     config.keep_alive_timeout = IDLE
-    config.read_timeout = SILENCE
-    config.graceful_timeout = GRACE
-    framework = cast("ASGIFramework", app)  # the two libraries write the type of the same thing differently
-    await serve_app(framework, config, shutdown_trigger=shutdown, task_status=task_status, mode="asgi")
+    framework = cast("ASGIFramework", connections.app)  # the libraries write the type of the same thing differently
+    wrapped = wrap_app(framework, config.wsgi_max_body_size, "asgi")
+    return partial(TCPServer, wrapped, config, context, ConnectionState({}))
+
+
+async def _accept(listener: trio.socket.SocketType, begin: Callable[[trio.SocketStream], None]) -> None:
+    pace = Pace(burst=200, rate=200)
+    while True:
+        try:
+            sock, _ = await listener.accept()
+        except OSError:
+            await trio.sleep(PAUSE)
+            continue
+        begin(trio.SocketStream(sock))
+        await trio.sleep(pace.wait(trio.current_time()))

@@ -1,13 +1,17 @@
-"""Asks a running agent's admin port. An edge module.
+"""Asks a running agent's admin port, over TCP or a Unix socket. An edge module.
 
-It speaks to that address itself, whatever proxy the environment names: the agent may be that proxy.
+It speaks to that address itself, whatever proxy the environment names: the agent may be that proxy. Where the agent
+asks for a token, that is taken from `--admin-token-file`, else from the environment: NODEAGENT_ADMIN_TOKEN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import socket
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import click
@@ -21,6 +25,28 @@ TIMEOUT = 30.0
 MAX_REPLY = 64 * 1024 * 1024
 
 
+TOKEN = "NODEAGENT_ADMIN_TOKEN"  # noqa: S105  (its name)
+TOKEN_FILE = "NODEAGENT_ADMIN_TOKEN_FILE"  # noqa: S105
+
+_META = "nodeagent.cli.admin_token_file"
+
+
+def token_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option `--admin-token-file`, which its AdminClient finds by itself."""
+
+    def remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+        context.meta[_META] = value
+
+    return click.option(
+        "--admin-token-file",
+        metavar="FILE",
+        envvar=TOKEN_FILE,
+        expose_value=False,
+        callback=remember,
+        help=f"A file with the token of the admin port; else {TOKEN} of the environment holds.",
+    )(command)
+
+
 class NoAnswerError(click.ClickException):
     """The agent cannot be asked, or cannot say; the text says why and what to do."""
 
@@ -32,19 +58,24 @@ class Problem(msgspec.Struct):
 
 
 class AdminClient:
-    """Reads JSON pages of the agent at `url`."""
+    """Reads JSON pages of the agent at `url`: `http://127.0.0.1:9990`, `unix:/run/nodeagent/admin.sock`."""
 
     def __init__(self, url: str, option: str = "--admin") -> None:
         """Raises UsageError when `url`, given with `option`, is not one of an admin port."""
+        self._url = url.rstrip("/")
+        self._option = option
+        self._token = _token()
+        self._path: str | None = None
+        if url.startswith("unix:"):
+            self._path = "/" + url.removeprefix("unix:").lstrip("/")
+            return
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
             raise click.UsageError(f"{option} {url}: {error}") from None
         if parts.scheme != "http" or not parts.hostname:
-            raise click.UsageError(f"{option} {url}: expected a URL such as http://127.0.0.1:9990")
-        self._url = url.rstrip("/")
-        self._option = option
+            raise click.UsageError(f"{option} {url}: expected a URL such as http://127.0.0.1:9990, or unix:/PATH")
         self._host = parts.hostname
         self._port = port or 80
 
@@ -53,9 +84,10 @@ class AdminClient:
 
         Raises UsageError when the agent does not know what is asked for, NoAnswerError when there is no answer.
         """
-        connection = HTTPConnection(self._host, self._port, timeout=TIMEOUT)
+        connection = self._connection()
+        headers = {"Accept": "application/json"} | self._token
         try:
-            connection.request("GET", f"{path}?{urlencode(query)}", headers={"Accept": "application/json"})
+            connection.request("GET", f"{path}?{urlencode(query)}", headers=headers)
             response = connection.getresponse()
             status, body = response.status, response.read(MAX_REPLY)
         except (OSError, HTTPException) as error:
@@ -71,7 +103,43 @@ class AdminClient:
             problem = msgspec.json.decode(body, type=Problem)
         except (msgspec.DecodeError, RecursionError):
             raise NoAnswerError(f"{self._url}{path} answered {status}; is that an agent's admin port?") from None
+        if status == 401:
+            raise NoAnswerError(f"{self._url} asks for a token: give it with --admin-token-file FILE, or in {TOKEN}")
         raise click.UsageError(problem.error) if status in (400, 404) else NoAnswerError(problem.error)
+
+    def _connection(self) -> HTTPConnection:
+        if self._path is not None:
+            return UnixConnection(self._path)
+        return HTTPConnection(self._host, self._port, timeout=TIMEOUT)
+
+
+class UnixConnection(HTTPConnection):
+    """HTTP on a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to it."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _token() -> dict[str, str]:
+    """The field that shows the token, if there is one. Raises UsageError for a file that cannot be read."""
+    context = click.get_current_context(silent=True)
+    file = context.meta.get(_META) if context is not None else os.environ.get(TOKEN_FILE)
+    token = os.environ.get(TOKEN)
+    if file:
+        try:
+            token = Path(file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.UsageError(f"--admin-token-file {file}: {_reason(error)}") from None
+    if token and not token.isprintable():
+        raise click.UsageError("the token of the admin port: expected printable text on one line")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:

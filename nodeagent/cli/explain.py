@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodeagent.cli.admin_client import AdminClient, decode
+from nodeagent.cli.admin_client import AdminClient, decode, token_option
 from nodeagent.cli.config import choose_router, read_config
 from nodeagent.cli.explain_documents import CONFIGURATION, DELEGATION, EXPLANATION, Configuration
 from nodeagent.cli.explain_text import render
@@ -29,7 +29,10 @@ TREE_SECONDS = 2.0
 
 @click.command()
 @click.option("--config", metavar="CONFIG", help="Work it out from this configuration, without a running agent.")
-@click.option("--admin", metavar="URL", help=f"Ask the agent with this admin port.  [default: {DEFAULT_ADMIN}]")
+@click.option(
+    "--admin", metavar="URL", help=f"Ask the agent with this admin port, or unix:/PATH.  [default: {DEFAULT_ADMIN}]"
+)
+@token_option
 @click.option("--router", metavar="LABEL", help="The router that names it; the first one if not given.")
 @click.option("--dtab", metavar="DTAB", default="", help="Dentries to try before the router's, as in l5d-dtab.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -40,6 +40,7 @@ def command(config: str, log_level: str | None) -> int:
     """
     settings, text = read_source(config)
 
+    from nodeagent.admin.token import TokenError, token_of
     from nodeagent.listen import ListenError
     from nodeagent.systemd import ServiceManager, listen_fds
     from nodeagent.telemetry import log
@@ -52,18 +53,19 @@ def command(config: str, log_level: str | None) -> int:
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     try:
+        token_of(settings.admin)  # before anything is opened
         return run_tasks(serve, settings, text, manager, inherited, level)
-    except ListenError as error:
+    except (ListenError, TokenError) as error:
         raise click.ClickException(str(error)) from None
 
 
 async def serve(
     config: AgentConfig, text: str, manager: ServiceManager, inherited: Sequence[socket.socket], log_level: str = "info"
 ) -> int:
-    """Run an agent until it has drained (then return 0) or is cut by a second signal (1). Raises ListenError.
+    """Run an agent until it has drained (then return 0) or is cut by a second signal (1).
 
-    `text` is what the configuration was read from, and `log_level` what was set up: for the workers where there are
-    several.
+    Raises ListenError and TokenError. `text` is what the configuration was read from, and `log_level`
+    what was set up: for the workers where there are several.
     """
     import trio
 

@@ -40,7 +40,8 @@ def share_of(
         )
         for router, own in zip(shared.routers, ports, strict=True)
     )
-    return replace(shared, routers=routers, memory_limit_mb=memory_limit_mb)
+    asked = replace(shared.admin, token=None, token_file=None)  # by the supervisor, which has seen to it
+    return replace(shared, routers=routers, memory_limit_mb=memory_limit_mb, admin=asked)
 
 
 def divided(value: T, workers: int) -> T:

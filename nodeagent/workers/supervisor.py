@@ -90,8 +90,10 @@ class Supervisor:
         left = list(inherited)
         with ExitStack() as opened:
             ports = opened.enter_context(closing(open_ports(self.config, left)))
-            admin, sock = open_admin(self.config.admin, left)
+            admin, sock, file = open_admin(self.config.admin, left)
             opened.enter_context(sock)
+            if file is not None:
+                opened.callback(file.remove)
             for other in left:
                 log.warning("an inherited socket belongs to no listener", address=other.getsockname())
             fd = make_table(self.config.workers)
@@ -202,11 +204,12 @@ class Supervisor:
     # Tasks
 
     async def _serve_admin(
-        self, sock: socket.socket, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
+        self, sock: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         from nodeagent.workers.pages import host_app
 
-        await serve(host_app(self, socket.gethostname()), sock, shutdown=trio.sleep_forever, task_status=task_status)
+        app = host_app(self, socket.gethostname())
+        await serve(app, sock, self.config.admin, shutdown=trio.sleep_forever, task_status=task_status)
 
     async def _start_pushes(self, root: trio.Nursery) -> None:
         if any(isinstance(each, Statsd) for each in self.config.telemetry):

@@ -7,6 +7,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from conf.admin import Admin
 from conf.agent import AgentConfig
 from conf.router import TcpRouter
 from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Table, Text, Truth, keys_of
@@ -66,8 +67,8 @@ def _section(section: type[Section], wild: bool) -> st.SearchStrategy[dict[str, 
 def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, object]:
     """The same without keys that cannot stand together, or nearly every configuration would be refused."""
     left_out: Collection[str] = ()
-    if issubclass(section, Listener):
-        left_out = ("ip", "port") if "path" in given else ("mode",)
+    if issubclass(section, Listener | Admin):
+        left_out = ("ip", "port") if "path" in given else ("mode", "allowUids")
     if issubclass(section, TcpServer) and "path" not in given:
         given = {"port": 0, **given}
     if issubclass(section, TcpRouter):

@@ -30,7 +30,7 @@ admin:
 """
     security = Security(False, False, False, ("^/admin/shutdown$",), (".*",))
 
-    assert conf.load(MINIMAL + text, "l5d").admin == Admin("::1", 0, 0, security)
+    assert conf.load(MINIMAL + text, "l5d").admin == Admin(ip="::1", port=0, shutdown_grace_ms=0, security=security)
 
 
 @pytest.mark.parametrize("key", ["tls", "socketOptions", "httpIdentifierPort"])

@@ -37,9 +37,7 @@ from nodeagent.telemetry.stats import ServerStats
 from tests.namer.fakes import FakeNamer
 
 CONFIG = """\
-admin:
-  port: 9990
-  security: {security}
+admin: {{port: 9990, security: {security}{more}}}
 telemetry:
 - {{kind: io.l5d.prometheus, path: /scrape-me}}
 - {{kind: io.l5d.influxdb}}
@@ -85,8 +83,10 @@ class FakeNaming:
 class FakeAgent:
     """Knows `web` with two endpoints, and `slow`, which is never known. Make it within trio."""
 
-    def __init__(self, security: str = "{}") -> None:
-        self.config = conf.load(CONFIG.format(security=security), "agent.yaml")
+    def __init__(self, security: str = "{}", admin: str = "") -> None:
+        """`admin` has more keys of that section."""
+        more = f", {admin}" if admin else ""
+        self.config = conf.load(CONFIG.format(security=security, more=more), "agent.yaml")
         self.stats = Registry()
         self.levels = Levels()
         self.policy = ClientPolicy()

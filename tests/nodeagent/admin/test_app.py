@@ -34,7 +34,7 @@ HTML = "text/html; charset=utf-8"
         ("/admin/metrics.json?pretty=1", JSON, '  "rt/outgoing/server/127.0.0.1/4140/requests": 0'),
         ("/admin/metrics.json?tree=1", JSON, '{"rt":{"outgoing":{"server":'),
         ("/admin/metrics.json?q=rt/incoming", JSON, '{"server/127.0.0.1/4141/requests":0'),
-        ("/config.json", JSON, '"label":{"value":"outgoing","origin":"agent.yaml:11"}'),
+        ("/config.json", JSON, '"label":{"value":"outgoing","origin":"agent.yaml:9"}'),
         ("/names.json", JSON, "[]"),
         ("/bound-names.json", JSON, "[]"),
         ("/client_state.json", JSON, "{}"),
@@ -126,7 +126,7 @@ async def test_the_machine_may_be_asked_by_its_name() -> None:
 async def test_the_configuration_is_shown_with_its_origins() -> None:
     async with asking(FakeAgent("{pathBlacklist: [/x]}")) as client:
         shown = json.loads((await client.get("/config.json")).text)
-    assert shown["admin"]["port"] == {"value": 9990, "origin": "agent.yaml:2"}
+    assert shown["admin"]["port"] == {"value": 9990, "origin": "agent.yaml:1"}
     assert shown["admin"]["ip"] == {"value": "127.0.0.1", "origin": "default"}
 
 

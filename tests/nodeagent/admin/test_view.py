@@ -29,6 +29,6 @@ from tests.nodeagent.admin.fakes import CONFIG, asking
     ],
 )
 async def test_pages_of_a_real_agent_before_it_runs(path: str, status: int) -> None:
-    agent: AgentView = Agent(conf.load(CONFIG.format(security="{}"), "agent.yaml"), random.Random(7))
+    agent: AgentView = Agent(conf.load(CONFIG.format(security="{}", more=""), "agent.yaml"), random.Random(7))
     async with asking(agent) as client:
         assert (await client.get(path)).status_code == status

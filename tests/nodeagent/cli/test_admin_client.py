@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import click
 import pytest
 
-from nodeagent.cli.admin_client import AdminClient, NoAnswerError, decode
+from nodeagent.cli.admin_client import AdminClient, NoAnswerError, UnixConnection, decode
 from nodeagent.cli.explain_documents import EXPLANATION
-from tests.nodeagent.cli.processes import backend
+from tests.nodeagent.cli.processes import backend, started
 
 pytestmark = pytest.mark.e2e
 
@@ -90,3 +93,61 @@ def test_the_url_has_to_be_one(url: str) -> None:
 def test_an_answer_of_another_shape_is_not_an_agents(answer: bytes) -> None:
     with pytest.raises(NoAnswerError, match="not the answer of an agent's admin port"):
         decode(answer, EXPLANATION)
+
+
+GUARDED = """
+admin: {{path: {path}, tokenFile: token, mode: "0600"}}
+routers:
+- {{protocol: http, label: out, dtab: /svc/users => /$/inet/127.0.0.1/8080, servers: [{{port: 0}}]}}
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_running_agent_on_a_unix_socket_with_a_token(tmp_path: Path, workers: int) -> None:
+    path, token = tmp_path / "admin.sock", tmp_path / "token"
+    token.write_text("s3cret\n")
+    token.chmod(0o600)
+    (tmp_path / "agent.yaml").write_text(f"workers: {workers}\n" + GUARDED.format(path=path))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("NODEAGENT")}
+
+    def explain(*arguments: str, **environment: str) -> tuple[int, str, str]:
+        asked = ("explain", "--admin", f"unix:{path}", *arguments, "/svc/users")
+        with started(*asked, cwd=tmp_path, env=clean | environment) as process:
+            return process.end()
+
+    with started("run", "agent.yaml", cwd=tmp_path, env=clean, patience=60) as agent:
+        assert agent.read_line().startswith("listening: router out on ")
+        assert agent.read_line() == f"listening: admin on unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+        assert explain()[0] == 1
+        assert explain()[2] == (
+            f"nodeagent: unix:{path} asks for a token: give it with --admin-token-file FILE, or in "
+            "NODEAGENT_ADMIN_TOKEN\n"
+        )
+        assert explain(NODEAGENT_ADMIN_TOKEN="wrong")[0] == 1
+        assert explain(NODEAGENT_ADMIN_TOKEN="s3cret")[0] == 0
+        assert explain(NODEAGENT_ADMIN_TOKEN_FILE="token")[0] == 0
+        assert explain("--admin-token-file", "token")[0] == 0
+        assert explain("--admin-token-file", "none")[2].startswith("nodeagent: --admin-token-file none: No such file")
+
+        connection = UnixConnection(str(path))
+        connection.request("POST", "/admin/shutdown", headers={"Authorization": "Bearer s3cret"})
+        assert connection.getresponse().status == 200
+        connection.close()
+        code, _, log = agent.end()
+    assert (code, "s3cret" in log, path.exists()) == (0, False, False)
+
+
+def test_a_token_that_all_can_read_keeps_the_agent_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret")
+    (tmp_path / "token").chmod(0o644)
+    (tmp_path / "agent.yaml").write_text(GUARDED.format(path=tmp_path / "admin.sock"))
+    with started("run", "agent.yaml", cwd=tmp_path) as process:
+        code, _, log = process.end()
+    assert (code, log) == (1, "nodeagent: admin.tokenFile token: its permissions are 0644; chmod it to 0600 or 0640\n")
+
+
+def test_where_no_socket_is_nobody_answers(tmp_path: Path) -> None:
+    with pytest.raises(NoAnswerError, match=r"no agent answers at unix:/.*No such file or directory"):
+        AdminClient(f"unix:{tmp_path}/none").get("/explain.json", {})
