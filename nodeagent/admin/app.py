@@ -26,7 +26,7 @@ from conf import AgentConfig
 from conf.admin import Admin
 from conf.telemetry import InfluxDb, Prometheus
 from nodeagent import __version__
-from nodeagent.admin import logs, names, pages, requests, state
+from nodeagent.admin import logs, names, pages, profiles, requests, state
 from nodeagent.admin.answers import JsonAnswer, problem
 from nodeagent.admin.guard import Guard
 from nodeagent.admin.security import Gate, PathRules
@@ -102,6 +102,8 @@ class _Pages:
             Route("/requests/{id}.json", self.request),
             Route("/logging.json", self.levels, methods=["GET", "POST"]),
             Route("/log.json", self.recent),
+            Route("/profile", profiles.profile_page),
+            Route("/heap.json", profiles.heap_page, methods=["GET", "POST"]),
             Route("/admin/shutdown", self.shutdown, methods=["POST"]),
         ]
 

@@ -19,7 +19,7 @@ AT_ONCE: Final = 4
 """Answers under way, each of which may be megabytes; probes go past them, and so does what streams."""
 WAITING: Final = 5.0
 """Seconds that one more waits for its turn."""
-TAKEN: Final = 60.0
+TAKEN: Final = 75.0
 """Seconds within which an answer is made and taken."""
 
 PAST: Final = frozenset({"/live", "/ready", "/admin/ping", "/admin/shutdown", "/tap", "/profile"})

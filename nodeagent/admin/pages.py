@@ -26,6 +26,8 @@ LINKS: Final = (
     ("/requests.json", "recent requests, why each went where it did; one by its l5d-reqid: /requests/ID.json"),
     ("/logging.json", "log levels; POST logger, level and minutes sets one for a time"),
     ("/log.json", "the last warnings and errors"),
+    ("/profile?seconds=10&format=top", "where the CPU time goes; format=collapsed for flame graphs"),
+    ("/heap.json", "what is in memory, by type"),
     ("/explain.json?path=/svc/NAME", "what a name or URL resolves to"),
     ("/delegator.json?path=/svc/NAME", "all branches of its delegation"),
 )

@@ -26,14 +26,16 @@ from nodeagent.admin.answers import JsonAnswer
 from nodeagent.admin.app import exposed, guarded, influxdb_page, influxdb_pages, metrics_json, prometheus_pages
 from nodeagent.admin.logs import levels_page, read_change, set_level
 from nodeagent.admin.names import read_body
+from nodeagent.admin.profiles import MAX_TRACED, profile_question, show
 from nodeagent.admin.requests import how_many
 from nodeagent.telemetry import log as agent_log
+from nodeagent.telemetry.profile import Profile
 from nodeagent.telemetry.prometheus import Exposition
 from nodeagent.workers import merge
 from nodeagent.workers.channel import Ask
 from nodeagent.workers.handle import NoAnswer
 from nodeagent.workers.processes import AllProcesses, WorkerMetrics, WorkerNumbers
-from nodeagent.workers.supervisor import Supervisor
+from nodeagent.workers.supervisor import PAGE_TIME, Supervisor
 
 log = structlog.get_logger("nodeagent.admin")
 
@@ -74,6 +76,8 @@ class _Pages:
             Route("/requests/{id}.json", self.merged(merge.request)),
             Route("/logging.json", self.levels, methods=["GET", "POST"]),
             Route("/log.json", self.recent),
+            Route("/profile", self.profile),
+            Route("/heap.json", self.heap, methods=["GET", "POST"]),
             Route("/workers.json", self.workers),
             Route("/admin/shutdown", self.shutdown, methods=["POST"]),
         ]
@@ -120,10 +124,28 @@ class _Pages:
         page: Response = await self.merged(lambda documents: merge.requests(documents, count))(request)
         return page
 
-    async def one(self, request: Request) -> Response:
+    async def profile(self, request: Request) -> Response:
+        """Where the time of all workers goes, of each under its number, or of the one that is asked for."""
+        seconds, form = profile_question(request)
+        wait = seconds + PAGE_TIME
+        if WORKER in request.query_params:
+            return await self.one(request, wait)
+        target = f"{request.url.path}?seconds={seconds}"
+        answers, missing = await self._supervisor.ask_all(lambda id_: Ask(id_, "GET", target, [], b""), wait)
+        profile = Profile()
+        for number, answer in answers.items():
+            if answer.status != 200:
+                raise HTTPException(answer.status, answer.body.decode().strip())
+            profile.stacks.update(Profile.of(answer.body.decode()).under(f"worker {number}").stacks)
+        return _with(show(profile, form), missing.values())
+
+    async def heap(self, request: Request) -> Response:
+        return await self.one(request, MAX_TRACED + PAGE_TIME)
+
+    async def one(self, request: Request, seconds: float = PAGE_TIME) -> Response:
         """The page of one worker: the one that is asked for, or whichever answers first in their order."""
         try:
-            answer = await self._supervisor.ask_one(await _asking(request, request.method), _worker(request))
+            answer = await self._supervisor.ask_one(await _asking(request, request.method), _worker(request), seconds)
         except NoAnswer as error:
             raise HTTPException(503, str(error)) from None
         return Response(answer.body, answer.status, media_type=answer.content_type)

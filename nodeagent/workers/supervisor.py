@@ -163,17 +163,19 @@ class Supervisor:
             self.ledger.tell(number, answer.counts)
         return missing
 
-    async def ask_all(self, ask: Callable[[int], Ask]) -> tuple[dict[int, Answer], dict[int, str]]:
-        """Ask all workers for a page; return their answers, and why for each that gave none."""
-        return await self._gather(lambda worker: worker.call(ask, Answer, PAGE_TIME))
+    async def ask_all(
+        self, ask: Callable[[int], Ask], seconds: float = PAGE_TIME
+    ) -> tuple[dict[int, Answer], dict[int, str]]:
+        """Ask all workers for a page; return their answers, and why for each that gave none in so many seconds."""
+        return await self._gather(lambda worker: worker.call(ask, Answer, seconds))
 
-    async def ask_one(self, ask: Callable[[int], Ask], wanted: int | None = None) -> Answer:
+    async def ask_one(self, ask: Callable[[int], Ask], wanted: int | None = None, seconds: float = PAGE_TIME) -> Answer:
         """Ask the worker of that number for a page, or the first that answers. Raises NoAnswer when there is none."""
         why = "no such worker runs"
         for number, worker in enumerate(self.workers):
             if worker is not None and wanted in (None, number) and not worker.silent:
                 try:
-                    return await worker.call(ask, Answer, PAGE_TIME)
+                    return await worker.call(ask, Answer, seconds)
                 except NoAnswer as error:
                     why = f"worker {number}: {error}"
         raise NoAnswer(why)

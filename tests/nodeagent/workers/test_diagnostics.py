@@ -1,10 +1,12 @@
-"""Log levels and warnings of several workers: one page for all of them, and for those that come later."""
+"""Log levels, warnings and profiles of several workers: one page for all of them, and for those that come later."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +49,17 @@ def test_a_level_is_changed_in_all_workers_and_in_who_takes_the_place_of_one(tmp
 
         assert post(agent, "/logging.json?logger=nodeagent.bind&level=default")[0] == 200
         assert [level(agent, "nodeagent.bind", worker) for worker in (None, 0, 1)] == ["INFO"] * 3
+
+
+def test_a_profile_is_of_all_workers_or_of_one(tmp_path: Path) -> None:
+    with backend(hello) as port, running(tmp_path, CONFIG.format(workers=2, backend=port)) as agent:
+        with ThreadPoolExecutor(3) as pool:
+            asked = pool.submit(agent.page, "/profile?seconds=2")
+            deadline = time.monotonic() + 2
+            while time.monotonic() < deadline:
+                agent.get("/x")
+            stacks = asked.result().splitlines()
+        assert {stack.partition(";")[0] for stack in stacks} == {"worker 0", "worker 1"}
+        assert any("nodeagent.proxy.conversation" in stack for stack in stacks)
+        assert agent.page("/profile?seconds=0.2&worker=1&format=top").startswith(tuple("0123456789"))
+        assert agent.json("/heap.json?worker=1")["objects"] > 100
