@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Final
 
@@ -53,6 +53,13 @@ class Connection:
         """Why nothing is answered that is asked here."""
         self.busy = 0
         """Requests under way."""
+
+    async def says_something(self, within: float) -> bool:
+        """Wait so many seconds for the first bytes; tell whether they came. Cancelling is safe."""
+        with trio.move_on_after(within), suppress(trio.ClosedResourceError):
+            await trio.lowlevel.wait_readable(self.socket)
+            return True
+        return False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return what has come."""

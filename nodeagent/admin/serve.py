@@ -28,6 +28,10 @@ MAX_HEAD: Final = 64 * 1024  # bytes
 IDLE: Final = 10  # seconds between two requests, and for a head to come
 GRACE: Final = 2.0  # seconds for answers under way at shutdown
 STREAMS: Final = 16  # of one HTTP/2 connection
+BACKLOG: Final = 128
+"""Connections that wait to be accepted: at that pace a quarter of a second, so that a probe is not late behind them."""
+PACE: Final = 500
+"""Connections accepted each second."""
 PAUSE: Final = 0.1
 """Seconds until the next try where nothing can be accepted: there may be no descriptor left."""
 
@@ -52,8 +56,10 @@ async def serve(
 
     async def converse(stream: trio.SocketStream) -> None:
         async with connections.entered(stream) as connection:
-            await speak(connection).run()
+            if await connection.says_something(IDLE):  # who only connects costs no more than that
+                await speak(connection).run()
 
+    sock.listen(BACKLOG)
     with trio.socket.from_stdlib_socket(sock) as listener:
         task_status.started()
         async with trio.open_nursery() as conversations:
@@ -85,7 +91,7 @@ def _speaker(connections: Connections, context: Any) -> Callable[[Any], Any]:
 
 
 async def _accept(listener: trio.socket.SocketType, begin: Callable[[trio.SocketStream], None]) -> None:
-    pace = Pace(burst=200, rate=200)
+    pace = Pace(burst=PACE, rate=PACE)
     while True:
         try:
             sock, _ = await listener.accept()
