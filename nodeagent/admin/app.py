@@ -1,7 +1,7 @@
 """The ASGI application of the admin port: which page is where.
 
-Pages only read, but for `POST /admin/shutdown` and `POST /logging.json`. They run on the event loop; none waits but for discovery, within a
-limit, and what tells of all names lets traffic pass in between.
+Pages only read, but for `POST /admin/shutdown` and `POST /logging.json`. They run on the event loop; none waits but for
+discovery, within a limit, and what tells of all names lets traffic pass in between.
 """
 
 from __future__ import annotations
