@@ -27,6 +27,7 @@ _MODE: Final = re.compile(r"0?[0-7]{3}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _METRIC_PREFIX: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]{0,99}|")
 _STATSD_PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]{0,100}")
+LOG_TARGETS: Final = ("stdout", "journald")
 _URL_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{0,255}")
 
 
@@ -124,6 +125,16 @@ def _socket_path(text: str) -> str:
         raise ValueError(str(problem) if text.startswith("/") else "") from None
 
 
+def _log_target(text: str) -> str:
+    if text in LOG_TARGETS:
+        return text
+    if not text.startswith("/") or not text.isprintable():
+        raise ValueError
+    if text.endswith("/"):
+        raise ValueError("it is a directory")
+    return text
+
+
 def _mode(text: str) -> str:
     if not _MODE.fullmatch(text):
         raise ValueError
@@ -176,6 +187,10 @@ HeaderName = Annotated[str, _read_by("the name of a header, such as Host", _matc
 CookieName = Annotated[str, _read_by("the name of a cookie, such as session", _matching(_TOKEN))]
 LogicalName = Annotated[Path, _read_by("a name such as users or users/db", _logical_name)]
 SocketPath = Annotated[str, _read_by("the absolute path of a Unix socket", _socket_path)]
+LogTarget = Annotated[
+    str, Meta(max_length=4096), _read_by("stdout, journald or the absolute path of a file", _log_target)
+]
+LogFile = Annotated[str, Meta(min_length=1, max_length=4096), _read_by("the path of a file", _label)]
 FileMode = Annotated[str, _read_by('permissions in quotes, such as "0660"', _mode)]
 Regex = Annotated[str, _read_by("a regular expression", check_regex)]
 Label = Annotated[str, Meta(min_length=1, max_length=100), _read_by("printable text", _label)]

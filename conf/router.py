@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta, field
 
+from conf.accesslog import AccessLog
 from conf.client import AnyClientPolicy, GlobalClient
-from conf.fields import ONE_OR_MANY, Count, Kilobytes, Label, Millis, about, one_of, only
+from conf.fields import ONE_OR_MANY, Count, Kilobytes, Label, LogFile, Millis, Text, about, one_of, only
 from conf.guard import AddressGuard
 from conf.identifiers import AnyIdentifier, HeaderToken
 from conf.interpreters import AnyInterpreter, DefaultInterpreter
@@ -80,7 +81,20 @@ class Router(Kinded, frozen=True, tag_field="protocol", kw_only=True):
         Millis, about("The time to resolve a name; after it the answer is 504.", why="discovery may be starting")
     ] = 10_000
     binding_cache: Annotated[BindingCache, about("How much is remembered of bound names.")] = BindingCache()
+    access_log: Annotated[
+        AccessLog | None,
+        about(
+            "A line for each request; of a tunnel or a connection, when it ends.",
+            like="linkerd 1.x: `httpAccessLog`",
+            unset="none",
+        ),
+    ] = None
     experimental: Annotated[bool, about("Accepted, never needed.")] = False
+
+    @property
+    def logged(self) -> AccessLog | None:
+        """The access log, by whichever key it was given."""
+        return self.access_log
 
 
 class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
@@ -90,10 +104,6 @@ class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
         "announcers": not_here("announcing listeners to ZooKeeper"),
         "requestAuthorizers": not_here("Istio's mixer"),
         "loggers": not_here("Istio's mixer"),
-        "httpAccessLog": not_yet("an access log"),
-        "httpAccessLogRollPolicy": not_yet("an access log"),
-        "httpAccessLogAppend": not_yet("an access log"),
-        "httpAccessLogRotateCount": not_yet("an access log"),
         "maxChunkKB": not_here("chunks stream, whatever their size"),
         "maxRequestKB": not_here("bodies stream, whatever their size; linkerd 1.7 has dropped the key"),
         "maxResponseKB": not_here("bodies stream, whatever their size; linkerd 1.7 has dropped the key"),
@@ -142,6 +152,37 @@ class HttpRouter(Router, frozen=True, tag="http", kw_only=True):
         ),
     ] = 0
     trace_propagator: Annotated[AnyTracePropagator, about("The headers that carry traces.")] = DefaultTracePropagator()
+    http_access_log: Annotated[
+        LogFile | None,
+        about("A file for an access log in the combined format: short for `accessLog`.", unset="none"),
+    ] = None
+    http_access_log_roll_policy: Annotated[
+        Text,
+        only("never", feature="rolling by the agent itself: let logrotate do it, with SIGHUP"),
+        about("When the agent itself begins a new file: never; it opens the file anew at SIGHUP."),
+    ] = "never"
+    http_access_log_append: Annotated[
+        bool,
+        only(True, feature="a log that begins anew at each start"),
+        about("What is in the file already stays.", why="what a restart deletes is what one wants to read after it"),
+    ] = True
+    http_access_log_rotate_count: Annotated[
+        int,
+        Meta(ge=-1, le=2**31 - 1),
+        about("Accepted, without effect: how many files are kept is up to whoever rotates them."),
+    ] = -1
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Two access logs."""
+        if self.http_access_log is not None and self.access_log is not None:
+            yield "httpAccessLog", "is short for accessLog, which is there as well; leave one of them out"
+
+    @property
+    def logged(self) -> AccessLog | None:
+        """The access log, by whichever key it was given."""
+        if self.http_access_log is None:
+            return self.access_log
+        return AccessLog(to=self.http_access_log, format="combined")
 
 
 FOR_REQUESTS: Final[Mapping[object, tuple[str, ...]]] = {

@@ -6,6 +6,7 @@ root -- naming      files, watches: one child a name that somebody needs
      |- pushes      one a StatsD server, if there are any; these two only where this agent is the whole
      |- housekeeping  caches, idle connections, windows of the statistics
      |- alarms      starts second copies of requests that take long: one child each
+     |- logs        one child a router that has an access log; outlives the traffic until all is written
      '- servers     one child a listener, in it one a connection
 """
 
@@ -17,6 +18,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -57,10 +59,16 @@ from nodeagent.telemetry.log import look_after
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_trace
 
+if TYPE_CHECKING:
+    from nodeagent.accesslog.writer import AccessLogWriter
+
 log = structlog.get_logger("nodeagent.agent")
 
 HOUSEKEEPING = 1.0
 """Seconds between two rounds of letting go what is unused."""
+
+FLUSH = 1.0
+"""Seconds, when all traffic has ended, for what access logs have not written yet."""
 
 
 @dataclass(slots=True)
@@ -112,6 +120,7 @@ class Agent:
         self._callers = Callers()
         self._connections = Accounts()
         """Of all listeners."""
+        self.access_logs = tuple(self._access_log(router) for router in config.routers if router.logged)
         self._files: list[SocketFile] = []
         """Of the Unix sockets that were made here."""
         self._admin_file: SocketFile | None = None
@@ -166,19 +175,25 @@ class Agent:
                     root.start_soon(push.run)
             if (limit := ceiling(self.config.memory_limit_mb)) is not None:
                 root.start_soon(guard(limit, self.routers, self.stats.memory).watch)
-            async with trio.open_nursery() as servers:
-                for running in self.routers:
-                    for server in running.servers:
-                        await servers.start(server.run, grace)
-                self.started_at = trio.current_time()
-                task_status.started(tuple(listening for listening, _ in sockets))
-                root.start_soon(self._prime)
-                await self.stopping.wait()
-                self._unready = "shutting down"
-                self._remove_files()
-                for running in self.routers:
-                    for server in running.servers:
-                        server.drain()
+            async with trio.open_nursery() as logs:
+                for each in self.access_logs:
+                    logs.start_soon(each.run)
+                async with trio.open_nursery() as servers:
+                    for running in self.routers:
+                        for server in running.servers:
+                            await servers.start(server.run, grace)
+                    self.started_at = trio.current_time()
+                    task_status.started(tuple(listening for listening, _ in sockets))
+                    root.start_soon(self._prime)
+                    await self.stopping.wait()
+                    self._unready = "shutting down"
+                    self._remove_files()
+                    for running in self.routers:
+                        for server in running.servers:
+                            server.drain()
+                logs.cancel_scope.deadline = trio.current_time() + FLUSH
+                for each in self.access_logs:
+                    each.close()
             root.cancel_scope.cancel()
 
     def _remove_files(self) -> None:
@@ -191,6 +206,11 @@ class Agent:
             grace = self.config.admin.shutdown_grace_ms / 1000
             log.info("draining: no new connections, what is under way is answered", grace_seconds=grace)
         self.stopping.set()
+
+    def reopen_logs(self) -> None:
+        """Go on in new files, where access logs are files: whoever rotates them has moved the old ones away."""
+        for each in self.access_logs:
+            each.reopen()
 
     def give_hints(self) -> None:
         """Log what in the configuration is hardly meant."""
@@ -206,6 +226,17 @@ class Agent:
         return self._unready
 
     # Construction
+
+    def _access_log(self, router: AnyRouter) -> AccessLogWriter:
+        # Imported here, because most agents have none.
+        from nodeagent.accesslog.writer import make_writer
+
+        assert router.logged is not None
+        counts = self.stats.access_log(router.label)
+        writer = make_writer(router.logged, router.label, counts=counts, to_epoch=self.to_epoch, rng=self._rng)
+        self.exchanges.describe = True
+        self.exchanges.watch(writer.record)
+        return writer
 
     def _router(self, config: AnyRouter) -> Router:
         opaque = isinstance(config, TcpRouter)

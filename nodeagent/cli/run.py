@@ -36,7 +36,8 @@ def command(config: str, log_level: str | None) -> int:
     """Run the agent with the configuration in the file CONFIG ("-" is standard input).
 
     Prints a line for each listener once all are open; logs to stderr. SIGTERM or Ctrl-C ends it gently: what is under
-    way is still answered, for at most admin.shutdownGraceMs. A second one ends it at once.
+    way is still answered, for at most admin.shutdownGraceMs. A second one ends it at once. SIGHUP opens the files of
+    access logs anew, once somebody has moved them away.
     """
     settings, text = read_source(config)
 
@@ -72,10 +73,12 @@ async def serve(
     from nodeagent.process import serving_process
 
     agent = _alone(config) if config.workers == 1 else _supervisor(config, text, log_level)
-    with serving_process(), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    ends, renews = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT), trio.open_signal_receiver(signal.SIGHUP)
+    with serving_process(), ends as signals, renews as renewals:
         async with trio.open_nursery() as root:
             root.start_soon(manager.watchdog)
             root.start_soon(_obey, signals, agent, root.cancel_scope)
+            root.start_soon(_renew, renewals, agent)
             async with trio.open_nursery() as running:
                 listening = await running.start(agent.run, inherited)
                 for each in listening:
@@ -108,6 +111,12 @@ async def _obey(signals: AsyncIterator[int], agent: Agent | Supervisor, everythi
     agent.shutdown()
     await anext(signals)
     everything.cancel()
+
+
+async def _renew(signals: AsyncIterator[int], agent: Agent | Supervisor) -> None:
+    """Reopen the logs at each signal."""
+    async for _ in signals:
+        agent.reopen_logs()
 
 
 async def _report(agent: Agent | Supervisor, manager: ServiceManager, status: str) -> None:

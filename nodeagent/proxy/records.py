@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import trio
 
 from balancer.response_class import ResponseClass
 from nodeagent.proxy.errors import ProxyError
-from nodeagent.proxy.messages import Request, RequestHead
+from nodeagent.proxy.messages import Request, RequestHead, field_of
 from nodeagent.proxy.service import Service
 from nodeagent.proxy.tunnel import Tunnel
-from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Derivation, Exchange, Exchanges
+from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Derivation, Described, Exchange, Exchanges
 
 _SUCCESS = ResponseClass.SUCCESS
 
 _SAMPLED = b"-01\r\n"
 """How `traceparent` ends when its trace is recorded."""
 
+MEMO = 256
+"""Blocks of fields that are remembered."""
+
+MEMO_BYTES = 2048
+"""Of a block that is."""
+
 _UNREAD = RequestHead(b"", b"", b"", 11, b"", {})
 """The head of what could not be read as a request."""
+
+
+MAX_FIELD = 256
+"""Bytes of a field that are kept, like those of a path."""
+
+
+def describe(head: RequestHead) -> Described:
+    """Return what a head says of who asks. Programs repeat their fields, so it is remembered."""
+    fields = head.fields
+    return _describe(head.version, fields) if len(fields) <= MEMO_BYTES else _describe.__wrapped__(head.version, fields)
+
+
+@lru_cache(MEMO)
+def _describe(version: int, fields: bytes) -> Described:
+    user_agent, referer = field_of(fields, b"user-agent"), field_of(fields, b"referer")
+    return Described(version, (user_agent or b"")[:MAX_FIELD], (referer or b"")[:MAX_FIELD])
 
 
 class Records:
@@ -82,6 +105,7 @@ class Records:
                 sent,
                 whole,
                 plain and _SAMPLED not in trace,
+                describe(head) if exchanges.describe else None,
             ),
         )
         exchanges.tell(exchange)

@@ -5,7 +5,9 @@ The object of `/requests.json` and of all who tell of single requests.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import inf
 from typing import Any, Final, TypeAlias
 
@@ -58,12 +60,12 @@ def show_exchange(exchange: Exchange, to_epoch: float) -> Json:
     """The record of a request. `to_epoch` turns trio's clock into seconds since 1970, when added."""
     began = exchange.received_at
     trace = parse_traceparent(traceparent(exchange.trace))
-    attempts = sorted(exchange.attempts, key=lambda attempt: attempt.started)
-    last = _answering(exchange, attempts)
+    attempts = in_order(exchange)
+    last = answering(exchange, attempts)
     steps = () if exchange.derivation is None else exchange.derivation.steps
     return {
         "id": request_id(exchange.trace).decode() or None,
-        "trace": None if trace is None else f"{trace.trace_id:032x}",
+        "trace": trace_id(exchange),
         "span": None if trace is None else f"{trace.span_id:016x}",
         "time": show_time(began + to_epoch),
         "router": exchange.router,
@@ -106,8 +108,8 @@ def timings(exchange: Exchange) -> Json:
     was answered, for a connection and for the response's head; `answer` is until the answer was known, `total` all.
     """
     began = exchange.received_at
-    attempts = sorted(exchange.attempts, key=lambda attempt: attempt.started)
-    last = _answering(exchange, attempts)
+    attempts = in_order(exchange)
+    last = answering(exchange, attempts)
     connected = None if last is None else last.connected
     return {
         "bind": milliseconds((attempts[0].started if attempts else exchange.answered_at) - began),
@@ -140,11 +142,21 @@ def summary(record: Json) -> str:
 
 def show_time(seconds: float) -> str:
     """A moment in UTC (RFC 3339), to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+
+
+@lru_cache(8)
+def _second(second: int) -> str:
+    """A second without its zone: who shows many requests shows some seconds many times."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def show_bytes(raw: bytes) -> str:
     """What came over the wire as printable ASCII: other bytes as `\\xNN`, so that no line or terminal breaks on it."""
+    text = raw.decode("latin-1")
+    if raw.isascii() and text.isprintable() and "\\" not in text:
+        return text
     return "".join(chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in raw)
 
 
@@ -161,6 +173,23 @@ def traceparent(lines: bytes) -> bytes:
     return lines.partition(b"\r\ntraceparent: ")[2].partition(b"\r\n")[0]
 
 
+def trace_id(exchange: Exchange) -> str | None:
+    """The 32 hexadecimal digits of its trace; None when it has none."""
+    return traceparent(exchange.trace)[3:35].decode() or None
+
+
+def in_order(exchange: Exchange) -> Sequence[Attempt]:
+    """The attempts as they began: a second copy may have ended before the first."""
+    attempts = exchange.attempts
+    return attempts if len(attempts) < 2 else sorted(attempts, key=lambda attempt: attempt.started)
+
+
+def answering(exchange: Exchange, attempts: Sequence[Attempt]) -> Attempt | None:
+    """The attempt whose answer the caller got, else the last."""
+    answered = [each for each in attempts if each.status == exchange.status and each.error is None]
+    return next(reversed(answered or attempts), None)
+
+
 def milliseconds(seconds: float) -> float:
     """Seconds as milliseconds, to the microsecond."""
     return round(seconds * 1000, 3)
@@ -173,12 +202,6 @@ def _rule(exchange: Exchange) -> str | None:
     bound = [step for step in exchange.derivation.steps if step.result == "bound"]
     dentries = [step.dentry for step in bound if "=>" in step.dentry]
     return dentries[-1] if dentries else None
-
-
-def _answering(exchange: Exchange, attempts: list[Attempt]) -> Attempt | None:
-    """The attempt whose answer the caller got, else the last."""
-    answered = [each for each in attempts if each.status == exchange.status and each.error is None]
-    return next(reversed(answered or attempts), None)
 
 
 def _attempt(attempt: Attempt, began: float) -> Json:

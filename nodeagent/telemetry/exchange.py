@@ -70,6 +70,15 @@ class Derivation(NamedTuple):
     """Concrete names, each with its share of the traffic."""
 
 
+class Described(NamedTuple):
+    """What the head of a request says of who asks, and how."""
+
+    version: int
+    """10, 11 or 20, as of `RequestHead`."""
+    user_agent: bytes
+    referer: bytes
+
+
 class Exchange(NamedTuple):
     """One request and what became of it. Times are in trio's clock, sizes in bytes."""
 
@@ -117,6 +126,9 @@ class Exchange(NamedTuple):
     plain: bool
     """Whether it went as nearly all do: one attempt, a success, soon, and not traced."""
 
+    described: Described | None = None
+    """How it said it was asked, where some watcher wants to know."""
+
     @property
     def failed(self) -> bool:
         """Whether it went wrong for its caller, whoever is to blame."""
@@ -132,9 +144,11 @@ Watcher: TypeAlias = Callable[[Exchange], None]
 class Exchanges:
     """Where all who want to hear of each request stand in line."""
 
-    __slots__ = ("watchers",)
+    __slots__ = ("describe", "watchers")
 
     def __init__(self) -> None:
+        self.describe = False
+        """Whether somebody wants to know of `Exchange.described`."""
         self.watchers: tuple[Watcher, ...] = ()
         """While there are none, nobody need make an `Exchange`."""
 

@@ -220,6 +220,7 @@ class Registry:
     """
 
     __slots__ = (
+        "_access_logs",
         "_errors",
         "_namers",
         "_servers",
@@ -243,6 +244,7 @@ class Registry:
         self._servers: dict[tuple[str, str, int], ServerStats] = {}
         self._namers: dict[str, NamerStats] = {}
         self._errors: dict[str, Counter[str]] = {}
+        self._access_logs: dict[str, Counter[str]] = {}
         self._tunnels: dict[str, TunnelStats] = {}
 
     def server(self, router: str, ip: str, port: int) -> ServerStats:
@@ -261,6 +263,10 @@ class Registry:
     def errors(self, router: str) -> Counter[str]:
         """How often a router made an error response itself, by Proxy-Status error type (RFC 9209)."""
         return self._errors.setdefault(router, Counter())
+
+    def access_log(self, router: str) -> Counter[str]:
+        """Lines of the access log of a router by what became of them: written or dropped. Made on first use."""
+        return self._access_logs.setdefault(router, Counter(written=0, dropped=0))
 
     def tunnels(self, router: str) -> TunnelStats:
         """The tunnels of a router, made on first use."""
@@ -284,6 +290,10 @@ class Registry:
     def errors_by_router(self) -> dict[str, Counter[str]]:
         """All routers that have been asked for, with their errors."""
         return dict(self._errors)
+
+    def access_logs_by_router(self) -> dict[str, Counter[str]]:
+        """All routers that have an access log, with its lines."""
+        return dict(self._access_logs)
 
     async def sweep(self, now: float) -> None:
         """To be called every `SWEEP_SECONDS` by the owner, with the trio clock. As `Family.sweep`."""

@@ -49,6 +49,10 @@ class Drain(msgspec.Struct, tag=True):
     """Take no new connections, answer what is under way, and end."""
 
 
+class Reopen(msgspec.Struct, tag=True):
+    """Go on in new files, where access logs are files."""
+
+
 class Ping(msgspec.Struct, tag=True):
     """Whether it is alive."""
 
@@ -100,7 +104,7 @@ class Answer(msgspec.Struct, tag=True):
     body: bytes
 
 
-ToWorker: TypeAlias = Start | Drain | Ping | Survey | Ask
+ToWorker: TypeAlias = Start | Drain | Reopen | Ping | Survey | Ask
 ToSupervisor: TypeAlias = Standing | Pong | Told | Answer
 
 Out = TypeVar("Out", ToWorker, ToSupervisor)

@@ -67,6 +67,8 @@ class Counts(msgspec.Struct, tag=True):
     servers: list[ServerCounts]
     namers: dict[str, Numbers]
     errors: dict[str, dict[str, int]]
+    access_logs: dict[str, dict[str, int]]
+    """By router: lines by what became of them."""
     tunnels: dict[str, tuple[int, int, int]]
     """By router: how many are open, bytes sent and received."""
     memory_limit: int | None
@@ -81,6 +83,7 @@ def counts_of(registry: Registry) -> Counts:
         [ServerCounts(each.router, each.ip, each.port, _numbers(each)) for each in registry.servers()],
         {each.prefix: _numbers(each) for each in registry.namers()},
         {router: dict(errors) for router, errors in registry.errors_by_router().items()},
+        {router: dict(lines) for router, lines in registry.access_logs_by_router().items()},
         {each.router: (each.open, each.sent, each.received) for each in registry.tunnels_by_router()},
         registry.memory.limit,
         registry.memory.shedding,

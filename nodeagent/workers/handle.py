@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Final, TypeVar
 
@@ -17,6 +18,7 @@ from nodeagent.workers.channel import (
     Drain,
     Ping,
     Pong,
+    Reopen,
     Standing,
     Told,
     ToSupervisor,
@@ -82,6 +84,11 @@ class WorkerProcess:
             self._channel.post(Drain())
         except Congested:
             self.process.kill()
+
+    def reopen_logs(self) -> None:
+        """Let it go on in new files; one that takes no messages will be told with the next signal, or replaced."""
+        with suppress(Congested):
+            self._channel.post(Reopen())
 
     async def call(self, message: Callable[[int], ToWorker], wanted: type[Reply], seconds: float) -> Reply:
         """Send what `message` makes of a new id, and return the answer to it. Raises NoAnswer."""

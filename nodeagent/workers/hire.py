@@ -45,7 +45,7 @@ class Hire:
             process = await trio.lowlevel.open_process(
                 [*_interpreter(), "-m", "nodeagent.workers.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=None if _speaks(self.config) else subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), self.table, *listeners],
                 env=_environment(os.environ),
                 process_group=0,  # a Ctrl-C is for the supervisor
@@ -84,6 +84,11 @@ def memory_part(config: AgentConfig) -> int | None:
     """Return the megabytes that one worker may take of the ceiling for all; None where there is none."""
     whole = ceiling(config.memory_limit_mb)
     return None if whole is None else max(1, (whole - resident_bytes()) // config.workers // MEGABYTE)
+
+
+def _speaks(config: AgentConfig) -> bool:
+    """Tell whether a worker has something to say on standard output."""
+    return any(router.logged is not None and router.logged.to == "stdout" for router in config.routers)
 
 
 def _interpreter() -> list[str]:

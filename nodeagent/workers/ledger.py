@@ -85,8 +85,8 @@ class _Kept(Generic[A]):
         self.left[key].absorb(old)
 
 
-class _Errors(Counter[str]):
-    """The errors of a router, by type."""
+class _Counted(Counter[str]):
+    """What a router has counted by a word, as its errors by type."""
 
     def absorb(self, other: Self) -> None:
         self.update(other)
@@ -102,7 +102,8 @@ class Ledger:
         self._clients: _Kept[ClientStats] = _Kept(lambda one: ClientStats(one.router, one.name), _restarted)
         self._servers: _Kept[ServerStats] = _Kept(lambda one: ServerStats(one.router, one.ip, one.port), _never)
         self._namers: _Kept[NamerStats] = _Kept(lambda one: NamerStats(one.prefix), _never)
-        self._errors: _Kept[_Errors] = _Kept(lambda _: _Errors(), _never)
+        self._errors: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
+        self._access_logs: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
         self._tunnels: _Kept[TunnelStats] = _Kept(lambda one: TunnelStats(one.router), _never)
         self._memory: dict[int, tuple[int | None, bool]] = {}
         self.originators: set[str] = set()
@@ -114,13 +115,22 @@ class Ledger:
         self._clients.tell(worker, (((each.router, each.name), each) for each in clients_in(counts)))
         self._servers.tell(worker, (((each.router, each.ip, each.port), each) for each in servers_in(counts)))
         self._namers.tell(worker, ((each.prefix, each) for each in namers_in(counts)))
-        self._errors.tell(worker, ((router, _Errors(errors)) for router, errors in counts.errors.items()))
+        self._errors.tell(worker, ((router, _Counted(errors)) for router, errors in counts.errors.items()))
+        self._access_logs.tell(worker, ((router, _Counted(lines)) for router, lines in counts.access_logs.items()))
         self._tunnels.tell(worker, ((each.router, each) for each in tunnels_in(counts)))
         self._memory[worker] = counts.memory_limit, counts.shedding
 
     def lose(self, worker: int) -> None:
         """Keep what a dead worker has counted."""
-        kinds = (self._services, self._clients, self._servers, self._namers, self._errors, self._tunnels)
+        kinds = (
+            self._services,
+            self._clients,
+            self._servers,
+            self._namers,
+            self._errors,
+            self._access_logs,
+            self._tunnels,
+        )
         for kept in kinds:
             kept.lose(worker)
         self._memory.pop(worker, None)
@@ -160,6 +170,9 @@ class Ledger:
         for router, errors in self._errors.all().items():
             for counted in errors:
                 whole.errors(str(router)).update(counted)
+        for router, logs in self._access_logs.all().items():
+            for lines in logs:
+                whole.access_log(str(router)).update(lines)
         for tunnels in self._tunnels.all().values():
             for told in tunnels:
                 sums = whole.tunnels(told.router)

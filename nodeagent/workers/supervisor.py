@@ -129,6 +129,12 @@ class Supervisor:
         self.stopping.set()
         self._all_serve.set()
 
+    def reopen_logs(self) -> None:
+        """As `Agent.reopen_logs`, of all workers."""
+        for running in self.workers:
+            if running is not None:
+                running.reopen_logs()
+
     def readiness(self) -> str | None:
         """Return None when traffic is welcome, else the reason why not."""
         if self.stopping.is_set():

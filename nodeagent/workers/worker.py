@@ -35,6 +35,7 @@ from nodeagent.workers.channel import (
     Drain,
     Ping,
     Pong,
+    Reopen,
     Standing,
     Start,
     Survey,
@@ -59,7 +60,7 @@ ASKED: Final = 16
 async def work(sock: socket.socket) -> None:
     """Serve until the supervisor, or a signal, ends it."""
     channel = worker_end(sock)
-    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
         start = await channel.receive()
         if not isinstance(start, Start):  # the supervisor ended before it had said anything
             await channel.aclose()
@@ -110,8 +111,11 @@ class Worker:
         await self._channel.send(Standing(serves=True, unready=None))
 
     async def _heed(self, signals: AsyncIterator[int]) -> None:
-        async for _ in signals:
-            self.agent.shutdown()
+        async for number in signals:
+            if number == signal.SIGTERM:
+                self.agent.shutdown()
+            else:  # to all processes of the service, as systemctl kill does it
+                self.agent.reopen_logs()
 
     async def _obey(self, root: trio.Nursery) -> None:
         """Do what the supervisor says, until it is gone."""
@@ -119,6 +123,8 @@ class Worker:
             match message:
                 case Drain():
                     self.agent.shutdown()
+                case Reopen():
+                    self.agent.reopen_logs()
                 case Ping():
                     await self._channel.send(Pong(message.id))
                 case Survey():

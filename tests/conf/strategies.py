@@ -7,9 +7,10 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from conf.accesslog import AccessLog
 from conf.admin import Admin
 from conf.agent import AgentConfig
-from conf.router import TcpRouter
+from conf.router import HttpRouter, TcpRouter
 from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Table, Text, Truth, keys_of
 from conf.section import Section, short_kind
 from conf.server import Listener, TcpServer
@@ -41,6 +42,10 @@ _TEXTS: Final = [
     "0660",
     "info",
     "v1",
+    "stdout",
+    "json",
+    "all",
+    "never",
 ]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
@@ -71,6 +76,10 @@ def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, o
         left_out = ("ip", "port") if "path" in given else ("mode", "allowUids")
     if issubclass(section, TcpServer) and "path" not in given:
         given = {"port": 0, **given}
+    if issubclass(section, AccessLog):
+        left_out = ("slowMs",)
+    if issubclass(section, HttpRouter):
+        left_out = ("httpAccessLog",)
     if issubclass(section, TcpRouter):
         left_out = ("client", "service")
     return {key: value for key, value in given.items() if key not in left_out}

@@ -69,6 +69,7 @@ def test_keys_have_linkerds_names() -> None:
         "failover",
         "bindingTimeoutMs",
         "bindingCache",
+        "accessLog",
         "experimental",
         "label",
         "servers",
@@ -80,6 +81,10 @@ def test_keys_have_linkerds_names() -> None:
         "streamAfterContentLengthKB",
         "compressionLevel",
         "tracePropagator",
+        "httpAccessLog",
+        "httpAccessLogRollPolicy",
+        "httpAccessLogAppend",
+        "httpAccessLogRotateCount",
     ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeagent.telemetry.measures import balancers, clients, limits, namers, servers, services, tunnels
+from nodeagent.telemetry.measures import accesslogs, balancers, clients, limits, namers, servers, services, tunnels
 from nodeagent.telemetry.measures.measure import Measure, Shown
 from nodeagent.telemetry.registry import Registry
 
-SUBJECTS = (servers, services, clients, balancers, limits, tunnels, namers)
+SUBJECTS = (servers, services, clients, balancers, limits, tunnels, accesslogs, namers)
 
 
 def measures(registry: Registry) -> Iterator[Measure]:

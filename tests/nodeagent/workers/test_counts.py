@@ -46,6 +46,7 @@ def busy_registry() -> Registry:
     registry.tunnels("out").adopt_open(TunnelStats("out", open_elsewhere=3))
     registry.namer("/io.l5d.fs").updates = 6
     registry.errors("out")["dns_timeout"] += 1
+    registry.access_log("out").update(written=3, dropped=2)
     registry.memory.limit = 1 << 30
     return registry
 
