@@ -18,7 +18,7 @@ from typing import Final, Self
 
 import conf
 from tests.namer.consul.real import BINARY
-from tests.nodeagent.cli.processes import PATIENCE, fetch, ports, started
+from tests.nodeagent.cli.processes import PATIENCE, Process, fetch, ports, started
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 PROGRAMS: Final = 'nodeagent() { "$PYTHON" -m nodeagent "$@"; }; consul() { "$CONSUL" "$@"; }; '
@@ -34,6 +34,8 @@ class Driven:
     proxy: int
     admin: int
     backends: tuple[int, int]
+    agent: Process
+    """What it prints after its listeners is there to be read."""
 
     def at(self, label: str) -> Self:
         """The same, asked through the router with this label."""
@@ -104,7 +106,7 @@ def driven(
         routers = conf.read(str(directory / example)).routers
         found = ports(agent, sum(len(router.servers) for router in routers) + 1)
         admin = found.pop("admin")
-        yield Driven(directory / example, found, next(iter(found.values())), admin, (one, two))
+        yield Driven(directory / example, found, next(iter(found.values())), admin, (one, two), agent)
         agent.signal(signal.SIGTERM)
         code, _, err = agent.end()
         assert (code, "Traceback" in err) == (0, False), err

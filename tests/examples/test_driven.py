@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import socket
@@ -49,6 +50,22 @@ def test_address_guard(tmp_path: Path) -> None:
         assert it.ask("x", f"http://127.0.0.2:{tool}/")[0] == 502
         explained = it.shell(f"nodeagent explain --admin http://127.0.0.1:{it.admin} http://localhost:{private}/")
         assert f"127.0.0.1:{private}   refused: 127.0.0.0/8 is loopback" in explained
+
+
+def test_access_log(tmp_path: Path) -> None:
+    with driven("access-log.yaml", tmp_path, ["one"], ["two"]) as it:
+        it.ask("users", "/hello")
+        served = json.loads(it.agent.read_line())
+        it.ask("nobody")
+        failed = json.loads(it.agent.read_line())
+        it.at("failures").ask("users", "/hello")
+        it.at("failures").ask("nobody")
+        combined = it.agent.read_line()
+
+    assert (served["url"], served["status"], served["blame"]) == ("http://users/hello", 200, None)
+    assert served["endpoint"] in {f"127.0.0.1:{port}" for port in it.backends}
+    assert (failed["name"], failed["blame"], failed["attempts"]) == ("/svc/nobody", "naming", [])
+    assert '"GET http://nobody/ HTTP/1.1" 502 ' in combined
 
 
 def test_workers(tmp_path: Path) -> None:
