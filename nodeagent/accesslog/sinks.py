@@ -49,19 +49,19 @@ class FileSink:
         self._fd: int | None = None
         self._most = 0
         self._torn = False
+        self._written = 0  # lines, whole, of those under way
 
     def write(self, records: Sequence[bytes]) -> tuple[int, str | None]:
         """As `Sink.write`."""
-        written = 0
+        self._written = 0
         try:
             fd = self._opened()
             for lines in batches(records, self._most):
                 self._write(fd, b"".join(lines))
-                written += len(lines)
         except OSError as error:
             self.reopen()
-            return written, f"{self._path or 'stdout'}: {_why(error)}"
-        return written, None
+            return self._written, f"{self._path or 'stdout'}: {_why(error)}"
+        return self._written, None
 
     def reopen(self) -> None:
         """As `Sink.reopen`. Standard output stays what it is."""
@@ -79,7 +79,8 @@ class FileSink:
 
     def _write(self, fd: int, lines: bytes) -> None:
         """Write to the end. When that fails within a line, the next one begins on a line of its own."""
-        data = memoryview(b"\n" + lines if self._torn else lines)
+        end_of_torn = b"\n" if self._torn else b""
+        data = memoryview(end_of_torn + lines)
         done = 0
         try:
             while done < len(data):
@@ -90,6 +91,7 @@ class FileSink:
         finally:
             if done:
                 self._torn = data[done - 1] != ord("\n")
+                self._written += lines[: done - len(end_of_torn)].count(b"\n")
 
 
 class JournalSink:

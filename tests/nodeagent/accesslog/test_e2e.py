@@ -111,10 +111,13 @@ def test_what_was_asked_last_is_written_before_the_end(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     with agent(tmp_path, str(log)) as (process, port, _):
         ids = ask(port, 20)
+        fetch(port, "users", headers={"User-Agent": "tests/1", "Referer": "http://portal/"})
         process.signal(signal.SIGTERM)
         assert process.end()[0] == 0
 
-    assert [line["id"] for line in lines(log)] == ids
+    *found, last = lines(log)
+    assert [line["id"] for line in found] == ids
+    assert (found[0]["user_agent"], last["user_agent"], last["referer"]) == (None, "tests/1", "http://portal/")
 
 
 def test_a_pipe_that_nobody_reads_costs_nothing_but_its_lines(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 from pathlib import Path
@@ -61,14 +62,27 @@ def test_a_pipe_that_nobody_reads_is_an_error_and_no_wait(tmp_path: Path) -> Non
 
 
 def test_after_a_torn_line_the_next_begins_on_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    sink = FileSink(str(path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, before[1]))  # the disk is full within the second line
+    try:
+        assert sink.write(LINES) == (1, f"{path}: file too large")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert sink.write([b"three\n", b"four\n"]) == (2, None)
+    assert path.read_bytes() == b"one\ntw\nthree\nfour\n"
+
+
+def test_a_reader_that_goes_away_is_said(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    sink = FileSink(str(path))
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    sink._torn = True
-    assert sink.write([b"next\n", b"more\n"]) == (2, None)
-    assert os.read(reader, 100) == b"\nnext\nmore\n"
+    sink = FileSink(str(path))
+    assert sink.write(LINES) == (2, None)
     os.close(reader)
+
     assert sink.write(LINES) == (0, f"{path}: broken pipe")
 
 
