@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
-from nodeagent.proxy.messages import block_of, lines_of
+from nodeagent.proxy.messages import block_of
 from nodeagent.telemetry.trace import (
     HEADERS,
+    carried,
     continued_lines,
-    parse_traceparent,
     root_lines,
     sample_threshold,
     write_b3_fields,
@@ -35,7 +35,6 @@ def make_trace(rng: random.Random, *, b3: bool) -> Callable[[Mapping[bytes, byte
         fields = trace(special)
         if b"b3" in special or b"x-b3-traceid" in special:
             return fields
-        parsed = parse_traceparent(lines_of(fields)[2].partition(b": ")[2])
-        return fields + block_of(name + b": " + value for name, value in write_b3_fields(parsed)) if parsed else fields
+        return fields + block_of(name + b": " + value for name, value in write_b3_fields(carried(fields)))
 
     return trace_with_b3 if b3 else trace

@@ -13,11 +13,9 @@ from nodeagent.proxy.messages import Request, RequestHead, field_of
 from nodeagent.proxy.service import Service
 from nodeagent.proxy.tunnel import Tunnel
 from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Derivation, Described, Exchange, Exchanges
+from nodeagent.telemetry.trace import is_recorded
 
 _SUCCESS = ResponseClass.SUCCESS
-
-_SAMPLED = b"-01\r\n"
-"""How `traceparent` ends when its trace is recorded."""
 
 MEMO = 256
 """Blocks of fields that are remembered."""
@@ -104,7 +102,7 @@ class Records:
                 received,
                 sent,
                 whole,
-                plain and _SAMPLED not in trace,
+                plain and not is_recorded(trace),
                 describe(head) if exchanges.describe else None,
             ),
         )

@@ -12,7 +12,8 @@ then B3, then linkerd. Every request goes on with linkerd's form, W3C's, and B3'
 malformed, all zero, or comes twice is treated as absent: a client can lose its own trace, nothing more.
 
 New trace ids have 64 bits, padded with zeros as W3C asks for such systems, so that all three forms name the
-same trace. `l5d-reqid` is the short trace id: the lower half, or the upper one should that be zero.
+same trace. Its first span has no parent, which linkerd's form says by naming that span itself. `l5d-reqid` is
+the short trace id: the lower half, or the upper one should that be zero.
 """
 
 from __future__ import annotations
@@ -95,9 +96,9 @@ def root_lines(rng: Random, threshold: bytes) -> bytes:
         flags_word, flags = _SAMPLED_WORD, b"01"
     else:
         flags_word, flags = _NOT_SAMPLED_WORD, b"00"
-    trace = raw[:8]
+    span = raw[8:]
     return b"l5d-ctx-trace: %b\r\nl5d-reqid: %b\r\ntraceparent: 00-0000000000000000%b-%b\r\n" % (
-        b2a_base64(raw[8:] + trace + trace + flags_word, newline=False),
+        b2a_base64(span + span + raw[:8] + flags_word, newline=False),
         digits[:16],
         digits,
         flags,
@@ -107,9 +108,17 @@ def root_lines(rng: Random, threshold: bytes) -> bytes:
 _REQUEST_ID = slice(len(b"l5d-ctx-trace: ") + 44 + len(b"\r\nl5d-reqid: "), None)
 
 
+_FLAGS = len(b"l5d-ctx-trace: ") + 44 + len(b"\r\nl5d-reqid: ") + 16 + len(b"\r\ntraceparent: ") + 53
+
+
 def request_id(lines: bytes) -> bytes:
     """The `l5d-reqid` within what `root_lines` or `continued_lines` returned: 16 hex digits."""
     return lines[_REQUEST_ID][:16]
+
+
+def is_recorded(lines: bytes) -> bool:
+    """Whether the trace that such lines carry on is recorded; not when there are none."""
+    return lines[_FLAGS : _FLAGS + 2] == b"01"
 
 
 def continued_lines(headers: Iterable[tuple[bytes, bytes]], rng: Random, threshold: bytes) -> bytes:
@@ -124,16 +133,47 @@ def continued_lines(headers: Iterable[tuple[bytes, bytes]], rng: Random, thresho
     single = {name: values[0] for name, values in received.items() if len(values) == 1}
     w3c = parse_traceparent(single[b"traceparent"]) if b"traceparent" in single else None
     trace = _next(w3c or _received(single), single, rng, threshold)
+    state = parse_tracestate(received.get(b"tracestate", ())) if w3c else b""
+    return _lines(trace, state, b3=b"b3" in received, b3_fields=b"x-b3-traceid" in received)
+
+
+def carried(lines: bytes) -> Trace:
+    """Where the request stands that goes on with the `lines` that `root_lines` or `continued_lines` returned."""
+    return _carried(_fields(lines))
+
+
+def child_lines(lines: bytes, span_id: int) -> bytes:
+    """The same trace in the same forms, one span further, which is `span_id`."""
+    fields = _fields(lines)
+    parent = _carried(fields)
+    child = replace(parent, span_id=span_id, parent_id=parent.span_id)
+    state = fields.get(b"tracestate", b"")
+    return _lines(child, state, b3=b"b3" in fields, b3_fields=b"x-b3-traceid" in fields)
+
+
+def _fields(lines: bytes) -> dict[bytes, bytes]:
+    pairs = (line.partition(b": ") for line in lines.split(b"\r\n")[:-1])
+    return {name: value for name, _, value in pairs}
+
+
+def _carried(fields: dict[bytes, bytes]) -> Trace:
+    trace, whole = parse_l5d(fields[b"l5d-ctx-trace"]), parse_traceparent(fields[b"traceparent"])
+    if trace is None or whole is None:
+        raise AssertionError("these lines were not written here")
+    return replace(trace, trace_id=whole.trace_id)
+
+
+def _lines(trace: Trace, state: bytes, *, b3: bool, b3_fields: bool) -> bytes:
     lines = b"l5d-ctx-trace: %b\r\nl5d-reqid: %016x\r\ntraceparent: %b\r\n" % (
         write_l5d(trace),
         short_id(trace.trace_id),
         write_traceparent(trace),
     )
-    if w3c and (state := parse_tracestate(received.get(b"tracestate", ()))):
+    if state:
         lines += b"tracestate: %b\r\n" % state
-    if b"b3" in received:
+    if b3:
         lines += b"b3: %b\r\n" % write_b3(trace)
-    if b"x-b3-traceid" in received:
+    if b3_fields:
         lines += b"".join(b"%b: %b\r\n" % field for field in write_b3_fields(trace))
     return lines
 
@@ -154,7 +194,7 @@ def _next(received: Trace | bool | None, single: dict[bytes, bytes], rng: Random
         trace_id, parent_id = received.trace_id, received.span_id
         sampled, debug = received.sampled, received.debug
     else:
-        trace_id = parent_id = rng.getrandbits(64) or 1
+        trace_id, parent_id = rng.getrandbits(64) or 1, None
         sampled, debug = received, False
     rate = parse_sample(single[b"l5d-sample"]) if b"l5d-sample" in single else None
     if rate is not None:

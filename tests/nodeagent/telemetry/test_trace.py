@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from nodeagent.telemetry.trace import (
     HEADERS,
     Trace,
+    carried,
+    child_lines,
     continued_lines,
+    is_recorded,
     is_sampled,
     parse_b3,
     parse_b3_fields,
@@ -256,7 +259,7 @@ def test_a_request_that_brings_nothing_starts_a_trace_that_all_forms_agree_on(th
     assert l5d is not None
     assert w3c is not None
     assert (l5d.trace_id, l5d.span_id, l5d.sampled) == (w3c.trace_id, w3c.span_id, w3c.sampled)
-    assert l5d.parent_id == l5d.trace_id
+    assert l5d.parent_id is None
     assert l5d.sampled is sampled
     assert fields[b"l5d-reqid"] == request_id(lines) == b"%016x" % l5d.trace_id
     assert list(fields) == [b"l5d-ctx-trace", b"l5d-reqid", b"traceparent"]
@@ -374,3 +377,40 @@ def test_nothing_a_client_sends_breaks_what_goes_on(headers: list[tuple[bytes, b
     assert l5d.span_id == w3c.span_id
     assert fields[b"l5d-reqid"] == request_id(lines) == b"%016x" % short_id(w3c.trace_id)
     assert set(fields) <= HEADERS
+
+
+# -- the attempts of a recorded request -----------------------------------------------------------------------
+
+
+@given(FIELDS, st.sampled_from([NEVER, ALWAYS]), IDS)
+def test_an_attempt_is_one_span_below_its_request_in_all_forms(
+    headers: list[tuple[bytes, bytes]], threshold: bytes, span_id: int
+) -> None:
+    lines = continued_lines(headers, Random(1), threshold)
+    request, attempt = sent(lines), sent(child_lines(lines, span_id))
+    above, own = carried(lines), carried(child_lines(lines, span_id))
+
+    assert (own.trace_id, own.span_id, own.parent_id) == (above.trace_id, span_id, above.span_id)
+    assert own.sampled is above.sampled is is_recorded(lines)
+    changed = {b"l5d-ctx-trace", b"traceparent", b"b3", b"x-b3-spanid", b"x-b3-parentspanid"}
+    assert {name: request.get(name) for name in request.keys() - changed} == {
+        name: attempt[name] for name in request.keys() - changed
+    }
+    for name, parse in ((b"b3", parse_b3), (b"traceparent", parse_traceparent)):
+        if name in attempt:
+            found = parse(attempt[name])
+            assert isinstance(found, Trace)
+            assert (found.trace_id, found.span_id) == (own.trace_id, span_id)
+    if b"x-b3-traceid" in attempt:
+        found = parse_b3_fields(attempt)
+        assert isinstance(found, Trace)
+        assert (found.trace_id, found.span_id, found.parent_id) == (own.trace_id, span_id, above.span_id)
+
+
+def test_a_tracestate_cannot_have_a_request_recorded() -> None:
+    state = (b"tracestate", b"a=00-01")
+    lines = continued_lines([(b"traceparent", TRACEPARENT[:-1] + b"0"), state], Random(1), ALWAYS)
+
+    assert lines.endswith(b"-01\r\n")
+    assert not is_recorded(lines)
+    assert not is_recorded(b"")
