@@ -173,7 +173,7 @@ class Client:
         stats.statuses[response.status // 100] += 1
         verdict = response.verdict = classify(request.head.method, response)
         request.attempts += (
-            tuple.__new__(Attempt, (*choice, connected, ended, response.status, verdict, None, False)),
+            tuple.__new__(Attempt, (*choice, connected, ended, response.status, verdict, None, False, 0)),
         )
         if verdict is not _SUCCESS:
             request.avoid += (node,)

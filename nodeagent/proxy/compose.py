@@ -18,6 +18,7 @@ from namer.namer import Bound
 from namer.path import Path
 from nodeagent.proxy.admission import Admission, LimitedService
 from nodeagent.proxy.alarms import Alarms
+from nodeagent.proxy.attemptspan import Around, as_they_are
 from nodeagent.proxy.balance import Client, ClientPolicy
 from nodeagent.proxy.checks import CheckedEndpoints, Checker, Checks
 from nodeagent.proxy.dial import Dialer
@@ -48,6 +49,8 @@ class Composer:
     """Who makes active health checks; None where no policy asks for any."""
     guard: Guard = field(default_factory=lambda: Guard(GuardPolicy()))
     """Who judges the addresses of concrete names."""
+    around: Around = as_they_are
+    """What stands around each attempt."""
     peers: Callable[[str, Bound], Peers] | None = None
     """The other processes of the host, by router and concrete name; None when there are none."""
     admissions: WeakValueDictionary[Path, Admission] = field(default_factory=WeakValueDictionary)
@@ -112,6 +115,7 @@ class Composer:
             stats=stats,
             rng=self.rng,
             release=lambda: self.stats.services.release(stats, balance),
+            around=self.around,
         )
         if isinstance(service, LimitedService) and policy.admission is not None:
             service.admission = self._admission(name, policy.admission, stats)

@@ -29,6 +29,7 @@ from nodeagent.proxy.errors import (
 from nodeagent.proxy.identify import is_just_host, tunnel_names
 from nodeagent.proxy.maxforwards import LastHop, forwards_left
 from nodeagent.proxy.messages import VIA, Request, RequestHead, Response
+from nodeagent.proxy.service import Service
 from nodeagent.proxy.tunnel import Opened
 from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.registry import Registry
@@ -87,7 +88,7 @@ class Router:
             # bind: waits for discovery only when the name is new.
             service = self.bindings.service_nowait(name, request.dtab)
             if service is None:
-                service = await self.bindings.service(name, request.dtab)
+                service = await self._bound(request, name)
             request.service = service
             # The fields for the backend are put together once for all attempts; each adds its branch's own.
             request.fields = request.head.fields + context
@@ -108,6 +109,13 @@ class Router:
         self._finish(request, response)
         return response
 
+    async def _bound(self, request: Request, name: Path) -> Service:
+        """Wait until a name is bound, and note when."""
+        try:
+            return await self.bindings.service(name, request.dtab)
+        finally:
+            request.bound_at = self._now()
+
     def always(self, name: Path) -> Router:
         """Return this router as it serves a listener that stands for `name`, whatever is asked for."""
         one = copy.copy(self)
@@ -123,7 +131,7 @@ class Router:
         try:
             self._context(request, max_call_depth)
             request.name = name = await self._tunnel_name(request)
-            request.service = service = await self.bindings.service(name, request.dtab)
+            request.service = service = await self._bound(request, name)
             tunnel = await service.connect(request)
         except ProxyError as error:
             self._note(request, error)
@@ -180,6 +188,7 @@ class Router:
         response = to_response(error, self._max_error)
         if request is not None:
             request.failure = error
+            request.trace = request.trace or self._trace(request.head.special)  # it was refused before it had one
             response.fields += _id_line(request)
         return response
 

@@ -56,17 +56,17 @@ class Hedges:
         self.budget: RetryBudget = make_hedge_budget(params) if kept is None else kept.budget
         self.delays: dict[Path, HedgeDelay] = {each: known.get(each) or HedgeDelay(params) for each in ids}
 
-    def around(self, client: Client, stats: ServiceStats) -> Send:
-        """The attempts of `client`, hedged."""
-        return Hedged(client, self, stats).send
+    def around(self, client: Client, send: Send, stats: ServiceStats) -> Send:
+        """The attempts of `client`, which `send` makes, hedged."""
+        return Hedged(client, send, self, stats).send
 
 
 class Hedged:
     """Attempts at one concrete name."""
 
-    def __init__(self, client: Client, hedges: Hedges, stats: ServiceStats) -> None:
+    def __init__(self, client: Client, send: Send, hedges: Hedges, stats: ServiceStats) -> None:
         self._client = client
-        self._send = client.send
+        self._send = send
         self._delay = hedges.delays[client.id]
         self._budget = hedges.budget
         self._alarms = hedges.alarms
@@ -74,7 +74,7 @@ class Hedged:
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
     def send(self, request: Request, classify: Classify) -> Awaitable[Response]:
-        """As `Client.send`; cancelling ends both attempts."""
+        """As what it was made of; cancelling ends both attempts."""
         head = request.head
         hedgeable = head.method in HEDGEABLE and request.body == b"" and b"upgrade" not in head.special
         if hedgeable and len(self._client.balancer.nodes) > 1:
@@ -168,7 +168,8 @@ class _Race:
     """One attempt and maybe its copy. Whatever arrives is handed to the caller or closed."""
 
     __slots__ = (
-        "_interim", "_over", "copy_ended", "copy_scope", "error", "fallback", "request", "scope", "spoken", "winner",
+        "_fields", "_interim", "_over", "copy_ended", "copy_scope", "error", "fallback", "request", "scope", "spoken",
+        "winner",
     )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
@@ -186,6 +187,7 @@ class _Race:
         self.error: ProxyError | None = None
         """How the first attempt failed."""
         self._over = False
+        self._fields = request.fields  # as they are before the first attempt has put its own trace there
         self._interim = request.interim
         if self._interim is not None:
             request.interim = self._pass_on
@@ -203,11 +205,12 @@ class _Race:
         # A head of its own: rehosting changes the other one, and need not wait for a copy that was cancelled.
         own = RequestHead(head.method, head.authority, head.path, head.version, head.fields, head.special)
         copy = Request(own, request.body, request.received_at, request.peer)
-        copy.dtab, copy.deadline, copy.fields, copy.tried = (
+        copy.dtab, copy.deadline, copy.fields, copy.tried, copy.trace = (
             request.dtab,
             request.deadline,
-            request.fields,
+            self._fields,
             request.tried,
+            request.trace,
         )
         copy.avoid = request.avoid if request.node is None else (*request.avoid, request.node)
         self.copy_scope, self.copy_ended = trio.CancelScope(), trio.Event()

@@ -157,8 +157,8 @@ class Request:
     """One request on its way: its head and body, and what the stages have found out so far."""
 
     __slots__ = (
-        "answered_at", "attempts", "avoid", "body", "deadline", "dtab", "failure", "fields", "fresh", "head", "interim",
-        "lost", "name", "node", "nursery", "peer", "received_at", "service", "trace", "tried",
+        "answered_at", "attempts", "avoid", "body", "bound_at", "deadline", "dtab", "failure", "fields", "fresh",
+        "head", "interim", "lost", "name", "node", "nursery", "peer", "received_at", "service", "trace", "tried",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, body: bytes | Body, received_at: float, peer: str = "") -> None:
@@ -197,6 +197,8 @@ class Request:
         self.attempts: tuple[Attempt, ...] = ()
         self.failure: ProxyError | None = None
         """What the agent answers it with, or what broke its answer off."""
+        self.bound_at = 0.0
+        """When its name was bound, or given up; 0 while that had not to be waited for."""
         self.answered_at = 0.0
         """When it was known what to answer."""
 

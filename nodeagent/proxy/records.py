@@ -90,6 +90,7 @@ class Records:
                 _derivation(service, failure),
                 request.dtab,
                 received_at,
+                request.bound_at,
                 request.deadline,
                 None if service is None else service.budget.balance(now),
                 attempts,

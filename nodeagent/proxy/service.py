@@ -28,6 +28,7 @@ from balancer.response_class import ResponseClass
 from namer.binding import Share
 from namer.path import Path
 from nodeagent.proxy import deadline
+from nodeagent.proxy.attemptspan import Around, as_they_are
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.errors import (
@@ -117,11 +118,12 @@ class Service:
         stats: ServiceStats,
         rng: random.Random,
         release: Callable[[], None],
+        around: Around = as_they_are,
     ) -> None:
         """Traffic goes to `leaves`. Those of `recovering` would be better and had no usable endpoint: they get a
         request whenever their balancers ask for a trial.
 
-        `release` is called once when the binding lets go of the service.
+        `release` is called once when the binding lets go of the service. `around` stands around each attempt.
         """
         self.name = name
         self.label = name.show()
@@ -132,10 +134,11 @@ class Service:
         self.hedges = hedges
         self.stats = stats
         self.release = release
+        self._around = around
         self.made_of = (leaves, recovering)
         self.clients = tuple(client for _, client in leaves)
         self.branches = tuple(Branch(name, share, client, self._attempts_of(client)) for share, client in leaves)
-        self._recovering = tuple(Branch(name, share, client, client.trial) for share, client in recovering)
+        self._recovering = tuple(Branch(name, share, client, around(client.trial)) for share, client in recovering)
         self._edges = tuple(accumulate(share.weight for share, _ in leaves))
         whole = len(self.branches) == 1 and self._edges[0] >= 1.0 and not recovering
         self._single = self.branches[0] if whole else None
@@ -150,7 +153,8 @@ class Service:
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
     def _attempts_of(self, client: Client) -> Send:
-        return client.send if self.hedges is None else self.hedges.around(client, self.stats)
+        send = self._around(client.send)
+        return send if self.hedges is None else self.hedges.around(client, send, self.stats)
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         """Return the head of the response that the caller gets. Raises ProxyError. Cancelling ends the attempt."""

@@ -60,6 +60,8 @@ class Attempt(NamedTuple):
     """What went wrong, as in the errors that callers get: `dial 10.0.0.7:80: connection refused`."""
     copy: bool = False
     """Whether it is the second copy of a hedged attempt."""
+    span_id: int = 0
+    """What the backend was told as the span above its own; 0 when that is the span of the request."""
 
 
 class Derivation(NamedTuple):
@@ -101,6 +103,8 @@ class Exchange(NamedTuple):
     """The caller's own dentries."""
     received_at: float
     """When its head was read."""
+    bound_at: float
+    """When its name was bound, or given up; 0 when that had not to be waited for."""
     deadline: float
     """When its caller, or the configuration, would have given it up; inf for never."""
     budget: int | None

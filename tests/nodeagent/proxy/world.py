@@ -10,7 +10,7 @@ import math
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -36,6 +36,7 @@ from namer.nametree import Leaf
 from namer.path import Path
 from namer.watch import Watches
 from nodeagent.proxy.alarms import Alarms
+from nodeagent.proxy.attemptspan import Around, as_they_are
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import Bindings, CacheLimits
 from nodeagent.proxy.caller import Caller as Identity
@@ -227,6 +228,8 @@ class World:
     router: Router = field(init=False)
     stats: Registry = field(default_factory=Registry)
     alarms: Alarms = field(default_factory=Alarms)
+    trace: Callable[[Mapping[bytes, bytes]], bytes] = lambda special: b""
+    around: Around = as_they_are
     told: list[Exchange] = field(default_factory=list)
     """What became of each request that is over."""
     admission: AdmissionParams | None = None
@@ -265,6 +268,7 @@ class World:
             rng=rng,
             alarms=self.alarms,
             checks=checks,
+            around=self.around,
             guard=Guard(self.guard, lambda endpoint: self.own(endpoint.host, endpoint.port)),
         )
         resolver = None if self.dns is None else Resolver(Overrides((self.dns,), ()), Lifetimes(floor=0.05))
@@ -285,7 +289,7 @@ class World:
             prefix=prefix,
             identify=first_of(prefix, [self.identifier]),
             bindings=bindings,
-            trace=lambda special: b"",
+            trace=self.trace,
             stats=self.stats,
             exchanges=exchanges,
         )
