@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from conf.admin import Admin
@@ -44,7 +45,7 @@ def _section(section: Section, at: KeyPath, origins: Origins) -> dict[str, Json]
             continue
         if isinstance(section, Listener | Admin) and key.name in section.without_effect:
             continue
-        shown[key.name] = _value(REDACTED if key.secret and value else value, (*at, key.name), origins)
+        shown[key.name] = _value(_redacted(value) if key.secret else value, (*at, key.name), origins)
     if isinstance(section, TcpRouter):
         for policy, names in FOR_REQUESTS.items():
             inside = shown[str(policy)]
@@ -54,9 +55,16 @@ def _section(section: Section, at: KeyPath, origins: Origins) -> dict[str, Json]
     return shown
 
 
+def _redacted(value: object) -> object:
+    """What may be shown of a secret: whether it is there, and the names of several."""
+    return dict.fromkeys(value, REDACTED) if isinstance(value, Mapping) else REDACTED if value else value
+
+
 def _value(value: object, at: KeyPath, origins: Origins) -> Json:
     if isinstance(value, Section):
         return _section(value, at, origins)
+    if isinstance(value, Mapping):
+        return {name: _value(item, (*at, name), origins) for name, item in value.items()}
     if isinstance(value, tuple) and any(isinstance(item, Section) for item in value):
         alone = at in origins.lines and (*at, 0) not in origins.lines
         return [_value(item, at if alone else (*at, index), origins) for index, item in enumerate(value)]

@@ -7,18 +7,8 @@ from typing import Annotated, ClassVar, TypeAlias
 from msgspec import Meta
 
 from conf.fields import HostName, MetricPrefix, StatsdPrefix, UrlPath, about
-from conf.section import Kinded, not_yet
-
-
-class Telemeter(Kinded, frozen=True):
-    """An exporter of measurements. `/metrics` on the admin port is always there."""
-
-    absent_kinds: ClassVar = {
-        "io.l5d.zipkin": not_yet("spans to Zipkin"),
-        "io.l5d.tracelog": not_yet("spans in the log"),
-    }
-
-    experimental: Annotated[bool, about("Accepted, never needed.")] = False
+from conf.telemeter import Telemeter
+from conf.tracing import Otlp, TraceLog, Zipkin
 
 
 class Prometheus(Telemeter, frozen=True, tag="io.l5d.prometheus"):
@@ -88,4 +78,4 @@ class InfluxDb(Telemeter, frozen=True, tag="io.l5d.influxdb"):
     path: ClassVar = "/admin/metrics/influxdb"
 
 
-AnyTelemeter: TypeAlias = Prometheus | CommonMetrics | Statsd | InfluxDb | RecentRequests
+AnyTelemeter: TypeAlias = Prometheus | CommonMetrics | Statsd | InfluxDb | RecentRequests | Otlp | Zipkin | TraceLog

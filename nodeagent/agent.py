@@ -7,6 +7,7 @@ root -- naming      files, watches: one child a name that somebody needs
      |- housekeeping  caches, idle connections, windows of the statistics
      |- alarms      starts second copies of requests that take long: one child each
      |- logs        one child a router that has an access log; outlives the traffic until all is written
+     |- exporters   hand spans over, one each
      '- servers     one child a listener, in it one a connection
 """
 
@@ -57,7 +58,7 @@ from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.levels import Levels
 from nodeagent.telemetry.log import look_after
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
-from nodeagent.tracing import make_trace
+from nodeagent.tracing import make_trace, make_tracing
 
 if TYPE_CHECKING:
     from nodeagent.accesslog.writer import AccessLogWriter
@@ -121,6 +122,9 @@ class Agent:
         self._connections = Accounts()
         """Of all listeners."""
         self.access_logs = tuple(self._access_log(router) for router in config.routers if router.logged)
+        self.tracing = make_tracing(config.telemetry, self._rng, self.stats, self.to_epoch)
+        for exporter in self.tracing.exporters:
+            self.exchanges.watch(exporter.record)
         self._files: list[SocketFile] = []
         """Of the Unix sockets that were made here."""
         self._admin_file: SocketFile | None = None
@@ -169,6 +173,8 @@ class Agent:
             root.start_soon(self._checks.run)
             root.start_soon(self._housekeeping)
             root.start_soon(self._alarms.run)
+            for exporter in self.tracing.exporters:
+                root.start_soon(exporter.run)
             if self._admin is None:
                 await root.start(self._serve_admin, sockets[-1][1])
                 for push in pushes(self.config.telemetry, self._counted, self.naming):
@@ -186,6 +192,7 @@ class Agent:
                     task_status.started(tuple(listening for listening, _ in sockets))
                     root.start_soon(self._prime)
                     await self.stopping.wait()
+                    until = trio.current_time() + grace
                     self._unready = "shutting down"
                     self._remove_files()
                     for running in self.routers:
@@ -194,7 +201,16 @@ class Agent:
                 logs.cancel_scope.deadline = trio.current_time() + FLUSH
                 for each in self.access_logs:
                     each.close()
+            with trio.move_on_at(until):
+                await self._hand_over_spans()
             root.cancel_scope.cancel()
+
+    async def _hand_over_spans(self) -> None:
+        """Wait until the exporters have nothing left, when there will be no more requests."""
+        for exporter in self.tracing.exporters:
+            exporter.close()
+        for exporter in self.tracing.exporters:
+            await exporter.ended()
 
     def _remove_files(self) -> None:
         while self._files:
@@ -253,6 +269,7 @@ class Agent:
             checks=self._checks,
             guard=guard,
             peers=self._peers,
+            around=self.tracing.around,
         )
         bindings = Bindings(
             dtab=self.naming.dtab(config),
@@ -270,7 +287,7 @@ class Agent:
             prefix=config.dst_prefix,
             identify=policies.identifier(config),
             bindings=bindings,
-            trace=make_trace(self._rng, b3=zipkin),
+            trace=make_trace(self._rng, b3=zipkin, rate=self.tracing.rate),
             stats=self.stats,
             max_error=config.max_err_response_kb * 1024 if isinstance(config, HttpRouter) else 0,
             exchanges=self.exchanges,

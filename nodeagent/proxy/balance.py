@@ -52,7 +52,7 @@ from nodeagent.proxy.room import pick_with_room, requests_waiting
 from nodeagent.proxy.tunnel import Opened
 from nodeagent.proxy.unbound import why_nowhere
 from nodeagent.proxy.verdicts import Verdicts, of_error, of_status
-from nodeagent.telemetry.exchange import Attempt, Choice
+from nodeagent.telemetry.exchange import GIVEN_UP, Attempt, Choice
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
 from tls.params import ClientTls
@@ -413,7 +413,7 @@ class Client:
 
 
 def _show(error: BaseException) -> str:
-    return error.message if isinstance(error, ProxyError) else "given up"
+    return error.message if isinstance(error, ProxyError) else GIVEN_UP
 
 
 def _outcome(error: BaseException) -> ResponseClass:

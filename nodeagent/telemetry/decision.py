@@ -84,7 +84,7 @@ def show_exchange(exchange: Exchange, to_epoch: float) -> Json:
             {"id": id_.show(), "weight": weight}
             for id_, weight in (() if exchange.derivation is None else exchange.derivation.branches)
         ],
-        "candidates": [] if last is None else _candidates(last),
+        "candidates": [] if last is None else candidates(last),
         "choice": None if last is None else last.endpoint.show(),
         "attempts": [_attempt(attempt, began) for attempt in attempts],
         "retry_budget": exchange.budget,
@@ -213,7 +213,7 @@ def _attempt(attempt: Attempt, began: float) -> Json:
         "copy": attempt.copy,
         "in_flight": attempt.pending,
         "endpoints": attempt.endpoints,
-        "candidates": _candidates(attempt),
+        "candidates": candidates(attempt),
         "start_ms": milliseconds(attempt.started - began),
         "connect_ms": None if connected is None else milliseconds(connected - attempt.started),
         "duration_ms": milliseconds(attempt.ended - attempt.started),
@@ -223,7 +223,7 @@ def _attempt(attempt: Attempt, began: float) -> Json:
     }
 
 
-def _candidates(attempt: Attempt) -> list[Json]:
+def candidates(attempt: Attempt) -> list[Json]:
     """What was compared, with its load just then; nothing when the endpoint was found otherwise."""
     nodes, loads = attempt.drawn[::2], attempt.drawn[1::2]
     shown = [

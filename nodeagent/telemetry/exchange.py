@@ -29,6 +29,9 @@ SLOW = 1.0
 """Seconds from which a request is not like nearly all."""
 
 
+GIVEN_UP = "given up"
+"""The error of an attempt that was cancelled: by a copy that was sooner, a limit of time, or its caller."""
+
 Choice: TypeAlias = tuple[Path, Endpoint, Health, int, int, tuple[Any, ...], float]
 """The first seven of `Attempt`: what is known when an endpoint was chosen."""
 

@@ -224,6 +224,7 @@ class Registry:
         "_errors",
         "_namers",
         "_servers",
+        "_spans",
         "_tunnels",
         "clients",
         "memory",
@@ -246,6 +247,7 @@ class Registry:
         self._errors: dict[str, Counter[str]] = {}
         self._access_logs: dict[str, Counter[str]] = {}
         self._tunnels: dict[str, TunnelStats] = {}
+        self._spans: dict[str, Counter[str]] = {}
 
     def server(self, router: str, ip: str, port: int) -> ServerStats:
         """The counters of a listener, made on first use."""
@@ -277,6 +279,14 @@ class Registry:
     def tunnels_by_router(self) -> tuple[TunnelStats, ...]:
         """All routers that have been asked for, with their tunnels."""
         return tuple(self._tunnels.values())
+
+    def spans(self, exporter: str) -> Counter[str]:
+        """What became of the spans of an exporter: `exported`, `dropped` or `failed`."""
+        return self._spans.setdefault(exporter, Counter())
+
+    def spans_by_exporter(self) -> dict[str, Counter[str]]:
+        """All exporters that have been asked for, with what became of their spans."""
+        return dict(self._spans)
 
     def servers(self) -> tuple[ServerStats, ...]:
         """All listeners."""

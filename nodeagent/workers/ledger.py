@@ -86,7 +86,7 @@ class _Kept(Generic[A]):
 
 
 class _Counted(Counter[str]):
-    """What a router has counted by a word, as its errors by type."""
+    """What a router has counted by a word, as its errors by type, or an exporter its spans by result."""
 
     def absorb(self, other: Self) -> None:
         self.update(other)
@@ -104,6 +104,7 @@ class Ledger:
         self._namers: _Kept[NamerStats] = _Kept(lambda one: NamerStats(one.prefix), _never)
         self._errors: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
         self._access_logs: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
+        self._spans: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
         self._tunnels: _Kept[TunnelStats] = _Kept(lambda one: TunnelStats(one.router), _never)
         self._memory: dict[int, tuple[int | None, bool]] = {}
         self.originators: set[str] = set()
@@ -117,6 +118,7 @@ class Ledger:
         self._namers.tell(worker, ((each.prefix, each) for each in namers_in(counts)))
         self._errors.tell(worker, ((router, _Counted(errors)) for router, errors in counts.errors.items()))
         self._access_logs.tell(worker, ((router, _Counted(lines)) for router, lines in counts.access_logs.items()))
+        self._spans.tell(worker, ((exporter, _Counted(results)) for exporter, results in counts.spans.items()))
         self._tunnels.tell(worker, ((each.router, each) for each in tunnels_in(counts)))
         self._memory[worker] = counts.memory_limit, counts.shedding
 
@@ -129,6 +131,7 @@ class Ledger:
             self._namers,
             self._errors,
             self._access_logs,
+            self._spans,
             self._tunnels,
         )
         for kept in kinds:
@@ -173,6 +176,9 @@ class Ledger:
         for router, logs in self._access_logs.all().items():
             for lines in logs:
                 whole.access_log(str(router)).update(lines)
+        for exporter, results in self._spans.all().items():
+            for counted in results:
+                whole.spans(str(exporter)).update(counted)
         for tunnels in self._tunnels.all().values():
             for told in tunnels:
                 sums = whole.tunnels(told.router)

@@ -46,6 +46,8 @@ _TEXTS: Final = [
     "json",
     "all",
     "never",
+    "http://127.0.0.1:4318",
+    "DEBUG",
 ]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)

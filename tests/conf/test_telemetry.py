@@ -78,10 +78,3 @@ def test_the_page_for_influxdb_is_a_page_as_others() -> None:
 
     assert conf.load(MINIMAL + "telemetry: [{kind: influxdb}]", "l5d").telemetry == (InfluxDb(),)
     assert problems(text) == ["l5d:2:38: telemetry[0].path: /admin/metrics/influxdb is taken by telemetry[1]"]
-
-
-@pytest.mark.parametrize("kind", ["zipkin", "tracelog"])
-def test_others_come_later(kind: str) -> None:
-    (line,) = problems(MINIMAL + f"telemetry: [{{kind: io.l5d.{kind}, experimental: true}}]")
-
-    assert f'telemetry[0].kind: "io.l5d.{kind}" is not provided yet (' in line

@@ -38,8 +38,11 @@ class Running:
 
 
 @asynccontextmanager
-async def running(routers: str, namers: str = "[]", admin: str = "port: 0") -> AsyncIterator[Running]:
-    config = conf.load(f"admin: {{{admin}}}\nnamers: {namers}\nrouters:\n{routers}", "test")
+async def running(
+    routers: str, namers: str = "[]", admin: str = "port: 0", telemetry: str = "[]"
+) -> AsyncIterator[Running]:
+    text = f"admin: {{{admin}}}\nnamers: {namers}\ntelemetry: {telemetry}\nrouters:\n{routers}"
+    config = conf.load(text, "test")
     agent = Agent(config)
     async with trio.open_nursery() as nursery:
         yield Running(agent, await nursery.start(agent.run))

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeagent.telemetry.measures import accesslogs, balancers, clients, limits, namers, servers, services, tunnels
+from nodeagent.telemetry.measures import (
+    accesslogs,
+    balancers,
+    clients,
+    limits,
+    namers,
+    servers,
+    services,
+    traces,
+    tunnels,
+)
 from nodeagent.telemetry.measures.measure import Measure, Shown
 from nodeagent.telemetry.registry import Registry
 
-SUBJECTS = (servers, services, clients, balancers, limits, tunnels, accesslogs, namers)
+SUBJECTS = (servers, services, clients, balancers, limits, tunnels, accesslogs, traces, namers)
 
 
 def measures(registry: Registry) -> Iterator[Measure]:

@@ -36,6 +36,7 @@ PLAIN = Exchange(
     derivation=None,
     dtab=None,
     received_at=100.0,
+    bound_at=0.0,
     deadline=inf,
     budget=10,
     attempts=(FAILED, ANSWERED),

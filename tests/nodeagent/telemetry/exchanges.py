@@ -58,6 +58,7 @@ def exchange(number: int = 1, **changes: Any) -> Exchange:
         derivation=None,
         dtab=None,
         received_at=0.0,
+        bound_at=0.0,
         deadline=inf,
         budget=100,
         attempts=(attempt(),),
