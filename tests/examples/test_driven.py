@@ -20,6 +20,7 @@ from tests.examples.driving import Driven, backend, driven
 from tests.namer.consul.real import needs_consul, real_consul
 from tests.namer.dns.real import free_port, needs
 from tests.nodeagent.cli.processes import PATIENCE, fetch
+from tests.nodeagent.collector import Told, collecting
 
 pytestmark = pytest.mark.e2e
 
@@ -152,6 +153,23 @@ def test_hedging(tmp_path: Path) -> None:
     assert stalls[0] >= 1
     assert stalls[1] <= 2, stalls  # none, but for the budget on a machine that stalls itself
     assert 1 <= _sum(metrics, "nodeagent_service_hedges_total") <= 15
+
+
+def test_tracing(tmp_path: Path) -> None:
+    spans: list[Told] = []
+    with (
+        collecting(spans) as zipkin,
+        driven("tracing.yaml", tmp_path, ["good"], ["bad", "--status", "500"], others={9411: zipkin}) as it,
+    ):
+        answers = {fetch(it.proxy, "users")[0].getheader("l5d-reqid") for _ in range(20)}
+        page = fetch(it.admin, f"127.0.0.1:{it.admin}", "/metrics")[1]
+
+    servers = [each for each in spans if each.kind == "SERVER"]
+    assert {each.trace[16:] for each in servers} == answers
+    clients = [each for each in spans if each.kind == "CLIENT"]
+    assert {each.parent for each in clients} == {each.id for each in servers}
+    assert len(clients) > len(servers) == 20
+    assert 'nodeagent_trace_spans_total{exporter="tracelog",result="exported"}' in page
 
 
 def test_static_policy(tmp_path: Path) -> None:

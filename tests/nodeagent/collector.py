@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
+from tests.nodeagent.cli.processes import serving
 from tests.nodeagent.proxy.world import Backend
 
 TAKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
@@ -44,6 +48,27 @@ class Collector(Backend):
     def of(self, kind: str) -> list[Told]:
         """Its spans of one kind, in the order in which they began."""
         return sorted((each for each in self.spans if each.kind == kind), key=lambda each: each.started)
+
+
+@contextmanager
+def collecting(spans: list[Told]) -> Iterator[int]:
+    """A collector in threads, for tests without trio: its port, while it adds to `spans` what it is sent."""
+
+    class Collecting(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            spans.extend(read_zipkin(body) if self.path.startswith("/api/v2") else read_otlp(body))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Collecting)) as server:
+        yield server.server_port
 
 
 def read(request: bytes) -> list[Told]:

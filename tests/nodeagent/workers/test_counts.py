@@ -47,6 +47,7 @@ def busy_registry() -> Registry:
     registry.namer("/io.l5d.fs").updates = 6
     registry.errors("out")["dns_timeout"] += 1
     registry.access_log("out").update(written=3, dropped=2)
+    registry.spans("otlp")["dropped"] += 7
     registry.memory.limit = 1 << 30
     return registry
 

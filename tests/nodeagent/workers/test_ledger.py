@@ -19,6 +19,7 @@ def counted(name: str = "/svc/users", success: int = 0, *, pending: int = 0) -> 
     server = registry.server("out", "127.0.0.1", 4140)
     server.connects, server.connections, server.statuses[2] = success, pending, success
     registry.errors("out")["dns_timeout"] = success
+    registry.spans("otlp")["exported"] = success
     registry.namer("/io.l5d.fs").updates = success
     return registry
 
@@ -42,6 +43,7 @@ def test_workers_add_up() -> None:
     assert (service.success, service.pending, service.duration.count, service.retry_budget()) == (7, 3, 7, 2.0)
     assert (server.connects, server.connections, server.statuses[2]) == (7, 3, 7)
     assert whole.errors_by_router()["out"]["dns_timeout"] == 7
+    assert whole.spans_by_exporter()["otlp"]["exported"] == 7
     assert whole.namers()[0].updates == 7
 
 
@@ -59,6 +61,7 @@ def test_a_dead_worker_leaves_its_counters_and_nothing_that_is_under_way() -> No
 
     assert success(ledger) == 8
     assert ledger.registry().errors_by_router()["out"]["dns_timeout"] == 8
+    assert ledger.registry().spans_by_exporter()["otlp"]["exported"] == 8
 
 
 def test_a_replacement_that_has_not_heard_of_a_name_yet_does_not_make_it_forgotten() -> None:
