@@ -84,15 +84,15 @@ def _way(config: AnySpanTelemeter) -> Callable[[], AbstractAsyncContextManager[D
                 "service.version": __version__,
                 "host.name": socket.gethostname(),
             }
-            encode = otlp.OtlpEncoder(who, __version__)
+            encoder = otlp.OtlpEncoder(who, __version__)
             headers = {**(config.headers or {}), **otlp.HEADERS}
-            return over_http(config.endpoint, otlp.PATH, encode, headers=headers, timeout=config.timeout_ms / 1000)
+            return over_http(config.endpoint, otlp.PATH, encoder, headers=headers, timeout=config.timeout_ms / 1000)
         case Zipkin():
             from nodeagent.telemetry import zipkin
 
-            encoder = zipkin.ZipkinEncoder(config.service_name)
+            json = zipkin.ZipkinEncoder(config.service_name)
             return over_http(
-                _zipkin_url(config), zipkin.PATH, encoder, headers=zipkin.HEADERS, timeout=config.timeout_ms / 1000
+                _zipkin_url(config), zipkin.PATH, json, headers=zipkin.HEADERS, timeout=config.timeout_ms / 1000
             )
         case TraceLog():
             return into_the_log(config.level)

@@ -8,10 +8,11 @@ A request is kept as it is and becomes spans when its turn comes, one by one, so
 
 from __future__ import annotations
 
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 import trio
@@ -35,8 +36,23 @@ PAUSES: Final = (1.0, 2.0, 4.0)
 _TRANSIENT: Final = frozenset({429, 502, 503, 504})
 """What a collector answers that may take the same batch later (OTLP, failures)."""
 
+PIECE: Final = 16
+"""Spans that are encoded at a time: a millisecond, after which requests have their turn."""
+
 Deliver: TypeAlias = Callable[[Sequence[Span]], Awaitable[None]]
 """Hands a batch over. Raises DeliveryError; cancelling is safe."""
+
+
+class Encoder(Protocol):
+    """How a collector wants spans."""
+
+    def encode(self, spans: Sequence[Span]) -> bytes:
+        """Return some spans as a body of a request."""
+        ...
+
+    def join(self, bodies: Sequence[bytes]) -> bytes:
+        """Return one body that says what all of these do."""
+        ...
 
 
 class DeliveryError(Exception):
@@ -153,28 +169,32 @@ class SpanExporter:
 def over_http(
     url: str,
     path: str,
-    encode: Callable[[Sequence[Span]], bytes],
+    encoder: Encoder,
     *,
     headers: Mapping[str, str],
     timeout: float,
 ) -> Callable[[], AbstractAsyncContextManager[Deliver]]:
     """The way to a collector at `url`, to which batches are sent by POST. `timeout` is in seconds, for each."""
 
+    # httpx: only where it is used, and before there is traffic that would wait for it.
+    from namer.httpapi import ApiError, NoAnswerError, StatusError, session
+
+    tls = ssl.create_default_context() if url.startswith("https:") else None
+
     @asynccontextmanager
     async def connect() -> AsyncIterator[Deliver]:
-        import ssl
-
-        from namer.httpapi import ApiError, NoAnswerError, StatusError, session  # httpx: only where it is used
-
         async def deliver(batch: Sequence[Span]) -> None:
+            bodies = []
+            for at in range(0, len(batch), PIECE):
+                bodies.append(encoder.encode(batch[at : at + PIECE]))
+                await trio.lowlevel.checkpoint()
             try:
-                await client.call("POST", path, headers=headers, content=encode(batch), timeout=timeout)
+                await client.call("POST", path, headers=headers, content=encoder.join(bodies), timeout=timeout)
             except StatusError as error:
                 raise DeliveryError(str(error), transient=error.status in _TRANSIENT) from None
             except ApiError as error:
                 raise DeliveryError(str(error), transient=isinstance(error, NoAnswerError)) from None
 
-        tls = ssl.create_default_context() if url.startswith("https:") else None
         async with session(url, tls=tls) as client:
             yield deliver
 

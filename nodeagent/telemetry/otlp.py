@@ -1,8 +1,8 @@
 """Spans as OpenTelemetry's collector takes them: OTLP's messages in protobuf. Pure.
 
 https://opentelemetry.io/docs/specs/otlp/. The messages are OpenTelemetry's own (the extra `otlp`), so this is imported
-only where they are wanted. Its exporter is not used: it waits in threads, tries again without an end that we could set,
-and obeys the proxy variables, which may point at this agent.
+only where they are wanted. Its exporter is not used: it blocks, so it would need a thread that cannot be cancelled, and
+it obeys variables of the environment, those for proxies among them, which may point at this agent.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ class OtlpEncoder:
         self._resource = Resource(attributes=_attributes(resource))
         self._scope = InstrumentationScope(name="nodeagent", version=version)
 
-    def __call__(self, spans: Sequence[Span]) -> bytes:
-        """Encode spans, which are told of as one agent's."""
+    def encode(self, spans: Sequence[Span]) -> bytes:
+        """Return a body with these spans, which are told of as one agent's."""
         scoped = ScopeSpans(scope=self._scope, spans=[_message(span) for span in spans])
         whole = ResourceSpans(resource=self._resource, scope_spans=[scoped])
         return bytes(ExportTraceServiceRequest(resource_spans=[whole]).SerializeToString())
+
+    def join(self, bodies: Sequence[bytes]) -> bytes:
+        """Return one body: messages that follow each other are one, with their lists put together (protobuf)."""
+        return b"".join(bodies)
 
 
 def _message(span: Span) -> Message:

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from nodeagent.telemetry.export import BATCH, DeliveryError, SpanExporter, over_http
+from nodeagent.telemetry.export import BATCH, PIECE, DeliveryError, SpanExporter, over_http
 from nodeagent.telemetry.spans import Kind, Span
 from tests.nodeagent.proxy.world import Backend, free_port
 from tests.nodeagent.telemetry.test_spans import ROOT, attempt, exchange
@@ -191,8 +191,18 @@ async def test_what_is_not_recorded_is_not_queued() -> None:
 # -- over real HTTP -------------------------------------------------------------------------------------------
 
 
+class Counting:
+    """Says only how many spans there are."""
+
+    def encode(self, spans: Sequence[Span]) -> bytes:
+        return b"%d" % len(spans)
+
+    def join(self, bodies: Sequence[bytes]) -> bytes:
+        return b"+".join(bodies)
+
+
 def http(port: int, counts: Counter[str], timeout: float = 5.0) -> SpanExporter:
-    way = over_http(f"http://127.0.0.1:{port}", "/x", lambda spans: b"%d" % len(spans), headers={}, timeout=timeout)
+    way = over_http(f"http://127.0.0.1:{port}", "/x", Counting(), headers={}, timeout=timeout)
     return SpanExporter("it", way, spans_of=lambda _: [span()], counts=counts, pauses=(0.01, 0.01, 0.01))
 
 
@@ -220,6 +230,37 @@ async def test_what_a_collector_answers(replies: list[bytes], counts: dict[str, 
 
     assert (counted, len(collector.seen)) == (counts, tries)
     assert {each.partition(b"\r\n\r\n")[2] for each in collector.seen} == {b"1"}
+
+
+async def test_a_large_batch_is_one_request_and_made_in_pieces() -> None:
+    collector, counted = Backend([TAKEN]), Counter[str]()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(collector.run)
+        it = http(collector.port, counted)
+        for _ in range(2 * PIECE + 1):
+            it.record(OVER)
+        it.close()
+        await it.run()
+        nursery.cancel_scope.cancel()
+
+    assert [each.partition(b"\r\n\r\n")[2] for each in collector.seen] == [b"%d+%d+1" % (PIECE, PIECE)]
+
+
+async def test_a_collector_may_be_below_a_path() -> None:
+    collector, counted = Backend([TAKEN]), Counter[str]()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(collector.run)
+        way = over_http(
+            f"http://127.0.0.1:{collector.port}/otel", "/v1/traces", Counting(), headers={"key": "k"}, timeout=5
+        )
+        it = SpanExporter("it", way, spans_of=lambda _: [span()], counts=counted)
+        it.record(OVER)
+        it.close()
+        await it.run()
+        nursery.cancel_scope.cancel()
+
+    assert collector.seen[0].startswith(b"POST /otel/v1/traces HTTP/1.1\r\n")
+    assert b"\r\nkey: k\r\n" in collector.seen[0]
 
 
 async def test_one_that_was_not_there_is_found_when_it_comes() -> None:

@@ -169,9 +169,13 @@ def test_names_that_lead_nowhere_are_no_names_of_spans() -> None:
 
 def test_both_forms_say_the_same() -> None:
     made = spans(exchange(attempt(), attempt(status=500), attempt(endpoint=Endpoint("/s", 0)), bound_at=1.5))
-    otlp = read_otlp(OtlpEncoder({"service.name": "edge"}, "1")(made))
-    zipkin = read_zipkin(ZipkinEncoder("edge")(made))
+    first, second = OtlpEncoder({"service.name": "edge"}, "1"), ZipkinEncoder("edge")
+    pieces = (made[:2], made[2:3], made[3:])
+    otlp = read_otlp(first.join([first.encode(piece) for piece in pieces]))
+    zipkin = read_zipkin(second.join([second.encode(piece) for piece in pieces]))
 
+    assert otlp == read_otlp(first.encode(made))
+    assert zipkin == read_zipkin(second.encode(made))
     for one, other, span in zip(otlp, zipkin, made, strict=True):
         assert (one.trace, one.id, one.parent) == (other.trace, other.id, other.parent)
         assert (one.name, one.kind, one.error) == (other.name, other.kind, other.error)
@@ -185,4 +189,4 @@ def test_both_forms_say_the_same() -> None:
 
 
 def test_zipkin_has_the_short_form_of_a_short_trace_id() -> None:
-    assert b'"traceId":"%016x"' % carried(ROOT).trace_id in ZipkinEncoder("edge")(spans(exchange(trace=ROOT)))
+    assert b'"traceId":"%016x"' % carried(ROOT).trace_id in ZipkinEncoder("edge").encode(spans(exchange(trace=ROOT)))
