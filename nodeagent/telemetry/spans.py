@@ -94,7 +94,7 @@ class _Below(NamedTuple):
 
 
 def _own(exchange: Exchange, trace: Trace) -> Span:
-    known = exchange.derivation is not None  # names that lead nowhere are made up by callers
+    known = is_bound(exchange)  # names that lead nowhere are made up by callers
     return Span(
         trace.trace_id,
         trace.span_id,
@@ -118,7 +118,7 @@ def _binding(exchange: Exchange, below: _Below) -> Span:
         exchange.received_at,
         exchange.bound_at,
         _of_binding(exchange),
-        exchange.message if exchange.derivation is None else None,
+        None if is_bound(exchange) else exchange.message,
     )
 
 
@@ -164,7 +164,7 @@ def _of_request(exchange: Exchange) -> dict[str, Value]:
 
 def _of_binding(exchange: Exchange) -> dict[str, Value]:
     found: dict[str, Value] = {"nodeagent.router": exchange.router, "nodeagent.name": exchange.name or ""}
-    if exchange.derivation is not None:
+    if exchange.derivation is not None and exchange.derivation.branches:
         found["nodeagent.bound"] = tuple(id_.show() for id_, _ in exchange.derivation.branches[:MAX_BRANCHES])
     elif exchange.error is not None:
         found["error.type"] = exchange.error
@@ -264,3 +264,8 @@ def _is_overtaken(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
         and attempt.started <= other.ended
         for other in attempts
     )
+
+
+def is_bound(exchange: Exchange) -> bool:
+    """Whether its name led anywhere."""
+    return exchange.derivation is not None and bool(exchange.derivation.branches)
