@@ -51,6 +51,10 @@ class NoAnswerError(click.ClickException):
     """The agent cannot be asked, or cannot say; the text says why and what to do."""
 
 
+class UnknownError(click.UsageError):
+    """The agent does not know what is asked for."""
+
+
 class Problem(msgspec.Struct):
     """How an admin page says that it has no answer."""
 
@@ -105,7 +109,9 @@ class AdminClient:
             raise NoAnswerError(f"{self._url}{path} answered {status}; is that an agent's admin port?") from None
         if status == 401:
             raise NoAnswerError(f"{self._url} asks for a token: give it with --admin-token-file FILE, or in {TOKEN}")
-        raise click.UsageError(problem.error) if status in (400, 404) else NoAnswerError(problem.error)
+        if status == 404:
+            raise UnknownError(problem.error)
+        raise click.UsageError(problem.error) if status == 400 else NoAnswerError(problem.error)
 
     def _connection(self) -> HTTPConnection:
         if self._path is not None:

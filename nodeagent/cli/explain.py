@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
-from nodeagent.cli.admin_client import AdminClient, decode, token_option
+from nodeagent.cli.admin_client import AdminClient, UnknownError, decode, token_option
 from nodeagent.cli.config import choose_router, read_config
 from nodeagent.cli.explain_documents import CONFIGURATION, DELEGATION, EXPLANATION, Configuration
 from nodeagent.cli.explain_text import render
+from nodeagent.cli.request_text import story
 from nodeagent.cli.tasks import run_tasks
 
 if TYPE_CHECKING:
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
     from conf.router import AnyRouter
     from namer.dtab import Dtab
     from namer.path import Path
+
+_ID = re.compile(r"[0-9a-fA-F]{16}")
+
+RECORD = msgspec.json.Decoder(dict[str, Any])
 
 DEFAULT_ADMIN = "http://127.0.0.1:9990"
 
@@ -36,12 +43,27 @@ TREE_SECONDS = 2.0
 @click.option("--router", metavar="LABEL", help="The router that names it; the first one if not given.")
 @click.option("--dtab", metavar="DTAB", default="", help="Dentries to try before the router's, as in l5d-dtab.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.argument("name")
-def command(config: str | None, admin: str | None, router: str | None, dtab: str, as_json: bool, name: str) -> int:
+@click.option("--request", "id_", metavar="ID", help="Tell of the request with this l5d-reqid instead of a name.")
+@click.argument("name", required=False)
+def command(
+    config: str | None,
+    admin: str | None,
+    router: str | None,
+    dtab: str,
+    as_json: bool,
+    id_: str | None,
+    name: str | None,
+) -> int:
     """Show how NAME resolves: a name such as /svc/users, or a URL such as http://users/.
 
-    The exit code is 0 when the name is bound, 1 when it is not, 2 when it does not parse.
+    With --request, show instead why that request went where it did, some minutes after it was answered.
+
+    The exit code is 0 when the name is bound or the request known, 1 when it is not, 2 when it does not parse.
     """
+    if id_ is not None:
+        return _request(id_, admin, as_json, others=(name, config, router, dtab))
+    if name is None:
+        raise click.UsageError("expected a NAME such as /svc/users, or --request ID")
     if config is not None and admin is not None:
         raise click.UsageError("--config and --admin exclude each other: name the file or the running agent")
     if not name.startswith("/") and "://" not in name:
@@ -56,6 +78,20 @@ def command(config: str | None, admin: str | None, router: str | None, dtab: str
     else:
         click.echo(render(explanation, None if tree is None else decode(tree, DELEGATION)))
     return 0 if explanation.outcome == "bound" else 1
+
+
+def _request(id_: str, admin: str | None, as_json: bool, others: tuple[str | None, ...]) -> int:
+    if any(others):
+        raise click.UsageError("--request asks a running agent of one request: it goes with --admin and --json only")
+    if not _ID.fullmatch(id_):
+        raise click.UsageError(f"--request {id_}: expected the 16 hexadecimal digits of an l5d-reqid")
+    try:
+        answer = AdminClient(admin or DEFAULT_ADMIN).get(f"/requests/{id_}.json", {})
+    except UnknownError as error:
+        raise click.ClickException(error.format_message()) from None
+    record = decode(answer, RECORD)
+    click.echo(json.dumps(record, indent=2) if as_json else story(record))
+    return 0
 
 
 def ask(

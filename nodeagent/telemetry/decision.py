@@ -5,7 +5,7 @@ The object of `/requests.json` and of all who tell of single requests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import inf
@@ -126,18 +126,21 @@ def summary(record: Json) -> str:
     if not attempts:
         return record["message"] or "it never got to an endpoint"
     last = next((each for each in reversed(attempts) if each["endpoint"] == record["choice"]), attempts[-1])
-    others = [each for each in last["candidates"] if each["endpoint"] != last["endpoint"]]
-    if last["trial"]:
-        why = "a trial of an endpoint that had failed"
-    elif others:
+    return f"{last['endpoint']}, {why(last)}"
+
+
+def why(attempt: Mapping[str, Any]) -> str:
+    """Say why an attempt went to its endpoint, of its part of a record."""
+    others = [each for each in attempt["candidates"] if not each["chosen"]]
+    if attempt["trial"]:
+        return "a trial of an endpoint that had failed"
+    if others:
         loads = ", ".join(f"{each['endpoint']} {each['load']:.4g}" for each in others)
-        own = next(each["load"] for each in last["candidates"] if each["endpoint"] == last["endpoint"])
-        why = f"the least load of those drawn: {own:.4g} against {loads}"
-    elif last["endpoints"] == 1:
-        why = "its only endpoint"
-    else:
-        why = f"chosen among {last['endpoints']} without comparing loads"
-    return f"{last['endpoint']}, {why}"
+        own = next(each["load"] for each in attempt["candidates"] if each["chosen"])
+        return f"the least load of those drawn: {own:.4g} against {loads}"
+    if attempt["endpoints"] == 1:
+        return "its only endpoint"
+    return f"chosen among {attempt['endpoints']} without comparing loads"
 
 
 def show_time(seconds: float) -> str:

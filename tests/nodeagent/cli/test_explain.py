@@ -214,6 +214,46 @@ def test_a_running_agent_tells_what_it_knows_of_its_endpoints(cli: Cli, tmp_path
 
 
 @pytest.mark.e2e
+def test_a_running_agent_tells_why_a_request_went_where_it_did(cli: Cli, tmp_path: Path) -> None:
+    with backend(lambda _: (200, "ok")) as port:
+        (tmp_path / "web").write_text(f"127.0.0.1 {port}\n")
+        with started("run", "-", stdin=CONFIG.format(disco=tmp_path, dtab="/svc => /#/io.l5d.fs")) as agent:
+            found = ports(agent, 3)
+            admin = ("--admin", f"http://127.0.0.1:{found['admin']}")
+            response, _ = fetch(found["router outgoing"], "web", "/a?b")
+            id_ = response.headers["l5d-reqid"]
+
+            for_people = cli("explain", *admin, "--request", id_)
+            for_machines = cli("explain", *admin, "--request", id_.upper(), "--json")
+            forgotten = cli("explain", *admin, "--request", "0" * 16)
+            agent.signal(signal.SIGTERM)
+            agent.end()
+
+    assert (for_people.code, for_people.err) == (0, "")
+    lines = for_people.out.splitlines()
+    assert lines[0].startswith(id_)
+    assert lines[1].startswith("GET http://web/a?b, of 127.0.0.1:")
+    assert f"attempt 1 127.0.0.1:{port}, its only endpoint" in lines
+    assert json.loads(for_machines.out)["choice"] == f"127.0.0.1:{port}"
+    assert (forgotten.code, forgotten.out) == (1, "")
+    assert forgotten.err.startswith("nodeagent: no request 0000000000000000 is known: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "expected a NAME such as /svc/users, or --request ID"),
+        (("--request", "12"), "--request 12: expected the 16 hexadecimal digits of an l5d-reqid"),
+        (("--request", "0" * 16, "/svc/web"), "it goes with --admin and --json only"),
+    ],
+)
+def test_a_question_that_is_none(cli: Cli, arguments: tuple[str, ...], says: str) -> None:
+    done = cli("explain", *arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert says in done.err
+
+
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("table", "code", "says"),
     [
