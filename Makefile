@@ -19,7 +19,7 @@ $(BENCH): PACKAGE := .[dev,bench]
 $(FUZZ): PACKAGE := .[dev,fuzz]
 
 # Real parts that some tests drive, as command:Debian-package. A test whose part is missing is skipped.
-PARTS := curl:curl dnsmasq:dnsmasq-base h2load:nghttp2-client haproxy:haproxy ip:iproute2 \
+PARTS := chromium:chromium curl:curl dnsmasq:dnsmasq-base h2load:nghttp2-client haproxy:haproxy ip:iproute2 \
   javac:default-jdk-headless kubectl:kubernetes-client named:bind9 nginx:nginx-light node:nodejs npm:npm \
   nsupdate:bind9-dnsutils promtool:prometheus systemd-analyze:systemd systemd-nspawn:systemd-container \
   unbound:unbound wget:wget wrk:wrk
@@ -28,7 +28,7 @@ MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint e2e bench bench-all soak resilience fuzz docs lock clean parts missing-packages
+.PHONY: help run test check lint e2e bench bench-all soak resilience fuzz docs pictures lock clean parts missing-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
@@ -70,6 +70,9 @@ fuzz: $(FUZZ) ## random bytes for every reader, FUZZ_SECONDS (60) each, guided b
 docs: $(DEV) ## docs/configuration.md from the schema, docs/metrics.md from what is counted
 	$(BIN)/python -m conf.reference > docs/configuration.md
 	$(BIN)/python -m tests.nodeagent.telemetry.page > docs/metrics.md
+
+pictures: $(DEV) ## docs/img, the dashboard of the demonstration as Chromium shows it
+	$(BIN)/python -m tests.nodeagent.dashboard.pictures docs/img
 
 parts:
 	@for package in $$($(MISSING)); do \

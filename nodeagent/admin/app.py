@@ -7,7 +7,6 @@ discovery, within a limit, and what tells of all names lets traffic pass in betw
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import conf
@@ -26,7 +25,7 @@ from conf import AgentConfig
 from conf.admin import Admin
 from conf.telemetry import InfluxDb, Prometheus
 from nodeagent import __version__
-from nodeagent.admin import logs, names, pages, profiles, requests, state
+from nodeagent.admin import dashboard, logs, names, profiles, requests, state
 from nodeagent.admin.answers import JsonAnswer, problem
 from nodeagent.admin.guard import Guard
 from nodeagent.admin.security import Gate, PathRules
@@ -43,14 +42,12 @@ YES: Final = frozenset({"", "1", "t", "true"})
 log = structlog.get_logger("nodeagent.admin")
 
 
-def admin_app(agent: AgentView, machine: str, links: Iterable[tuple[str, str]] = ()) -> Starlette:
+def admin_app(agent: AgentView, machine: str) -> Starlette:
     """Make the application for one agent; `machine` is the name of this host, by which it may be asked too.
 
     Raises TokenError when the file of the token is not usable.
-
-    `links` are pages that somebody else has for it, each with what it shows.
     """
-    return guarded(_Pages(agent, links).routes(), agent.config.admin, machine)
+    return guarded(_Pages(agent).routes(), agent.config.admin, machine)
 
 
 def guarded(routes: list[Route], config: Admin, machine: str) -> Starlette:
@@ -76,15 +73,14 @@ def guarded(routes: list[Route], config: Admin, machine: str) -> Starlette:
 class _Pages:
     """The pages of one agent."""
 
-    def __init__(self, agent: AgentView, links: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, agent: AgentView) -> None:
         self._agent = agent
-        self._links = (*pages.LINKS, *links)
         configured = prometheus_pages(agent.config)
         self._expositions = {path: Exposition(agent.stats, __version__, prefix) for path, prefix in configured.items()}
 
     def routes(self) -> list[Route]:
         return [
-            Route("/", self.index),
+            *dashboard.routes(),
             Route("/admin/ping", self.ping),
             Route("/live", self.ping),
             Route("/ready", self.ready),
@@ -94,6 +90,7 @@ class _Pages:
             Route("/delegator.json", self.delegator, methods=["GET", "POST"]),
             Route("/explain.json", self.explain),
             Route("/config.json", self.config),
+            Route("/routers.json", self.routers),
             Route("/names.json", self.logical_names),
             Route("/bound-names.json", self.bound_names),
             Route("/client_state.json", self.client_state),
@@ -106,9 +103,6 @@ class _Pages:
             Route("/heap.json", profiles.heap_page, methods=["GET", "POST"]),
             Route("/admin/shutdown", self.shutdown, methods=["POST"]),
         ]
-
-    async def index(self, request: Request) -> Response:  # noqa: ARG002
-        return HTMLResponse(pages.index(self._agent, __version__, self._links))
 
     async def ping(self, request: Request) -> Response:  # noqa: ARG002
         return PlainTextResponse("pong")
@@ -134,6 +128,9 @@ class _Pages:
 
     async def config(self, request: Request) -> Response:  # noqa: ARG002
         return JsonAnswer(conf.effective(self._agent.config))
+
+    async def routers(self, request: Request) -> Response:  # noqa: ARG002
+        return JsonAnswer(state.routers(self._agent.routers, trio.current_time()))
 
     async def logical_names(self, request: Request) -> Response:  # noqa: ARG002
         return JsonAnswer(state.logical_names(self._agent.routers))
@@ -188,7 +185,7 @@ async def metrics_json(request: Request, registry: Registry) -> Response:
 
 async def exposed(request: Request, exposition: Exposition) -> Response:
     """Answer a request of Prometheus. Others get their turn in between; cancelling is safe."""
-    pieces, content_type = exposition.pieces(request.headers.get("accept", ""))
+    pieces, content_type = exposition.pieces(request.headers.get("accept", ""), request.query_params.getlist("name[]"))
     body = bytearray()
     for piece in pieces:
         body += piece

@@ -27,9 +27,10 @@ PAST: Final = frozenset({"/live", "/ready", "/admin/ping", "/admin/shutdown", "/
 
 HEADERS: Final = (
     (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
 )
+"""Fields of each answer that does not have its own."""
 
 BUSY: Final = Refusal(503, f"{AT_ONCE} other answers are under way; ask again", {"retry-after": "5"})
 
@@ -55,7 +56,9 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                own = list(message.get("headers", ()))
+                given = {name for name, _ in own}
+                message["headers"] = own + [each for each in HEADERS if each[0] not in given]
             await send(message)
 
         refusal = self._refusal(scope)

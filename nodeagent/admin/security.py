@@ -31,7 +31,8 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 
 CONTROL: Final = frozenset({"/admin/shutdown", "/logging.json"})
-UI: Final = frozenset({"/", "/config.json", "/admin/metrics.json", "/delegator.json", "/explain.json"})
+UI: Final = frozenset({"/", "/config.json", "/admin/metrics.json", "/delegator.json", "/explain.json", "/routers.json"})
+UI_FILES: Final = "/static/"
 """linkerd 1.x's categories; what is in neither is diagnostics, probes and scrapes included."""
 
 
@@ -76,7 +77,7 @@ class PathRules:
             return True
         if path in CONTROL:
             return self._control
-        return self._ui if path in UI else self._diagnostics
+        return self._ui if path in UI or path.startswith(UI_FILES) else self._diagnostics
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,33 @@ from typing import Any, TypeAlias
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
 from namer.binding import verdict
 from namer.cell import Cell
+from namer.dtab import Dtab
+from namer.dtabcell import DtabState
 from namer.namer import Failure, Pending
 from namer.nametree import Alt, Empty, Fail, Leaf, Neg, Union
 from namer.watch import WatchStatistics
 from nodeagent.admin.view import RouterView
 from nodeagent.explanation import Freshness, show_addr, show_node
 from nodeagent.proxy.balance import Client
+from nodeagent.proxy.binding import Binding
 
 Json: TypeAlias = dict[str, Any]
+
+
+def routers(routers: Iterable[RouterView], now: float) -> list[Json]:
+    """Each router: where it listens, what stands before its names, and the table in force, a dentry a line.
+
+    The table is None while there is none; how fresh it is stands beside it (`Freshness`).
+    """
+    return [
+        {
+            "router": router.label,
+            "prefix": router.router.prefix.show(),
+            "servers": [server.stats.address for server in router.servers],
+            **_show_table(router.router.bindings.table, now),
+        }
+        for router in routers
+    ]
 
 
 def bound_names(routers: Iterable[RouterView]) -> list[str]:
@@ -34,9 +53,17 @@ def client_state(routers: Sequence[RouterView], now: float) -> dict[str, Json]:
 
 
 def logical_names(routers: Iterable[RouterView]) -> list[Json]:
-    """The logical names in use, by router, each with the caller's own dentries if there are any."""
+    """The logical names in use, by router, each with the caller's own dentries if there are any, and its clients.
+
+    `clients` are the concrete names that its traffic goes to now, each with its share.
+    """
     return [
-        {"router": router.label, "name": binding.path.show(), "dtab": binding.dtab.show() or None}
+        {
+            "router": router.label,
+            "name": binding.path.show(),
+            "dtab": binding.dtab.show() or None,
+            "clients": _show_clients(binding),
+        }
         for router in routers
         for binding in router.router.bindings.names.values()
     ]
@@ -61,6 +88,21 @@ def namer_state(watches: Iterable[WatchStatistics], now: float) -> list[Json]:
         }
         for watch in watches
     ]
+
+
+def _show_table(table: Cell[DtabState], now: float) -> Json:
+    value = table.value
+    freshness = Freshness.of(table, now)
+    return {
+        "dtab": ";\n".join(dentry.show() for dentry in value.dentries) if isinstance(value, Dtab) else None,
+        **freshness.to_json(),
+        "error": value.reason if isinstance(value, Failure) else freshness.error,
+    }
+
+
+def _show_clients(binding: Binding) -> list[Json]:
+    derivation = None if binding.service is None else binding.service.derivation
+    return [{"id": id_.show(), "weight": weight} for id_, weight in (() if derivation is None else derivation.branches)]
 
 
 def _show_state(value: object) -> str | None:

@@ -7,10 +7,12 @@ to say; it does the metrics of the process. Nothing of it is touched while reque
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from itertools import chain
 from math import inf
 
 from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -50,25 +52,48 @@ class Exposition:
         for other in (ProcessCollector(registry=None),) if others is None else others:
             self._others.register(other)
 
-    def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The page and its content type: OpenMetrics 1.0 when `accept` prefers it, else Prometheus text 0.0.4."""
-        pieces, content_type = self.pieces(accept)
+    def render(self, accept: str = "", names: Collection[str] = ()) -> tuple[bytes, str]:
+        """The page and its content type: OpenMetrics 1.0 when `accept` prefers it, else Prometheus text 0.0.4.
+
+        With `names`, only what has samples of these names, as `name[]=` asks prometheus_client's own pages.
+        """
+        pieces, content_type = self.pieces(accept, names)
         return b"".join(pieces), content_type
 
-    def pieces(self, accept: str = "") -> tuple[Iterator[bytes], str]:
+    def pieces(self, accept: str = "", names: Collection[str] = ()) -> tuple[Iterator[bytes], str]:
         """The same, a part of the page at a time, each of which takes a moment: a page may have 50,000 lines.
 
         Ask for them on the thread of the event loop. What is counted in between is in those that come later.
         """
         encode, content_type = choose_encoder(_OPENMETRICS if prefers_openmetrics(accept) else _TEXT)
-        return self._pieces(encode, modern=content_type.startswith(_OPENMETRICS)), content_type
+        modern = content_type.startswith(_OPENMETRICS)
+        return self._pieces(encode, frozenset(names), modern=modern), content_type
 
-    def _pieces(self, encode: Callable[[CollectorRegistry], bytes], *, modern: bool) -> Iterator[bytes]:
+    def _pieces(
+        self, encode: Callable[[CollectorRegistry], bytes], names: Set[str], *, modern: bool
+    ) -> Iterator[bytes]:
         about = "Version of the running agent; always 1."
-        yield from _written(gauge("build_info", about, ("version",), [((self._version,), 1)]), self._prefix, modern)
-        for measure in measures(self._registry):
-            yield from _written(measure, self._prefix, modern)
-        yield encode(self._others)
+        version = gauge("build_info", about, ("version",), [((self._version,), 1)])
+        for measure in chain([version], measures(self._registry)):
+            if not names or not names.isdisjoint(_sample_names(measure, self._prefix)):
+                yield from _written(measure, self._prefix, modern)
+        yield encode(_Selected(self._others, names) if names else self._others)
+
+
+class _Selected(CollectorRegistry):
+    """Of what is in a registry, the samples with these names."""
+
+    def __init__(self, whole: CollectorRegistry, names: Set[str]) -> None:
+        super().__init__(auto_describe=False)
+        self._whole = whole
+        self._names = names
+
+    def collect(self) -> Iterator[Metric]:
+        """What is left of each metric."""
+        for metric in self._whole.collect():
+            metric.samples = [sample for sample in metric.samples if sample.name in self._names]
+            if metric.samples:
+                yield metric
 
 
 def prefers_openmetrics(accept: str) -> bool:
@@ -90,6 +115,17 @@ def _weight(parameters: Iterable[str]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
+
+
+def _sample_names(measure: Measure, prefix: str) -> tuple[str, ...]:
+    name = prefix + measure.name
+    match measure.kind:
+        case "counter":
+            return (f"{name}_total",)
+        case "histogram":
+            return f"{name}_bucket", f"{name}_count", f"{name}_sum"
+        case _:
+            return (name,)
 
 
 def _written(measure: Measure, prefix: str, modern: bool) -> Iterator[bytes]:

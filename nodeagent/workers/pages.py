@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 import conf
 from nodeagent import __version__
+from nodeagent.admin import dashboard
 from nodeagent.admin.answers import JsonAnswer
 from nodeagent.admin.app import exposed, guarded, influxdb_page, influxdb_pages, metrics_json, prometheus_pages
 from nodeagent.admin.logs import levels_page, read_change, set_level
@@ -58,7 +59,7 @@ class _Pages:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/", self.one),
+            *dashboard.routes(),
             Route("/admin/ping", self.ping),
             Route("/live", self.ping),
             Route("/ready", self.ready),
@@ -68,6 +69,7 @@ class _Pages:
             Route("/delegator.json", self.one, methods=["GET", "POST"]),
             Route("/explain.json", self.merged(merge.explanation)),
             Route("/config.json", self.config),
+            Route("/routers.json", self.one),
             Route("/names.json", self.merged(merge.logical_names)),
             Route("/bound-names.json", self.merged(merge.names)),
             Route("/client_state.json", self.merged(merge.client_state)),

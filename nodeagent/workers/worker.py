@@ -51,8 +51,6 @@ from nodeagent.workers.table import Table, neighbours
 
 log = structlog.get_logger("nodeagent.worker")
 
-WORKERS_PAGE: Final = ("/workers.json", "the workers: process, state, and how many died; other pages take ?worker=N")
-"""The supervisor's own."""
 ASKED: Final = 16
 """Pages that are made at once."""
 
@@ -88,7 +86,7 @@ class Worker:
         for logger, level, seconds in start.log_changes:
             self.agent.levels.change(logger, level, seconds, trio.current_time())
         self._listeners = [socket.socket(fileno=fd) for fd in start.listeners]
-        self._pages = admin_app(self.agent, socket.gethostname(), [WORKERS_PAGE])
+        self._pages = admin_app(self.agent, socket.gethostname())
         self._room = trio.CapacityLimiter(ASKED)
         if start.says_hints:
             self.agent.give_hints()

@@ -41,6 +41,13 @@ async def test_a_page_is_served_with_headers_for_browsers() -> None:
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
+async def test_a_page_may_have_headers_of_its_own() -> None:
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("fine", headers={"cache-control": "no-cache"})(scope, receive, send)
+
+    assert (await ask(page, "/")).headers.get_list("cache-control") == ["no-cache"]
+
+
 async def test_what_the_gate_refuses_does_not_reach_the_page() -> None:
     answer = await ask(broken, "/hidden")
     assert (answer.status_code, answer.text) == (404, "Not Found\n")

@@ -73,7 +73,7 @@ def test_where_a_change_comes_from(headers: dict[str, str], same: bool) -> None:
         pytest.param(
             PathRules(ui=False),
             ["/metrics", "/admin/shutdown", "/ready"],
-            ["/", "/config.json", "/delegator.json", "/explain.json", "/admin/metrics.json"],
+            ["/", "/static/main.js", "/config.json", "/delegator.json", "/explain.json", "/admin/metrics.json"],
             id="no UI",
         ),
         pytest.param(

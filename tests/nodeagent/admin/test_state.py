@@ -12,13 +12,14 @@ from balancer.zones import ZoneParams
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
 from namer.cell import Cell
 from namer.dtab import Dtab
+from namer.dtabcell import DtabState, dtab_unusable
 from namer.namer import PENDING, Failure
 from namer.nametree import NEG, Leaf
 from namer.path import Path
 from namer.watch import Watches, WatchKey, WatchStatistics
-from nodeagent.admin.state import bound_names, client_state, logical_names, namer_state
+from nodeagent.admin.state import bound_names, client_state, logical_names, namer_state, routers
 from nodeagent.proxy.balance import ClientPolicy
-from tests.nodeagent.admin.fakes import FakeAgent
+from tests.nodeagent.admin.fakes import FakeAgent, a_table
 
 WEB = Path.parse("/web")
 NOW = 100.0
@@ -173,6 +174,37 @@ async def test_logical_names_are_listed_with_their_router_and_the_dentries_of_th
     agent.use("/svc/web")
     agent.routers[1].router.bindings.binding(Path.parse("/svc/web"), Dtab.parse("/svc => /$/nil"))
     assert logical_names(agent.routers) == [
-        {"router": "outgoing", "name": "/svc/web", "dtab": None},
-        {"router": "incoming", "name": "/svc/web", "dtab": "/svc => /$/nil"},
+        {
+            "router": "outgoing",
+            "name": "/svc/web",
+            "dtab": None,
+            "clients": [{"id": "/#/io.l5d.fs/web", "weight": 1.0}],
+        },
+        {"router": "incoming", "name": "/svc/web", "dtab": "/svc => /$/nil", "clients": []},
     ]
+
+
+async def test_routers_are_listed_with_their_listeners_and_tables() -> None:
+    agent = FakeAgent()
+    agent.routers = (agent.router("out", a_table(Dtab.parse("/a => /b ; /c => /d"))),)
+    [shown] = routers(agent.routers, trio.current_time())
+    assert (shown["router"], shown["prefix"], shown["servers"]) == ("out", "/svc", ["127.0.0.1:4140"])
+    assert (shown["dtab"], shown["error"]) == ("/a => /b;\n/c => /d", None)
+
+
+async def test_a_table_that_fails_is_not_shown_as_an_empty_one() -> None:
+    agent = FakeAgent()
+    unknown: DtabState = PENDING
+    table = Cell(unknown)
+    agent.routers = (agent.router("out", table),)
+
+    def shown() -> tuple[str | None, str | None]:
+        [router] = routers(agent.routers, trio.current_time())
+        return router["dtab"], router["error"]
+
+    assert shown() == (None, None)
+    dtab_unusable(table, "/etc/dtab: gone", 0.0)
+    assert shown() == (None, "/etc/dtab: gone")
+    table.set(Dtab.parse("/a => /b"), 0.0)
+    dtab_unusable(table, "/etc/dtab: gone", 0.0)
+    assert shown() == ("/a => /b", "/etc/dtab: gone")

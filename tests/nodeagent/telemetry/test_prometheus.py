@@ -137,6 +137,12 @@ def test_the_process_is_measured_too(registry: Registry) -> None:
     assert "process_cpu_seconds_total" in samples
 
 
+def test_samples_can_be_asked_for_by_their_names(registry: Registry) -> None:
+    page, _ = Exposition(registry, "1.2.3").render(names=["nodeagent_build_info", "process_start_time_seconds"])
+    lines = [line.partition("{")[0].partition(" ")[0] for line in page.decode().splitlines() if line[0] != "#"]
+    assert lines == ["nodeagent_build_info", "process_start_time_seconds"]
+
+
 def test_two_pages_of_one_registry_do_not_meet(registry: Registry) -> None:
     assert Exposition(registry, "1").render()[1] == Exposition(registry, "2").render()[1]
 

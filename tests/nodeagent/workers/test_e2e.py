@@ -74,13 +74,22 @@ def test_the_workers_share_the_traffic_and_the_admin_port_shows_the_whole(tmp_pa
         assert agent.metric("nodeagent_balancer_endpoints", state="alive") == 1
         assert agent.json("/admin/metrics.json")["rt/out/service/svc/users/requests"] == 40
         assert agent.json("/bound-names.json") == [f"/$/inet/127.0.0.1/{port}"]
-        assert agent.json("/names.json") == [{"router": "out", "name": "/svc/users", "dtab": None}]
+        assert agent.json("/names.json") == [
+            {
+                "router": "out",
+                "name": "/svc/users",
+                "dtab": None,
+                "clients": [{"id": f"/$/inet/127.0.0.1/{port}", "weight": 1.0}],
+            }
+        ]
         assert agent.json("/config.json")["workers"]["value"] == 2
         assert agent.json("/delegator.json?path=/svc/users")["path"] == "/svc/users"
         assert agent.json("/explain.json?path=/svc/users")["bound"][0]["state"][0]["health"] == "alive"
         assert agent.json("/namer_state.json") == []
-        assert "Ready." in agent.page("/")
-        assert 'href="/workers.json"' in agent.page("/")
+        assert [each["router"] for each in agent.json("/routers.json")] == ["out"]
+        assert agent.page("/metrics?name[]=nodeagent_worker_up").count("\nnodeagent_") == 2
+        assert "<title>nodeagent</title>" in agent.page("/")
+        assert "agent.js" in agent.page("/static/main.js")
         assert delegated(agent.admin)["path"] == "/svc/users"
         assert fetch(agent.admin, "127.0.0.1", "/client_state.json", method="HEAD")[0].status == 200
         assert fetch(agent.admin, "127.0.0.1", "/explain.json")[0].status == 400
