@@ -22,8 +22,13 @@ class JsonAnswer(Response):
 
     def render(self, content: Any) -> bytes:
         """The JSON text."""
-        separators = (",", ":") if self._indent is None else None
-        return json.dumps(content, indent=self._indent, separators=separators, allow_nan=False).encode("ascii")
+        return to_json(content, self._indent)
+
+
+def to_json(value: Any, indent: int | None = None) -> bytes:
+    """A value as JSON in ASCII, on one line unless it is indented."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(value, indent=indent, separators=separators, allow_nan=False).encode("ascii")
 
 
 def problem(path: str, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -29,6 +29,7 @@ from nodeagent.admin import dashboard, logs, names, profiles, requests, state
 from nodeagent.admin.answers import JsonAnswer, problem
 from nodeagent.admin.guard import Guard
 from nodeagent.admin.security import Gate, PathRules
+from nodeagent.admin.tap import TapPage, watching
 from nodeagent.admin.token import token_of
 from nodeagent.admin.view import AgentView
 from nodeagent.telemetry import influxdb, linkerd_metrics
@@ -75,6 +76,7 @@ class _Pages:
 
     def __init__(self, agent: AgentView) -> None:
         self._agent = agent
+        self._tap = TapPage(lambda wanted: watching(agent.exchanges, agent.to_epoch, wanted))
         configured = prometheus_pages(agent.config)
         self._expositions = {path: Exposition(agent.stats, __version__, prefix) for path, prefix in configured.items()}
 
@@ -97,6 +99,7 @@ class _Pages:
             Route("/namer_state.json", self.namer_state),
             Route("/requests.json", self.requests),
             Route("/requests/{id}.json", self.request),
+            Route("/tap", self._tap.page),
             Route("/logging.json", self.levels, methods=["GET", "POST"]),
             Route("/log.json", self.recent),
             Route("/profile", profiles.profile_page),

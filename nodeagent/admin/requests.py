@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from nodeagent.admin.answers import JsonAnswer
 from nodeagent.telemetry.decision import show_exchange
+from nodeagent.telemetry.filter import Filter, FilterError
 from nodeagent.telemetry.recent import Recent
 
 SHOWN: Final = 100
@@ -24,12 +25,13 @@ _ID: Final = re.compile(r"[0-9a-fA-F]{16}")
 
 
 def latest(request: Request, recent: Recent | None, to_epoch: float) -> JsonAnswer:
-    """The last requests, the last first: as many as `?limit=` says. `to_epoch` as in `show_exchange`.
+    """The last requests that `?filter=` wants, the last first: as many as `?limit=` says.
 
-    Raises HTTPException 400 for a limit that is none, 404 where none are kept.
+    `to_epoch` is as in `show_exchange`. Raises HTTPException 400 for a limit or a filter that is none, 404 where no
+    requests are kept.
     """
-    count = how_many(request)
-    return JsonAnswer([show_exchange(each, to_epoch) for each in _kept(recent).latest(count)])
+    count, wanted = how_many(request), wanted_by(request)
+    return JsonAnswer([show_exchange(each, to_epoch) for each in _kept(recent).latest(count, wanted)])
 
 
 def one(request: Request, recent: Recent | None, to_epoch: float) -> JsonAnswer:
@@ -47,6 +49,14 @@ def one(request: Request, recent: Recent | None, to_epoch: float) -> JsonAnswer:
         )
     last, *earlier = found[: EARLIER + 1]
     return JsonAnswer(show_exchange(last, to_epoch) | {"earlier": [show_exchange(each, to_epoch) for each in earlier]})
+
+
+def wanted_by(request: Request) -> Filter:
+    """Which requests are asked for. Raises HTTPException 400."""
+    try:
+        return Filter(request.query_params.get("filter", ""))
+    except FilterError as error:
+        raise HTTPException(400, f"filter: {error}") from None
 
 
 def how_many(request: Request) -> int:

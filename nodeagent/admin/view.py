@@ -9,6 +9,7 @@ from conf import AgentConfig
 from namer.path import Path
 from namer.watch import Watches
 from nodeagent.proxy.bind import Bindings
+from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.levels import Levels
 from nodeagent.telemetry.recent import Recent
 from nodeagent.telemetry.registry import Registry
@@ -82,6 +83,11 @@ class AgentView(Protocol):
     @property
     def stats(self) -> Registry:
         """What is counted."""
+        ...
+
+    @property
+    def exchanges(self) -> Exchanges:
+        """Where one hears of each request."""
         ...
 
     @property

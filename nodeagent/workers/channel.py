@@ -75,6 +75,21 @@ class Ask(msgspec.Struct, tag=True):
     body: bytes
 
 
+class Watch(msgspec.Struct, tag=True):
+    """What requests there were that a tap wants, since this was asked last; the first time opens the tap."""
+
+    id: int
+    tap: int
+    filter: str
+    most: int
+
+
+class Unwatch(msgspec.Struct, tag=True):
+    """The tap is closed."""
+
+    tap: int
+
+
 class Standing(msgspec.Struct, tag=True):
     """How far a worker is: whether its listeners are open, and why it is not ready for traffic, None when it is."""
 
@@ -104,8 +119,17 @@ class Answer(msgspec.Struct, tag=True):
     body: bytes
 
 
-ToWorker: TypeAlias = Start | Drain | Reopen | Ping | Survey | Ask
-ToSupervisor: TypeAlias = Standing | Pong | Told | Answer
+class Seen(msgspec.Struct, tag=True):
+    """What a tap saw: records in JSON, and how many more there were."""
+
+    id: int
+    records: list[bytes]
+    dropped: int
+
+
+ToWorker: TypeAlias = Start | Drain | Reopen | Ping | Survey | Ask | Watch | Unwatch
+Reply: TypeAlias = Pong | Told | Answer | Seen
+ToSupervisor: TypeAlias = Standing | Reply
 
 Out = TypeVar("Out", ToWorker, ToSupervisor)
 In = TypeVar("In", ToWorker, ToSupervisor)

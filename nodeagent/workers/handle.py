@@ -12,17 +12,17 @@ import structlog
 import trio
 
 from nodeagent.workers.channel import (
-    Answer,
     Channel,
     Congested,
     Drain,
     Ping,
     Pong,
     Reopen,
+    Reply,
     Standing,
-    Told,
     ToSupervisor,
     ToWorker,
+    Unwatch,
 )
 
 log = structlog.get_logger("nodeagent.supervisor")
@@ -36,7 +36,7 @@ HUNG: Final = 4
 SLOW_START: Final = 60.0
 """Seconds that it may take from its start to its first word."""
 
-Reply = TypeVar("Reply", Pong, Told, Answer)
+Wanted = TypeVar("Wanted", bound=Reply)
 
 
 class NoAnswer(Exception):
@@ -57,7 +57,7 @@ class WorkerProcess:
         self.hung = False
         """Whether it was killed because it gave no answer."""
         self._ids = count()
-        self._replies: dict[int, trio.MemorySendChannel[Pong | Told | Answer]] = {}
+        self._replies: dict[int, trio.MemorySendChannel[Reply]] = {}
 
     async def run(self, changed: Callable[[], None]) -> int:
         """Look after it until it ends, and return its exit code, negative for a signal.
@@ -90,10 +90,15 @@ class WorkerProcess:
         with suppress(Congested):
             self._channel.post(Reopen())
 
-    async def call(self, message: Callable[[int], ToWorker], wanted: type[Reply], seconds: float) -> Reply:
+    def unwatch(self, tap: int) -> None:
+        """Close a tap; one that takes no messages is about to be replaced."""
+        with suppress(Congested):
+            self._channel.post(Unwatch(tap))
+
+    async def call(self, message: Callable[[int], ToWorker], wanted: type[Wanted], seconds: float) -> Wanted:
         """Send what `message` makes of a new id, and return the answer to it. Raises NoAnswer."""
         id_ = next(self._ids)
-        told, reply = trio.open_memory_channel[Pong | Told | Answer](1)
+        told, reply = trio.open_memory_channel[Reply](1)
         self._replies[id_] = told
         try:
             self._channel.post(message(id_))

@@ -28,7 +28,8 @@ from nodeagent.admin.app import exposed, guarded, influxdb_page, influxdb_pages,
 from nodeagent.admin.logs import levels_page, read_change, set_level
 from nodeagent.admin.names import read_body
 from nodeagent.admin.profiles import MAX_TRACED, profile_question, show
-from nodeagent.admin.requests import how_many
+from nodeagent.admin.requests import how_many, wanted_by
+from nodeagent.admin.tap import TapPage
 from nodeagent.telemetry import log as agent_log
 from nodeagent.telemetry.profile import Profile
 from nodeagent.telemetry.prometheus import Exposition
@@ -37,6 +38,7 @@ from nodeagent.workers.channel import Ask
 from nodeagent.workers.handle import NoAnswer
 from nodeagent.workers.processes import AllProcesses, WorkerMetrics, WorkerNumbers
 from nodeagent.workers.supervisor import PAGE_TIME, Supervisor
+from nodeagent.workers.taps import watching
 
 log = structlog.get_logger("nodeagent.admin")
 
@@ -55,6 +57,7 @@ def host_app(supervisor: Supervisor, machine: str) -> Starlette:
 class _Pages:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._tap = TapPage(lambda wanted: watching(supervisor, wanted))
         self._prefixes = prometheus_pages(supervisor.config)
 
     def routes(self) -> list[Route]:
@@ -76,6 +79,7 @@ class _Pages:
             Route("/namer_state.json", self.merged(merge.namer_state)),
             Route("/requests.json", self.requests),
             Route("/requests/{id}.json", self.merged(merge.request)),
+            Route("/tap", self._tap.page),
             Route("/logging.json", self.levels, methods=["GET", "POST"]),
             Route("/log.json", self.recent),
             Route("/profile", self.profile),
@@ -122,7 +126,7 @@ class _Pages:
         return JsonAnswer(self._supervisor.standing())
 
     async def requests(self, request: Request) -> Response:
-        count = how_many(request)
+        count, _ = how_many(request), wanted_by(request)
         page: Response = await self.merged(lambda documents: merge.requests(documents, count))(request)
         return page
 

@@ -27,7 +27,7 @@ from nodeagent.listen import Listening, open_admin
 from nodeagent.telemetry.levels import Levels
 from nodeagent.telemetry.log import look_after
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
-from nodeagent.workers.channel import Answer, Ask, Survey, Told
+from nodeagent.workers.channel import Answer, Ask, Seen, Survey, Told, Watch
 from nodeagent.workers.handle import NoAnswer, WorkerProcess
 from nodeagent.workers.hire import Hire, memory_part
 from nodeagent.workers.ledger import Ledger
@@ -174,6 +174,21 @@ class Supervisor:
     ) -> tuple[dict[int, Answer], dict[int, str]]:
         """Ask all workers for a page; return their answers, and why for each that gave none in so many seconds."""
         return await self._gather(lambda worker: worker.call(ask, Answer, seconds))
+
+    async def watch(self, tap: int, filter_: str, most: int) -> tuple[dict[int, Seen], dict[int, str]]:
+        """Ask all workers what a tap saw since they were asked last; return that, and why for each that has not told.
+
+        The first time opens it; who asks closes it.
+        """
+        return await self._gather(
+            lambda worker: worker.call(lambda id_: Watch(id_, tap, filter_, most), Seen, PAGE_TIME)
+        )
+
+    def unwatch(self, tap: int) -> None:
+        """Close a tap in all workers."""
+        for running in self.workers:
+            if running is not None:
+                running.unwatch(tap)
 
     async def ask_one(self, ask: Callable[[int], Ask], wanted: int | None = None, seconds: float = PAGE_TIME) -> Answer:
         """Ask the worker of that number for a page, or the first that answers. Raises NoAnswer when there is none."""

@@ -4,7 +4,7 @@
          |- exchange   learns from the other workers, and lets them learn
          |- report     how far it is
          |- pump       sends what was said
-         '- obey       one child a page that is asked for
+         '- obey       one child a page, or a look of a tap, that is asked for
 
 It ends when it has drained: because the supervisor says so, because the supervisor is gone, or on SIGTERM.
 """
@@ -24,10 +24,12 @@ import trio
 
 import conf
 from nodeagent.admin.app import admin_app
+from nodeagent.admin.tap import news_of
 from nodeagent.agent import Agent
 from nodeagent.listen import Listening
 from nodeagent.process import serving_process
 from nodeagent.telemetry import log as logging
+from nodeagent.telemetry.tap import Tap
 from nodeagent.workers.asking import page_of
 from nodeagent.workers.channel import (
     Ask,
@@ -36,18 +38,22 @@ from nodeagent.workers.channel import (
     Ping,
     Pong,
     Reopen,
+    Seen,
     Standing,
     Start,
     Survey,
     Told,
     ToSupervisor,
     ToWorker,
+    Unwatch,
+    Watch,
     worker_end,
 )
 from nodeagent.workers.counts import counts_of
 from nodeagent.workers.exchange import exchange
 from nodeagent.workers.shares import share_of
 from nodeagent.workers.table import Table, neighbours
+from nodeagent.workers.taps import Taps
 
 log = structlog.get_logger("nodeagent.worker")
 
@@ -87,6 +93,7 @@ class Worker:
             self.agent.levels.change(logger, level, seconds, trio.current_time())
         self._listeners = [socket.socket(fileno=fd) for fd in start.listeners]
         self._pages = admin_app(self.agent, socket.gethostname())
+        self._taps = Taps(self.agent.exchanges)
         self._room = trio.CapacityLimiter(ASKED)
         if start.says_hints:
             self.agent.give_hints()
@@ -129,12 +136,20 @@ class Worker:
                     await self._channel.send(Told(message.id, counts_of(self.agent.stats)))
                 case Ask():
                     root.start_soon(self._answer, message)
+                case Watch():
+                    root.start_soon(self._see, message, self._taps.open(message))  # open before it may be closed
+                case Unwatch():
+                    self._taps.close(message.tap)
         log.warning("the supervisor is gone")
         self.agent.shutdown()
 
     async def _answer(self, asked: Ask) -> None:
         async with self._room:
             await self._channel.send(await page_of(self._pages, asked))
+
+    async def _see(self, asked: Watch, tap: Tap) -> None:
+        news = await news_of(tap, self.agent.to_epoch(), asked.most)
+        await self._channel.send(Seen(asked.id, news.records, news.dropped))
 
 
 def main() -> None:

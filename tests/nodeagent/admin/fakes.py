@@ -30,6 +30,7 @@ from nodeagent.proxy.classify import make_classifier
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.service import ServicePolicy
+from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.levels import Levels
 from nodeagent.telemetry.recent import Recent
 from nodeagent.telemetry.registry import Registry
@@ -101,6 +102,7 @@ class FakeAgent:
         )
         self.unready: str | None = None
         self.stopped = trio.Event()
+        self.exchanges = Exchanges()
         self.recent: Recent | None = Recent(10)
 
     def to_epoch(self) -> float:
