@@ -33,6 +33,6 @@ def to_json(value: Any, indent: int | None = None) -> bytes:
 
 def problem(path: str, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error in the form of the page that was asked for: `{"error": ...}` where that is JSON, else the line."""
-    if path.endswith(".json"):
+    if path.endswith((".json", "/tap")):
         return JsonAnswer({"error": message}, status, headers)
     return PlainTextResponse(message + "\n", status, headers)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead, LineTooLong
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -19,10 +20,13 @@ import msgspec
 
 T = TypeVar("T")
 
+DEFAULT_ADMIN = "http://127.0.0.1:9990"
+
 TIMEOUT = 30.0
 """Seconds for one answer; the agent gives up on discovery after 2."""
 
 MAX_REPLY = 64 * 1024 * 1024
+MAX_LINE = 16 * 1024 * 1024
 
 
 TOKEN = "NODEAGENT_ADMIN_TOKEN"  # noqa: S105  (its name)
@@ -45,6 +49,18 @@ def token_option(command: Callable[..., Any]) -> Callable[..., Any]:
         callback=remember,
         help=f"A file with the token of the admin port; else {TOKEN} of the environment holds.",
     )(command)
+
+
+def admin_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that asks a running agent its `--admin`, and with it `--admin-token-file`."""
+    option = click.option(
+        "--admin",
+        metavar="URL",
+        default=DEFAULT_ADMIN,
+        show_default=True,
+        help="The agent's admin port, or unix:/PATH.",
+    )
+    return option(token_option(command))
 
 
 class NoAnswerError(click.ClickException):
@@ -88,30 +104,69 @@ class AdminClient:
 
         Raises UsageError when the agent does not know what is asked for, NoAnswerError when there is no answer.
         """
+        with self._asking(path, query) as response:
+            status, body = response.status, response.read(MAX_REPLY)
+        if status == 200:
+            return body
+        raise self._refused(path, status, body)
+
+    def events(self, path: str, query: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+        """Yield what a page sends as server-sent events (WHATWG HTML, 9.2): of each its kind, and its data.
+
+        A comment has the kind "". Ends when the page does. Raises as `get`; NoAnswerError also when the agent goes away
+        before the end.
+        """
+        with self._asking(path, query) as response:
+            if response.status != 200:
+                raise self._refused(path, response.status, response.read(MAX_REPLY))
+            kind, data = "message", b""
+            for line in _lines(response):
+                field, colon, value = line.partition(b":")
+                value = value.removeprefix(b" ")
+                if field == b"data":
+                    data = value  # our events have one line of it
+                elif field == b"event":
+                    kind = value.decode(errors="replace")
+                elif not field and colon:
+                    yield "", value
+                elif not field:
+                    if data:
+                        yield kind, data
+                    kind, data = "message", b""
+
+    @contextmanager
+    def _asking(self, path: str, query: Mapping[str, str]) -> Iterator[HTTPResponse]:
+        """The answer to a question, while its connection is open. Raises NoAnswerError when that fails."""
         connection = self._connection()
         headers = {"Accept": "application/json"} | self._token
+        begun = False
         try:
             connection.request("GET", f"{path}?{urlencode(query)}", headers=headers)
             response = connection.getresponse()
-            status, body = response.status, response.read(MAX_REPLY)
+            begun = True
+            yield response
         except (OSError, HTTPException) as error:
+            if begun:
+                why = "it closed the connection" if isinstance(error, IncompleteRead) else _reason(error)
+                raise NoAnswerError(f"the agent at {self._url} is gone: {why}") from None
             raise NoAnswerError(
                 f"no agent answers at {self._url} ({_reason(error)}): start one with 'nodeagent run CONFIG', "
                 f"or say where it is with {self._option} URL"
             ) from None
         finally:
             connection.close()
-        if status == 200:
-            return body
+
+    def _refused(self, path: str, status: int, body: bytes) -> click.ClickException:
+        """What an answer that is no good says."""
         try:
             problem = msgspec.json.decode(body, type=Problem)
         except (msgspec.DecodeError, RecursionError):
-            raise NoAnswerError(f"{self._url}{path} answered {status}; is that an agent's admin port?") from None
+            return NoAnswerError(f"{self._url}{path} answered {status}; is that an agent's admin port?")
         if status == 401:
-            raise NoAnswerError(f"{self._url} asks for a token: give it with --admin-token-file FILE, or in {TOKEN}")
+            return NoAnswerError(f"{self._url} asks for a token: give it with --admin-token-file FILE, or in {TOKEN}")
         if status == 404:
-            raise UnknownError(problem.error)
-        raise click.UsageError(problem.error) if status == 400 else NoAnswerError(problem.error)
+            return UnknownError(problem.error)
+        return click.UsageError(problem.error) if status == 400 else NoAnswerError(problem.error)
 
     def _connection(self) -> HTTPConnection:
         if self._path is not None:
@@ -133,6 +188,16 @@ class UnixConnection(HTTPConnection):
         self.sock.connect(self._path)
 
 
+def _lines(response: HTTPResponse) -> Iterator[bytes]:
+    """The lines of an answer, each as soon as it is whole. Raises HTTPException when it breaks off."""
+    rest = b""
+    while piece := response.read1(65536):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+        if len(rest) > MAX_LINE:
+            raise LineTooLong("event")
+
+
 def _token() -> dict[str, str]:
     """The field that shows the token, if there is one. Raises UsageError for a file that cannot be read."""
     context = click.get_current_context(silent=True)
@@ -148,12 +213,20 @@ def _token() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
+_ANY = msgspec.json.Decoder()
+
+
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """Read an answer as the document that it has to be. Raises NoAnswerError."""
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise NoAnswerError(f"that is not the answer of an agent's admin port: {error}") from None
+
+
+def parsed(body: bytes) -> Any:
+    """Read an answer of which any part may be shown. Raises NoAnswerError when it is no JSON."""
+    return decode(body, _ANY)
 
 
 def _reason(error: Exception) -> str:

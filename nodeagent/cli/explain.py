@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from nodeagent.cli.admin_client import AdminClient, UnknownError, decode, token_option
+from nodeagent.cli.admin_client import DEFAULT_ADMIN, AdminClient, UnknownError, decode, token_option
 from nodeagent.cli.config import choose_router, read_config
 from nodeagent.cli.explain_documents import CONFIGURATION, DELEGATION, EXPLANATION, Configuration
 from nodeagent.cli.explain_text import render
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[0-9a-fA-F]{16}")
 
 RECORD = msgspec.json.Decoder(dict[str, Any])
-
-DEFAULT_ADMIN = "http://127.0.0.1:9990"
 
 TREE_SECONDS = 2.0
 """How long the branches that are not taken may take to be known; linkerd's delegator waits as long."""
