@@ -15,7 +15,9 @@ from tests.nodeagent.cli.processes import NODEAGENT, PATIENCE
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        pytest.param([], "expected a command: run, check, explain, tap, dtab, demo, env, version", id="no command"),
+        pytest.param(
+            [], "expected a command: run, check, explain, stat, tap, dtab, demo, env, version", id="no command"
+        ),
         pytest.param(["chek"], "there is no command 'chek'; did you mean check?", id="near a command"),
         pytest.param(["xyzzy"], "there is no command 'xyzzy'", id="no such command"),
         pytest.param(["--fast"], "No such option '--fast'", id="no such option"),
