@@ -1,6 +1,7 @@
 """The agent: a configuration becomes listeners, routers and the tasks behind them. The composition root.
 
 root -- naming      files, watches: one child a name that somebody needs
+     |- certificates  certificates and keys whose files change: one child a file
      |- checks      active health checks: one child an endpoint that is checked
      |- admin       the administrative port; outlives the traffic, so that a drain can be watched
      |- pushes      one a StatsD server, if there are any; these two only where this agent is the whole
@@ -32,6 +33,7 @@ from namer.namer import Bound
 from namer.path import Path
 from namer.watch import SourceTotals
 from nodeagent import policies
+from nodeagent.certificates import CertificateFiles
 from nodeagent.edges import make_edge
 from nodeagent.hints import hints
 from nodeagent.listen import Listening, OwnPorts, SocketFile, address, listen, listen_unix, open_admin, take_inherited
@@ -59,6 +61,7 @@ from nodeagent.telemetry.levels import Levels
 from nodeagent.telemetry.log import look_after
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_trace, make_tracing
+from tls.contexts import Contexts
 
 if TYPE_CHECKING:
     from nodeagent.accesslog.writer import AccessLogWriter
@@ -108,7 +111,8 @@ class Agent:
         self._rng = rng or random.Random()
         self.zone = os.environ.get("NODE_ZONE") or None
         """The zone of this host, unless a policy says another one."""
-        self.naming = Naming(config.namers, self._rng, config.dns)
+        self.contexts = Contexts()
+        self.naming = Naming(config.namers, self._rng, config.dns, self.contexts)
         self._checks = Checks(self._rng)
         self.stats = Registry(idle=config.common_metrics.idle_ttl_secs)
         self.stats.survey_namers = self._report_naming
@@ -170,6 +174,7 @@ class Agent:
         grace = self.config.admin.shutdown_grace_ms / 1000
         async with trio.open_nursery() as root:
             await root.start(self.naming.run)
+            root.start_soon(CertificateFiles(self.contexts, self.naming.files).run)
             root.start_soon(self._checks.run)
             root.start_soon(self._housekeeping)
             root.start_soon(self._alarms.run)
@@ -262,7 +267,7 @@ class Agent:
             config.label,
             client_policy=lambda id_: policies.client_policy(config.client, id_, self.zone, opaque=opaque),
             service_policy=lambda name: policies.service_policy(config.service, name),
-            dialer=Dialer(lambda endpoint: endpoint in own or endpoint in admin),
+            dialer=Dialer(lambda endpoint: endpoint in own or endpoint in admin, self.contexts),
             stats=self.stats,
             rng=self._rng,
             alarms=self._alarms,

@@ -37,7 +37,7 @@ from nodeagent.proxy.pool import PoolLimits
 from nodeagent.proxy.proxyheader import Version
 from nodeagent.proxy.server import ServerLimits
 from nodeagent.proxy.service import ServicePolicy
-from tls.params import PROTOCOLS, ClientCertificate, ClientTls, ContextParams
+from tls.params import PROTOCOLS, ClientTls, ContextParams, OwnCertificate
 
 MAX_SHARED: Final = 256
 """Names with the same policy share its values, of as many policies: few but those that capture parts of a name."""
@@ -261,7 +261,7 @@ def client_tls(keys: ClientTlsKeys | None) -> ClientTls | None:
     if keys is None or not keys.enabled:
         return None
     auth = keys.client_auth
-    own = None if auth is None else ClientCertificate(auth.cert_path, auth.key_path, auth.intermediate_certs_path)
+    own = None if auth is None else OwnCertificate(auth.cert_path, auth.key_path, auth.intermediate_certs_path)
     trust = keys.trust_certs if keys.trust_certs_bundle is None else (keys.trust_certs_bundle,)
     context = ContextParams(not keys.disable_validation, trust, own, keys.protocols or PROTOCOLS)
     return ClientTls(keys.common_name, context)

@@ -1,111 +1,171 @@
 """`ssl.SSLContext`s out of parameters. An edge: reads the files, and blocks while it does.
 
-Differs from `ssl.create_default_context` in three things. A certificate of a named file is trusted as it is, also one
+Differs from `ssl.create_default_context` in four things. A certificate of a named file is trusted as it is, also one
 that is no root, as Java does and so linkerd 1.x. An end without close_notify is an error, for it may be a cut
-(RFC 8446, 6.1). Renegotiation is refused.
+(RFC 8446, 6.1). Renegotiation is refused. A server gives no session tickets where it asks for certificates, so that
+each connection is a handshake under the trust of its time (RFC 8446, 4.6.1).
 """
 
 from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final, NoReturn
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from tls.params import PROTOCOLS, ClientCertificate, ContextParams
+from tls.files import TlsConfigError, read_file
+from tls.params import PROTOCOLS, ContextParams, OwnCertificate, ServerParams
 
-MAX_FILE: Final = 8 * 1024 * 1024
-"""Bytes of one file; the largest trust bundles have a quarter of a megabyte."""
+if TYPE_CHECKING:
+    from tls.revocation import Revocations
+
+Params: TypeAlias = ContextParams | ServerParams
 
 _VERSIONS: Final = dict(zip(PROTOCOLS, (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3), strict=True))
 
+_CLIENT_AUTH: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
-class TlsConfigError(ValueError):
-    """A file cannot be used. The message begins with its name."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One side of TLS, as its files were at one time. It is never changed; new files make a new one."""
+
+    context: ssl.SSLContext
+    revoked: Revocations | None
+    """Whom it does not believe any more; None where no lists are named."""
+    expires: datetime | None
+    """When its own certificate ends; None without one."""
+    digest: bytes
+    """Of all that was read: the same for the same content."""
 
 
 class Contexts:
-    """Contexts by what they were made of: as many as a configuration has different `tls` sections."""
+    """Contexts by what they were made of: as many as a configuration has different `tls` sections.
 
-    def __init__(self) -> None:
-        self._made: dict[ContextParams, ssl.SSLContext] = {}
+    Each is made when it is first asked for, and stays until `reload` swaps it for one of the files as they are then.
+    """
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._sides: dict[Params, Side] = {}
+        self.on_made: Callable[[Params], None] = lambda params: None  # noqa: ARG005
+        """Called when a side was made for the first time, by whoever asked for it."""
 
     def client(self, params: ContextParams) -> ssl.SSLContext:
         """Return the context for `params`; the first time, files are read. Raises TlsConfigError, each time anew."""
-        context = self._made.get(params)
-        if context is None:
-            context = self._made[params] = client_context(params)
-        return context
+        return self.side(params).context
+
+    def side(self, params: Params) -> Side:
+        """Return what new connections are made with; as `client`."""
+        side = self._sides.get(params)
+        if side is None:
+            side = self._sides[params] = make_side(params, self._now())
+            self.on_made(params)
+        return side
+
+    def made(self) -> dict[Params, Side]:
+        """All that there are now, for their ends and lists."""
+        return dict(self._sides)
+
+    def reload(self, params: Params) -> bool:
+        """Read the files anew, and swap what new connections are made with; False when nothing has changed.
+
+        Blocks, and may run in a thread. Raises TlsConfigError; then all stays as it was.
+        """
+        side = make_side(params, self._now())
+        former = self._sides.get(params)
+        if former is not None and former.digest == side.digest:
+            return False
+        self._sides[params] = side
+        return True
 
 
 def client_context(params: ContextParams) -> ssl.SSLContext:
     """Make a context for connections to backends that speak HTTP/1.1. Raises TlsConfigError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return make_side(params, datetime.now(UTC)).context
+
+
+def make_side(params: Params, now: datetime) -> Side:
+    """Read the files, and make of them all that there is to one side. Raises TlsConfigError."""
+    server = isinstance(params, ServerParams)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = _VERSIONS[min(params.protocols)]
     context.maximum_version = _VERSIONS[max(params.protocols)]
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     context.set_alpn_protocols(["http/1.1"])
-    if params.verify:
-        _trust(context, params.trust)
+    content = sha256()
+    if isinstance(params, ServerParams):
+        _ask(context, params, content.update)
+    elif params.verify:
+        _trust(context, params.trust, content.update)
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if params.certificate is not None:
-        _appear_as(context, params.certificate)
-    return context
+    own = params.certificate
+    expires = None if own is None else _appear_as(context, own, now, content.update, server=server)
+    return Side(context, _revoked(params.revoked, content.update), expires, content.digest())
 
 
-def _trust(context: ssl.SSLContext, files: tuple[str, ...]) -> None:
+def _ask(context: ssl.SSLContext, params: ServerParams, read: Callable[[bytes], None]) -> None:
+    context.verify_mode = _CLIENT_AUTH[params.client_auth]
+    if params.client_auth != "none":
+        _trust(context, params.trust, read)
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
+
+
+def _trust(context: ssl.SSLContext, files: tuple[str, ...], read: Callable[[bytes], None]) -> None:
     if not files:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         return
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     for file in files:
-        _load_certificates(context, file, _read(file))
+        pem = read_file(file)
+        read(pem)
+        if pem.count(b"-----BEGIN ") != pem.count(b"-----END "):  # OpenSSL takes what is whole
+            raise TlsConfigError(f"{file}: not certificates in PEM form (the last one is not whole)")
+        try:
+            with _as_file(pem) as name:
+                context.load_verify_locations(name)
+        except ssl.SSLError as error:
+            raise TlsConfigError(f"{file}: not certificates in PEM form ({_reason(error)})") from None
 
 
-def _appear_as(context: ssl.SSLContext, own: ClientCertificate) -> None:
-    chain = b""
-    for file in (own.certificate, own.intermediates):
-        if file is not None:
-            pem = _read(file)
-            _load_certificates(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), file, pem)  # tells which file is bad
-            chain += pem + b"\n"
-    key = _read(own.key)
+def _appear_as(
+    context: ssl.SSLContext, own: OwnCertificate, now: datetime, read: Callable[[bytes], None], *, server: bool
+) -> datetime:
+    """Load a certificate and its key, and return when it expires."""
+    from tls.pair import read_pair  # it takes 8 MB, which an agent without a certificate should not need
 
-    def encrypted() -> NoReturn:
-        raise TlsConfigError(f"{own.key}: the key is encrypted; give it without a passphrase")
-
+    pair = read_pair(own, "server" if server else "client", now)
+    read(pair.chain + pair.key)
     try:
-        with _as_file(chain) as chain_file, _as_file(key) as key_file:
-            context.load_cert_chain(chain_file, key_file, encrypted)
+        with _as_file(pair.chain) as chain_file, _as_file(pair.key) as key_file:
+            context.load_cert_chain(chain_file, key_file, lambda: pair.passphrase or b"")
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise TlsConfigError(f"{own.key}: not the key of the certificate in {own.certificate}") from None
-        raise TlsConfigError(f"{own.key}: not a private key in PEM form ({_reason(error)})") from None
+        raise TlsConfigError(f"{own.key}: cannot be used for TLS ({_reason(error)})") from None
+    return pair.leaf.not_valid_after_utc
 
 
-def _load_certificates(context: ssl.SSLContext, file: str, pem: bytes) -> None:
-    try:
-        with _as_file(pem) as name:
-            context.load_verify_locations(name)
-    except ssl.SSLError as error:
-        raise TlsConfigError(f"{file}: not certificates in PEM form ({_reason(error)})") from None
+def _revoked(files: tuple[str, ...], read: Callable[[bytes], None]) -> Revocations | None:
+    if not files:
+        return None
+    from tls.revocation import RevocationError, Revocations, read_lists
 
-
-def _read(file: str) -> bytes:
-    try:
-        with Path(file).open("rb") as opened:
-            data = opened.read(MAX_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise TlsConfigError(f"{file}: cannot be read: {reason}") from None
-    if len(data) > MAX_FILE:
-        raise TlsConfigError(f"{file}: over {MAX_FILE} bytes; expected certificates or a key")
-    return data
+    lists = []
+    for file in files:
+        pem = read_file(file)
+        read(pem)
+        try:
+            lists += read_lists(pem)
+        except RevocationError as error:
+            raise TlsConfigError(f"{file}: {error}") from None
+    return Revocations.of(lists)
 
 
 @contextmanager

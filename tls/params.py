@@ -1,11 +1,11 @@
-"""What is asked of TLS towards a backend, as values. Pure: files are only named here."""
+"""What is asked of TLS, as values. Pure: files are only named here."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 PROTOCOLS: Final = ("TLSv1.2", "TLSv1.3")
 """The versions that may be spoken, the oldest first; what is older is broken (RFC 8996)."""
@@ -13,13 +13,27 @@ PROTOCOLS: Final = ("TLSv1.2", "TLSv1.3")
 _DNS_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 
 
+ClientAuth: TypeAlias = Literal["none", "optional", "required"]
+"""Whether clients are asked for a certificate, and whether they may come without one. What they show is verified."""
+
+
 @dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """The files (PEM) that the agent proves itself with; `intermediates` has the rest of the chain, if it is apart."""
+class OwnCertificate:
+    """The files (PEM) that the agent proves itself with, and a file with the passphrase of the key if it has one.
+
+    `intermediates` has the rest of the chain, if it is apart.
+    """
 
     certificate: str
     key: str
     intermediates: str | None = None
+    passphrase: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of them."""
+        files = (self.certificate, self.key, self.intermediates, self.passphrase)
+        return tuple(file for file in files if file is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +43,46 @@ class ContextParams:
     verify: bool = True
     trust: tuple[str, ...] = ()
     """Files (PEM) with the certificates to trust; none is the system's store."""
-    certificate: ClientCertificate | None = None
+    certificate: OwnCertificate | None = None
     protocols: tuple[str, ...] = PROTOCOLS
+    revoked: tuple[str, ...] = ()
+    """Files (PEM) with revocation lists; see `tls.revocation`."""
 
     def __post_init__(self) -> None:
-        if not self.protocols or not set(self.protocols) <= set(PROTOCOLS):
-            raise ValueError(f"expected some of {', '.join(PROTOCOLS)}, found {', '.join(self.protocols) or 'none'}")
+        _check_protocols(self.protocols)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What it is made of."""
+        return (*(self.certificate.files if self.certificate else ()), *self.trust, *self.revoked)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParams:
+    """What the connections of a listener share: as whom to appear, and which clients to trust."""
+
+    certificate: OwnCertificate
+    client_auth: ClientAuth = "none"
+    trust: tuple[str, ...] = ()
+    """Files (PEM) with the certificates to trust, where clients are asked."""
+    protocols: tuple[str, ...] = PROTOCOLS
+    revoked: tuple[str, ...] = ()
+    """Files (PEM) with revocation lists."""
+
+    def __post_init__(self) -> None:
+        _check_protocols(self.protocols)
+        if self.client_auth != "none" and not self.trust:
+            raise ValueError("clients cannot be verified without certificates to trust")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What it is made of."""
+        return (*self.certificate.files, *self.trust, *self.revoked)
+
+
+def _check_protocols(protocols: tuple[str, ...]) -> None:
+    if not protocols or not set(protocols) <= set(PROTOCOLS):
+        raise ValueError(f"expected some of {', '.join(PROTOCOLS)}, found {', '.join(protocols) or 'none'}")
 
 
 @dataclass(frozen=True, slots=True)

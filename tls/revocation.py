@@ -36,16 +36,8 @@ class Revocations:
     """When the first of the lists is out of date; None without lists."""
 
     @staticmethod
-    def parse(pem: bytes) -> Revocations:
-        """Read the lists of a file (PEM, one after the other); of one issuer all count. Raises RevocationError."""
-        try:
-            return Revocations.of([x509.load_pem_x509_crl(found) for found in _found(pem)])
-        except ValueError:
-            raise RevocationError("not revocation lists (CRL) in PEM form") from None
-
-    @staticmethod
     def of(lists: Iterable[x509.CertificateRevocationList]) -> Revocations:
-        """What these lists say together. Raises ValueError when one cannot be read."""
+        """What these lists say together; of one issuer all count."""
         by_issuer: dict[x509.Name, frozenset[int]] = {}
         ends: list[datetime] = []
         for each in lists:
@@ -55,6 +47,10 @@ class Revocations:
                 ends.append(each.next_update_utc)
         return Revocations(by_issuer, min(ends, default=None))
 
+    def revokes_der(self, certificate: bytes) -> bool:
+        """Tell the same of a certificate as it came in a handshake, which verified that it is one."""
+        return bool(self.by_issuer) and self.revokes(x509.load_der_x509_certificate(certificate))
+
     def revokes(self, certificate: x509.Certificate) -> bool:
         """Tell whether its issuer has revoked a certificate."""
         if not self.by_issuer:
@@ -63,8 +59,15 @@ class Revocations:
         return serials is not None and certificate.serial_number in serials
 
 
-def _found(pem: bytes) -> list[bytes]:
+def read_lists(pem: bytes) -> list[x509.CertificateRevocationList]:
+    """The lists in the content of a file (PEM), one after the other, at least one. Raises RevocationError."""
     found = _CRL.findall(pem)
     if not found or len(found) != pem.count(b"-----BEGIN"):
-        raise ValueError
-    return found
+        raise RevocationError("not revocation lists (CRL) in PEM form")
+    try:
+        lists = [x509.load_pem_x509_crl(each) for each in found]
+        for each in lists:
+            len(each)  # reads the entries
+    except ValueError:
+        raise RevocationError("not revocation lists (CRL) in PEM form") from None
+    return lists

@@ -21,7 +21,8 @@ from namer.httpapi import ApiError
 from namer.path import Path
 from namer.watch import Cells, Watches
 from nodeagent.policies import client_tls
-from tls.contexts import Contexts, TlsConfigError
+from tls.contexts import Contexts
+from tls.files import TlsConfigError
 from tls.params import ContextParams
 
 

@@ -60,10 +60,12 @@ def assessment(config: AnyRouter) -> Assess | None:
 class Naming:
     """The namers of one configuration and the tasks that keep their answers live."""
 
-    def __init__(self, namers: Sequence[AnyNamer], rng: random.Random, dns: Dns) -> None:
+    def __init__(
+        self, namers: Sequence[AnyNamer], rng: random.Random, dns: Dns, contexts: Contexts | None = None
+    ) -> None:
         """Asks nothing of the outside: that begins when somebody subscribes to an answer, and `run` runs."""
         self._rng = rng
-        self._contexts = Contexts()
+        self._contexts = contexts or Contexts()
         self.watches = Watches(rng)
         self.files = FileWatch()
         self._dns = DnsParts(dns, self.watches, rng)

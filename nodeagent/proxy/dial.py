@@ -17,7 +17,8 @@ from nodeagent.http1.upstream import Http1Connection
 from nodeagent.proxy.errors import ConnectFailed, ConnectTimeout, LoopDetected, Overloaded, ProxyError, TlsFailed
 from nodeagent.proxy.tlswire import start_tls
 from nodeagent.proxy.wire import Wire
-from tls.contexts import Contexts, TlsConfigError
+from tls.contexts import Contexts
+from tls.files import TlsConfigError
 from tls.params import ClientTls
 
 log = structlog.get_logger("nodeagent.dial")
@@ -33,10 +34,10 @@ FULL = 0.01
 class Dialer:
     """Opens connections, never to the agent's own listeners."""
 
-    def __init__(self, is_own: Callable[[Endpoint], bool]) -> None:
+    def __init__(self, is_own: Callable[[Endpoint], bool], contexts: Contexts | None = None) -> None:
         """`is_own` tells whether an endpoint is one of this process's own ports."""
         self._is_own = is_own
-        self.contexts = Contexts()
+        self._contexts = contexts or Contexts()
 
     async def wire(self, endpoint: Endpoint, within: float, tls: ClientTls | None = None, preface: bytes = b"") -> Wire:
         """Connect within `within` seconds, by TLS if told so. Cancelling closes the half-made connection.
@@ -87,10 +88,10 @@ class Dialer:
     async def _secure(self, sock: socket.socket, endpoint: Endpoint, tls: ClientTls) -> Wire:
         where = f"dial {endpoint.show()}"
         try:
-            context = self.contexts.client(tls.context)
+            side = self._contexts.side(tls.context)
         except TlsConfigError as error:
             raise TlsFailed(f"{where}: {error}") from None
-        return await start_tls(sock, context, tls.server_name, where)
+        return await start_tls(sock, side.context, tls.server_name, where, side.revoked)
 
     def _socket(self, endpoint: Endpoint) -> socket.socket:
         family = socket.AF_UNIX if endpoint.is_unix else socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET

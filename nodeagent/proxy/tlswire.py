@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from typing import TYPE_CHECKING
 
 import trio
 from trio.lowlevel import ParkingLot, wait_readable, wait_writable
@@ -22,6 +23,9 @@ from nodeagent.proxy.errors import TlsCertificateFailed, TlsFailed
 from nodeagent.proxy.frugal import FRUGAL, PIECE
 from nodeagent.proxy.wire import Wire
 from tls.params import host_name
+
+if TYPE_CHECKING:
+    from tls.revocation import Revocations
 
 BATCH = 64 * 1024
 """Bytes encrypted at once: the most that one connection holds of what is on its way out."""
@@ -37,14 +41,23 @@ _CERTIFICATE_FAULTS = {
 """By X509_V_ERR_… of OpenSSL; the others are said in its words."""
 
 
-async def start_tls(sock: socket.socket, context: ssl.SSLContext, server_name: str | None, where: str) -> TlsWire:
+async def start_tls(
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    server_name: str | None,
+    where: str,
+    revoked: Revocations | None = None,
+) -> TlsWire:
     """Speak TLS on a connected socket, as the client. `where` ("dial 10.0.0.7:8443") is for the error's text.
 
-    Raises TlsFailed. Then, and when cancelled, the socket is closed.
+    A peer whose certificate is among the `revoked` gets nothing. Raises TlsFailed. Then, and when cancelled, the
+    socket is closed.
     """
     try:
         wire = TlsWire(sock, context, server_name)
         await wire.handshake()
+        if revoked is not None and (certificate := wire.peer_certificate()) and revoked.revokes_der(certificate):
+            raise TlsCertificateFailed(f"{where}: the certificate is refused: it is revoked")
     except (OSError, ValueError) as error:
         sock.close()
         raise tls_failure(error, where) from None
@@ -117,6 +130,10 @@ class TlsWire(Wire):
             else:
                 break
         await self._flush()
+
+    def peer_certificate(self) -> bytes | None:
+        """The certificate (DER) that the peer has shown in the handshake, None when it had none."""
+        return self._tls.getpeercert(binary_form=True)
 
     async def receive(self) -> bytes:
         """Return new bytes, b"" when the peer has ended. Cancelling is safe: nothing is lost.

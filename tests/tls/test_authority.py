@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 
 from tests.tls.authorities import DOMAIN, NOW, Fleet, key_pem, pem
+from tests.tls.handshakes import shake_hands
 from tls.authority import (
     BACKDATED,
     Authority,
@@ -178,21 +179,6 @@ def contexts(
         context.load_cert_chain(file)
         made[server] = context
     return made
-
-
-def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
-    """Both sides of a handshake in memory. Raises ssl.SSLError."""
-    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = [client.wrap_bio(down, up), server.wrap_bio(up, down, server_side=True)]
-    waiting = True
-    for _ in range(10):
-        waiting = False
-        for end in ends:
-            try:
-                end.do_handshake()
-            except ssl.SSLWantReadError:
-                waiting = True
-    assert not waiting
 
 
 def test_peers_of_every_step_of_a_rotation_accept_each_other(tmp_path: Path) -> None:

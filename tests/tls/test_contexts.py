@@ -9,8 +9,9 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from tls.contexts import Contexts, TlsConfigError, client_context
-from tls.params import ClientCertificate, ContextParams
+from tls.contexts import Contexts, client_context
+from tls.files import TlsConfigError
+from tls.params import ContextParams, OwnCertificate
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_named_files_take_the_place_of_the_systems_store(ca: trustme.CA, tmp_pat
 def test_intermediates_stand_in_a_file_of_their_own(ca: trustme.CA, tmp_path: pathlib.Path) -> None:
     middle = ca.create_child_ca()
     leaf = middle.issue_cert("agent")
-    own = ClientCertificate(
+    own = OwnCertificate(
         written(tmp_path / "cert.pem", leaf.cert_chain_pems[0].bytes()),
         written(tmp_path / "key.pem", leaf.private_key_pem.bytes()),
         written(tmp_path / "middle.pem", middle.cert_pem.bytes()),
@@ -95,7 +96,7 @@ def test_the_file_that_is_bad_is_named(
     (tmp_path / bad).unlink()
     if content is not None:
         (tmp_path / bad).write_bytes(content)
-    own = ClientCertificate(*(str(tmp_path / name) for name in ("certificate", "key", "intermediates")))
+    own = OwnCertificate(*(str(tmp_path / name) for name in ("certificate", "key", "intermediates")))
 
     with pytest.raises(TlsConfigError) as caught:
         client_context(ContextParams(trust=(str(tmp_path / "trust"),), certificate=own))
@@ -114,7 +115,7 @@ def test_a_key_of_another_certificate(ca: trustme.CA, tmp_path: pathlib.Path) ->
     key = written(tmp_path / "key.pem", ca.issue_cert("b").private_key_pem.bytes())
 
     with pytest.raises(TlsConfigError) as caught:
-        client_context(ContextParams(certificate=ClientCertificate(certificate, key)))
+        client_context(ContextParams(certificate=OwnCertificate(certificate, key)))
 
     assert str(caught.value) == f"{key}: not the key of the certificate in {certificate}"
 
@@ -127,7 +128,7 @@ def test_nobody_is_asked_for_a_passphrase(ca: trustme.CA, tmp_path: pathlib.Path
         serialization.PrivateFormat.PKCS8,
         serialization.BestAvailableEncryption(b"secret"),
     )
-    own = ClientCertificate(
+    own = OwnCertificate(
         written(tmp_path / "cert.pem", leaf.cert_chain_pems[0].bytes()), written(tmp_path / "key.pem", pem)
     )
 

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from tests.tls.authorities import NOW, Fleet, pem
 from tls.authority import CRL_LIFETIME, Revoked, make_key, sign_crl
-from tls.revocation import RevocationError, Revocations
+from tls.revocation import RevocationError, Revocations, read_lists
 
 
 def listed(fleet: Fleet, *revoked: x509.Certificate, number: int = 1) -> bytes:
@@ -17,11 +17,16 @@ def listed(fleet: Fleet, *revoked: x509.Certificate, number: int = 1) -> bytes:
     return pem(sign_crl(fleet.intermediate, [Revoked(each.serial_number, NOW) for each in revoked], number, NOW))
 
 
+def parsed(pem: bytes) -> Revocations:
+    """What the lists in a file say."""
+    return Revocations.of(read_lists(pem))
+
+
 def test_a_certificate_is_revoked_by_its_own_issuer_only() -> None:
     one, other = Fleet.made(), Fleet.made()
     good, bad, foreign = one.issue("good", make_key()), one.issue("bad", make_key()), other.issue("bad", make_key())
 
-    lists = Revocations.parse(listed(one, bad) + b"# a remark\n" + listed(other, good))
+    lists = parsed(listed(one, bad) + b"# a remark\n" + listed(other, good))
 
     assert [lists.revokes(each) for each in (good, bad, foreign)] == [False, True, False]
     assert lists.next_update == NOW + CRL_LIFETIME
@@ -30,7 +35,7 @@ def test_a_certificate_is_revoked_by_its_own_issuer_only() -> None:
 def test_of_one_issuer_all_lists_count() -> None:
     fleet = Fleet.made()
     first, second = fleet.issue("a", make_key()), fleet.issue("b", make_key())
-    lists = Revocations.parse(listed(fleet, first) + listed(fleet, second, number=2))
+    lists = parsed(listed(fleet, first) + listed(fleet, second, number=2))
 
     assert lists.revokes(first)
     assert lists.revokes(second)
@@ -43,7 +48,7 @@ def test_where_there_is_no_list_nobody_is_revoked() -> None:
 
 def test_an_empty_list_is_a_list() -> None:
     fleet = Fleet.made()
-    lists = Revocations.parse(listed(fleet))
+    lists = parsed(listed(fleet))
 
     assert not lists.revokes(fleet.issue("a", make_key()))
     assert lists.next_update is not None
@@ -57,4 +62,4 @@ def test_what_is_no_list(bad: str) -> None:
     content = {"half": whole + whole[:200], "certificate": whole + pem(fleet.root.certificate)}.get(bad, bad.encode())
 
     with pytest.raises(RevocationError, match="not revocation lists"):
-        Revocations.parse(content)
+        parsed(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
 import socket
 import ssl
@@ -11,12 +12,15 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 import trustme
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from nodeagent.proxy.errors import TlsFailed
 from nodeagent.proxy.tlswire import BATCH, TlsWire, start_tls
 from tests.nodeagent.proxy.tlsends import CUT, LARGE, NAME, Trust, connected, encrypted, handshaken
-from tls.contexts import client_context
-from tls.params import PROTOCOLS, ClientCertificate, ContextParams
+from tests.tls.authorities import Fleet
+from tls.authority import Revoked, sign_crl
+from tls.contexts import client_context, make_side
+from tls.params import PROTOCOLS, ContextParams, OwnCertificate, ServerParams
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +260,7 @@ async def test_a_client_certificate_is_shown(version: str, trust: Trust, tmp_pat
     leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
     leaf.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     middle.cert_pem.write_to_path(str(tmp_path / "middle.pem"))
-    own = ClientCertificate(*(str(tmp_path / f"{name}.pem") for name in ("cert", "key", "middle")))
+    own = OwnCertificate(*(str(tmp_path / f"{name}.pem") for name in ("cert", "key", "middle")))
 
     async with handshaken(trust.client(own=own, protocols=(version,)), demanding(trust)) as (wire, peer):
         await wire.send(b"it is me")
@@ -274,3 +278,32 @@ async def test_in_tls_1_3_the_client_learns_that_with_the_first_answer(trust: Tr
     async with handshaken(trust.client(protocols=("TLSv1.3",)), demanding(trust)) as (wire, _):
         with pytest.raises(ssl.SSLError, match="certificate required"):
             await wire.receive()
+
+
+async def test_a_peer_that_is_revoked_gets_nothing(tmp_path: pathlib.Path) -> None:
+    """F14: its certificate is verified, and on the list."""
+    now = datetime.datetime.now(datetime.UTC)
+    fleet = Fleet.made(now)
+    leaf = fleet.write(tmp_path, now=now, dns=(NAME,))
+    own = OwnCertificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
+    server = make_side(ServerParams(own), now)
+    lists = tmp_path / "crl.pem"
+    params = ContextParams(trust=(str(tmp_path / "bundle.pem"),), revoked=(str(lists),))
+
+    async def said(*revoked: int) -> str:
+        crl = sign_crl(fleet.intermediate, [Revoked(each, now) for each in revoked], 1, now)
+        lists.write_bytes(crl.public_bytes(Encoding.PEM))
+        client = make_side(params, now)
+        sock, transport = await connected()
+        peer = trio.SSLStream(transport, server.context, server_side=True)
+        async with transport, trio.open_nursery() as nursery:
+            nursery.start_soon(peer.do_handshake)
+            try:
+                wire = await start_tls(sock, client.context, NAME, "dial 10.0.0.7:443", client.revoked)
+            except TlsFailed as failed:
+                return str(failed)
+            wire.close()
+        return "spoken to"
+
+    assert await said(leaf.serial_number) == "dial 10.0.0.7:443: the certificate is refused: it is revoked"
+    assert await said(leaf.serial_number + 1) == "spoken to"

@@ -18,7 +18,7 @@ from nodeagent.proxy.errors import TlsFailed
 from nodeagent.proxy.tlswire import TlsWire, start_tls
 from tests.nodeagent.proxy.world import listen
 from tls.contexts import client_context
-from tls.params import PROTOCOLS, ClientCertificate, ContextParams
+from tls.params import PROTOCOLS, ContextParams, OwnCertificate
 
 NAME = "users.example"
 LARGE = bytes(range(256)) * 32 * 1024  # 8 MiB: more than all socket buffers
@@ -32,7 +32,7 @@ class Trust:
     ca: trustme.CA
     folder: pathlib.Path
 
-    def client(self, *, own: ClientCertificate | None = None, protocols: tuple[str, ...] = PROTOCOLS) -> ssl.SSLContext:
+    def client(self, *, own: OwnCertificate | None = None, protocols: tuple[str, ...] = PROTOCOLS) -> ssl.SSLContext:
         """A client that trusts this issuer alone."""
         file = self.folder / "ca.pem"
         self.ca.cert_pem.write_to_path(str(file))
