@@ -7,6 +7,7 @@ says so, and the request may only ask for less.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,6 +77,14 @@ def dns_name(text: str, domain: str) -> str:
     return name
 
 
+def dns_names(texts: Iterable[str], domain: str) -> tuple[str, ...]:
+    """The DNS names that a certificate of `domain` may bear, without repetitions. Raises RequestError."""
+    names = tuple(dict.fromkeys(dns_name(text, domain) for text in texts))
+    if len(names) > MAX_DNS:
+        raise RequestError(f"a certificate has at most {MAX_DNS} DNS names, found {len(names)}")
+    return names
+
+
 def make_request(key: Key, identity: SpiffeId | None = None, dns: tuple[str, ...] = ()) -> bytes:
     """A request in PEM, signed by `key`; without an identity it asks for what it may have."""
     names: list[x509.GeneralName] = [] if identity is None else [x509.UniformResourceIdentifier(str(identity))]
@@ -87,7 +96,10 @@ def make_request(key: Key, identity: SpiffeId | None = None, dns: tuple[str, ...
 
 
 def check_request(pem: bytes, permit: Permit) -> Granted:
-    """Say what a request gets. DNS names that it does not ask for it does not get. Raises RequestError."""
+    """Say what a request gets: the names that it asks for, or all that it may have when it asks for none.
+
+    Raises RequestError.
+    """
     request = _read(pem)
     key = _key(request)
     try:
@@ -103,7 +115,7 @@ def check_request(pem: bytes, permit: Permit) -> Granted:
         if name not in permit.dns:
             allowed = ", ".join(permit.dns) or "none"
             raise RequestError(f"the request asks for the DNS name {name[:80]!r}; allowed here: {allowed}")
-    return Granted(permit.identity, key, dns)
+    return Granted(permit.identity, key, permit.dns if identity is None and not dns else dns)
 
 
 def _read(pem: bytes) -> x509.CertificateSigningRequest:

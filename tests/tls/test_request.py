@@ -36,17 +36,18 @@ def names(*of: x509.GeneralName) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName(of)
 
 
-def test_a_request_without_names_gets_its_identity() -> None:
+def test_a_request_without_names_gets_all_that_it_may_have() -> None:
     key = make_key()
     granted = check_request(make_request(key), PERMIT)
 
-    assert (granted.identity, granted.key, granted.dns) == (WEB, key.public_key(), ())
+    assert (granted.identity, granted.key, granted.dns) == (WEB, key.public_key(), PERMIT.dns)
 
 
 def test_a_request_gets_the_names_that_it_asks_for_of_those_that_it_may_have() -> None:
     granted = check_request(make_request(make_key(), WEB, ("www.example",)), PERMIT)
 
     assert granted.dns == ("www.example",)
+    assert check_request(make_request(make_key(), WEB), PERMIT).dns == ()
 
 
 @pytest.mark.parametrize(
