@@ -40,7 +40,10 @@ class ClientAuth(Section, frozen=True, kw_only=True):
     intermediate_certs_path: Annotated[
         Text | None, about("A file with the rest of its chain.", unset="the chain is in `certPath`, if there is one")
     ] = None
-    key_path: Annotated[Text, about("The file with its key, which has no passphrase.")]
+    key_path: Annotated[Text, about("The file with its key.")]
+    passphrase_path: Annotated[
+        Text | None, about("A file with the passphrase of the key.", unset="the key has none", like="linkerd 1.x: none")
+    ] = None
 
 
 class ClientTlsKeys(Section, frozen=True):
@@ -63,6 +66,15 @@ class ClientTlsKeys(Section, frozen=True):
         about("A file (PEM) with the certificates to trust.", unset="`trustCerts`, or else the system's"),
     ] = None
     trust_certs: Annotated[tuple[Text, ...], about("The older form: files (PEM) with the certificates to trust.")] = ()
+    crl_path: Annotated[
+        Text | None,
+        about(
+            "A file (PEM) with lists of revoked certificates (CRL); endpoints on one are refused. A list that is out "
+            "of date counts still, and an issuer without one has revoked nobody.",
+            unset="nobody is revoked",
+            like="linkerd 1.x: none",
+        ),
+    ] = None
     client_auth: Annotated[ClientAuth | None, about("The certificate that the agent shows.", unset="it shows none")] = (
         None
     )
@@ -87,6 +99,8 @@ class ClientTlsKeys(Section, frozen=True):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.trust_certs_bundle is not None and self.trust_certs:
             yield "trustCerts", "cannot stand beside trustCertsBundle; put all certificates into one of the two"
+        if self.disable_validation and self.crl_path is not None:
+            yield "crlPath", "cannot stand beside disableValidation, which believes everybody"
         if self.disable_validation and self.client_auth is not None:
             yield "clientAuth", "cannot stand beside disableValidation, as in linkerd 1.x"
         if self.enabled and not self.disable_validation and self.common_name is None:

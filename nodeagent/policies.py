@@ -261,9 +261,12 @@ def client_tls(keys: ClientTlsKeys | None) -> ClientTls | None:
     if keys is None or not keys.enabled:
         return None
     auth = keys.client_auth
-    own = None if auth is None else OwnCertificate(auth.cert_path, auth.key_path, auth.intermediate_certs_path)
+    own = None
+    if auth is not None:
+        own = OwnCertificate(auth.cert_path, auth.key_path, auth.intermediate_certs_path, auth.passphrase_path)
     trust = keys.trust_certs if keys.trust_certs_bundle is None else (keys.trust_certs_bundle,)
-    context = ContextParams(not keys.disable_validation, trust, own, keys.protocols or PROTOCOLS)
+    revoked = () if keys.crl_path is None else (keys.crl_path,)
+    context = ContextParams(not keys.disable_validation, trust, own, keys.protocols or PROTOCOLS, revoked)
     return ClientTls(keys.common_name, context)
 
 

@@ -22,6 +22,7 @@ import trio
 from nodeagent.ca.messages import JOIN, RENEW, TRUST
 from nodeagent.ca.rates import Rates
 from nodeagent.ca.service import CaService, Refused
+from nodeagent.telemetry.loglimit import LogLimit
 from tls.request import MAX_REQUEST
 
 log = structlog.get_logger("nodeagent.ca")
@@ -65,6 +66,7 @@ class CaServer:
         self._from: Counter[str] = Counter()
         self._rates = Rates(limits.burst, limits.per_second)
         self._threads = trio.CapacityLimiter(THREADS)
+        self._told = LogLimit()
 
     async def run(self, listener: trio.SocketListener) -> None:
         """Serve until cancelled, which cuts what is under way."""
@@ -103,10 +105,10 @@ class CaServer:
             with trio.fail_after(self._limits.handshake):
                 await secured.do_handshake()
         except trio.TooSlowError:
-            log.info("a handshake takes too long", peer=peer)
+            self._tell("a handshake takes too long", peer)
             return
         except trio.BrokenResourceError as error:
-            log.info("a handshake has failed", peer=peer, error=_reason(error))
+            self._tell("a handshake has failed", peer, error=_reason(error))
             return
         with suppress(trio.BrokenResourceError, h11.RemoteProtocolError):
             await self._exchange(secured, peer)
@@ -124,7 +126,7 @@ class CaServer:
             )
             status, kind, content = 200, b"application/json", msgspec.json.encode(answer)
         except Refused as refused:
-            log.warning("a request is refused", peer=peer, status=refused.status, reason=str(refused))
+            self._tell("a request is refused", peer, status=refused.status, reason=str(refused))
             status, kind, content = refused.status, b"text/plain; charset=utf-8", f"{refused}\n".encode()
         except h11.RemoteProtocolError as error:
             status, kind, content = error.error_status_hint, b"text/plain; charset=utf-8", f"{error}\n".encode()
@@ -136,6 +138,11 @@ class CaServer:
         if machine.our_state is h11.IDLE or machine.our_state is h11.SEND_RESPONSE:
             head = machine.send(h11.Response(status_code=status, headers=headers)) or b""
             await secured.send_all(head + (machine.send(h11.Data(data=content)) or b""))
+
+    def _tell(self, event: str, peer: str, **more: object) -> None:
+        """Log what anybody can bring about, and so not as often as they like."""
+        if (held := self._told.take(trio.current_time())) is not None:
+            log.warning(event, peer=peer, not_logged=held, **more)
 
     def _answer(self, request: h11.Request, body: bytes, certificate: bytes | None, peer: str) -> object:
         """Do what is asked for, in a thread. Raises Refused."""

@@ -19,14 +19,18 @@ def test_all_keys() -> None:
     keys = """
       commonName: users.example
       trustCertsBundle: ca.pem
-      clientAuth: {certPath: cert.pem, intermediateCertsPath: middle.pem, keyPath: key.pem}
+      crlPath: crl.pem
+      clientAuth: {certPath: cert.pem, intermediateCertsPath: middle.pem, keyPath: key.pem, passphrasePath: secret}
       protocols: [TLSv1.2]
     """
 
     assert of(f"\n    tls: {keys}") == ClientTlsKeys(
         common_name="users.example",
         trust_certs_bundle="ca.pem",
-        client_auth=ClientAuth(cert_path="cert.pem", intermediate_certs_path="middle.pem", key_path="key.pem"),
+        crl_path="crl.pem",
+        client_auth=ClientAuth(
+            cert_path="cert.pem", intermediate_certs_path="middle.pem", key_path="key.pem", passphrase_path="secret"
+        ),
         protocols=("TLSv1.2",),
     )
 
@@ -84,6 +88,11 @@ def test_prefixes(path: str, tls: ClientTlsKeys | None) -> None:
             "{disableValidation: true, clientAuth: {certPath: c, keyPath: k}}",
             ":4:55: .clientAuth: cannot stand beside disableValidation",
             id="nobody to show it to",
+        ),
+        pytest.param(
+            "{disableValidation: true, crlPath: c}",
+            ":4:52: .crlPath: cannot stand beside disableValidation",
+            id="nobody to refuse",
         ),
         pytest.param(
             '{commonName: "{host}"}',

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from structlog.testing import capture_logs
 from namer.files import FileWatch
 from nodeagent.certificates import CertificateFiles
 from tests.namer.fakes import offload_inline
+from tests.nodeagent.proxy.world import OK
+from tests.nodeagent.running import running
 from tests.tls.authorities import NOW, Fleet, key_pem, pem
 from tests.tls.handshakes import shake_hands
 from tls.authority import Revoked, make_key, sign_crl
@@ -194,3 +197,120 @@ async def test_lists_of_revoked_ones_are_followed_too(
         file.write_bytes(b"half")
         await trio.sleep(SOON)
         assert revokes()
+
+
+@pytest.mark.e2e
+async def test_certificates_change_under_load_and_no_request_is_lost(tmp_path: Path) -> None:
+    """F03, scaled down: endpoint and agent get new keys a few times, and a new authority at last."""
+    now = datetime.now(NOW.tzinfo)
+    fleet, agent, endpoint = Fleet.made(now), tmp_path / "agent", tmp_path / "endpoint"
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(pem(fleet.root.certificate))
+    own = OwnCertificate(str(endpoint / "cert.pem"), str(endpoint / "key.pem"))
+    params = ServerParams(own, "required", (str(bundle),))
+    contexts, files = Contexts(), FileWatch()
+    shown: set[bytes] = set()
+
+    async def answer(stream: trio.SocketStream) -> None:
+        secured = trio.SSLStream(stream, contexts.side(params).context, server_side=True, https_compatible=True)
+        with suppress(trio.BrokenResourceError):
+            async with secured:
+                await secured.receive_some(10_000)
+                shown.add(secured.getpeercert(binary_form=True) or b"")
+                await secured.send_all(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+
+    def new_keys(of: Fleet) -> None:
+        for folder, name in ((agent, "agent"), (endpoint, "web")):
+            folder.mkdir(exist_ok=True)
+            of.write(folder, name, now, dns=(f"{name}.example",))
+
+    new_keys(fleet)
+    statuses: list[int] = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(files.run)
+        nursery.start_soon(CertificateFiles(contexts, files).run)
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, answer, [listener])
+        auth = f"{{certPath: {agent / 'cert.pem'}, keyPath: {agent / 'key.pem'}}}"
+        text = (
+            f"- protocol: http\n  dtab: /svc => /$/inet/127.0.0.1/{listener.socket.getsockname()[1]}\n"
+            f"  servers: [{{port: 0}}]\n"
+            f"  service: {{retries: {{budget: {{percentCanRetry: 0, minRetriesPerSec: 0}}}}}}\n"
+            f"  client: {{tls: {{commonName: web.example, trustCertsBundle: {bundle}, clientAuth: {auth}}}}}\n"
+        )
+        async with running(text) as run:
+
+            async def ask() -> None:
+                while True:
+                    statuses.append((await run.ask("router http", b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")).status)
+
+            def sides() -> set[bytes]:
+                return {side.digest for side in (*contexts.made().values(), *run.agent.contexts.made().values())}
+
+            async def change(by: Callable[[], object]) -> None:
+                """Change files, and go on when both ends have taken them, and some requests were made since."""
+                before = sides()
+                by()
+                with trio.fail_after(20):
+                    while len(sides() - before) < 2:
+                        await trio.sleep(0.01)
+                    enough = len(statuses) + 10
+                    while len(statuses) < enough:
+                        await trio.sleep(0.01)
+
+            nursery.start_soon(ask)
+            nursery.start_soon(ask)
+            with trio.fail_after(20):
+                while not shown:
+                    await trio.sleep(0.01)
+            for _ in range(3):
+                await change(partial(new_keys, fleet))
+            other = Fleet.made(now)
+            both = pem(fleet.root.certificate, other.root.certificate)
+            await change(partial(bundle.write_bytes, both))
+            await change(partial(new_keys, other))
+            await change(partial(bundle.write_bytes, pem(other.root.certificate)))
+            nursery.cancel_scope.cancel()
+
+    assert set(statuses) == {200}
+    assert len(shown) == 5
+
+
+@pytest.mark.e2e
+async def test_an_endpoint_that_is_revoked_is_refused_from_then_on(tmp_path: Path) -> None:
+    """F14, by the keys of a configuration."""
+    now = datetime.now(NOW.tzinfo)
+    fleet = Fleet.made(now)
+    leaf = fleet.write(tmp_path, "web", now, dns=("web.example",))
+    own = OwnCertificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
+    context = Contexts().side(ServerParams(own)).context
+    bundle, lists = tmp_path / "bundle.pem", tmp_path / "crl.pem"
+    lists.write_bytes(pem(sign_crl(fleet.intermediate, [], 1, now)))
+
+    async def answer(stream: trio.SocketStream) -> None:
+        secured = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+        with suppress(trio.BrokenResourceError):
+            async with secured:
+                await secured.receive_some(10_000)
+                await secured.send_all(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, answer, [listener])
+        text = (
+            f"- protocol: http\n  dtab: /svc => /$/inet/127.0.0.1/{listener.socket.getsockname()[1]}\n"
+            f"  servers: [{{port: 0}}]\n"
+            f"  client: {{tls: {{commonName: web.example, trustCertsBundle: {bundle}, crlPath: {lists}}}}}\n"
+        )
+        async with running(text) as run:
+            request = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
+            assert (await run.ask("router http", request)).status == 200
+            lists.write_bytes(pem(sign_crl(fleet.intermediate, [Revoked(leaf.serial_number, now)], 2, now)))
+            with trio.fail_after(10):
+                while (refused := await run.ask("router http", request)).status == 200:
+                    await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+
+    assert refused.status == 502
+    assert "error=tls_certificate_error" in str(refused.get("proxy-status"))
+    assert "it is revoked" in str(refused.get("proxy-status"))
