@@ -21,7 +21,7 @@ $(FUZZ): PACKAGE := .[dev,fuzz]
 # Real parts that some tests drive, as command:Debian-package. A test whose part is missing is skipped.
 PARTS := chromium:chromium curl:curl dnsmasq:dnsmasq-base h2load:nghttp2-client haproxy:haproxy ip:iproute2 \
   javac:default-jdk-headless kubectl:kubernetes-client named:bind9 nginx:nginx-light node:nodejs npm:npm \
-  nsupdate:bind9-dnsutils promtool:prometheus systemd-analyze:systemd systemd-nspawn:systemd-container \
+  nsupdate:bind9-dnsutils openssl:openssl promtool:prometheus systemd-analyze:systemd systemd-nspawn:systemd-container \
   unbound:unbound wget:wget wrk:wrk
 MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${part\#*:}; done
 

@@ -16,6 +16,10 @@ class CaError(Exception):
     """The authority, or who asks it, cannot go on; the message says why and what to do."""
 
 
+class UnknownIssuerError(CaError):
+    """A certificate is none of this authority's."""
+
+
 def make_private(folder: Path) -> None:
     """Make a directory that only its owner may enter, with those above it. One that is there stays as it is."""
     try:

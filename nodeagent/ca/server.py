@@ -38,17 +38,17 @@ THREADS: Final = 4
 class CaLimits:
     """What callers may take."""
 
-    connections: int = 64
+    connections: int = 128
     """At once; others wait to be accepted."""
-    per_address: int = 8
-    """Connections of one address at once; more are closed."""
+    per_address: int = 32
+    """Connections of one address at once; more are closed. A thousand hosts may be behind one."""
     handshake: float = 5.0
     """Seconds for a handshake."""
     exchange: float = 15.0
     """Seconds for all of a connection."""
-    burst: int = 20
+    burst: int = 100
     """Requests of one address at once."""
-    per_second: float = 2.0
+    per_second: float = 20.0
     """Requests of one address in the long run."""
 
 

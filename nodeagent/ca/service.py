@@ -1,7 +1,7 @@
 """What the server of an authority does for those who ask, once it knows how they are: the rules. Blocks on the disk.
 
-A request is checked before its token is used, so that a mistake costs no token, and the token is used before anything
-is signed, so that it never serves twice.
+A request, and whether it can be signed, is checked before its token is used, so that a mistake costs no token; and the
+token is used before anything is signed, so that it never serves twice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import structlog
 from cryptography import x509
 
 from namer.files import look
-from nodeagent.ca.disk import CaError
+from nodeagent.ca.disk import CaError, UnknownIssuerError
 from nodeagent.ca.membership import Membership
 from nodeagent.ca.messages import Given, Trust
 from nodeagent.ca.store import Store
@@ -70,6 +70,7 @@ class CaService:
         try:
             store = self.store
             granted = check_request(request, store.tokens.permit(secret, self._now()))
+            store.check_signing()
             store.tokens.use(secret)
             return self._give(store, granted, "token", peer)
         except TokenError as error:
@@ -89,6 +90,8 @@ class CaService:
             if store.is_revoked(leaf):
                 raise Refused(403, f"the certificate of {identity} is revoked")
             return self._give(store, check_request(request, Permit(identity, dns_names(leaf))), "renewal", peer)
+        except UnknownIssuerError:
+            raise Refused(403, "the certificate was not issued here") from None
         except (IdentityError, ValueError) as error:
             raise Refused(400, str(error)) from None
         except CaError as error:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from nodeagent.ca.disk import CaError, create, locked, make_private, read, read_secret, replace
+from nodeagent.ca.disk import CaError, UnknownIssuerError, create, locked, make_private, read, read_secret, replace
 from nodeagent.ca.issued import Issued, IssuedLog
 from nodeagent.ca.tokens import Tokens
 from tls.authority import (
@@ -135,6 +135,10 @@ class Store:
             self._write_public(now)
 
     # What it does
+
+    def check_signing(self) -> None:
+        """Find out before anything is used up whether the key that signs is there, and in order. Raises CaError."""
+        self._authority(self.intermediates[-1])
 
     def issue(
         self, granted: Granted, now: datetime, *, how: str, peer: str = "", lifetime: timedelta = LEAF_LIFETIME
@@ -244,7 +248,7 @@ class Store:
         for each in self.intermediates:
             if each.certificate.subject == leaf.issuer:
                 return each
-        raise CaError(f"{self.folder}: the certificate was not issued here")
+        raise UnknownIssuerError(f"{self.folder}: the certificate was not issued here")
 
     def _list_is_old(self, by: Generation, now: datetime) -> bool:
         file = by.folder / "crl.pem"

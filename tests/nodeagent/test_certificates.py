@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.testing import capture_logs
 
 from namer.files import FileWatch
@@ -114,6 +116,27 @@ async def test_of_a_pair_there_is_never_half(
     faults = [each["error"] for each in logs if "error" in each]
     assert all(fault.startswith(f"{tmp_path}/key.pem: not ") for fault in faults)
     assert len(faults) == 4  # for each of client and server once of either fault, however long it lasts
+
+
+async def test_a_handshake_under_way_ends_with_the_pair_that_it_began_with(
+    tmp_path: Path, real: datetime, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with followed(tmp_path, real) as one:
+        first = one.shown()
+        up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+        calling = one.contexts.client(one.client).wrap_bio(down, up)
+        answering = one.contexts.side(one.server).context.wrap_bio(up, down, server_side=True)
+        with pytest.raises(ssl.SSLWantReadError):
+            calling.do_handshake()
+        second = one.fleet.write(tmp_path, now=real)
+        await trio.sleep(SOON)
+        with pytest.raises(ssl.SSLWantReadError):
+            answering.do_handshake()
+        calling.do_handshake()
+        answering.do_handshake()
+
+        assert calling.getpeercert(binary_form=True) == first.public_bytes(Encoding.DER)
+        assert one.shown() == second
 
 
 async def test_a_link_that_is_swapped_above_both_files(

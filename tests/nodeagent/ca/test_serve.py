@@ -16,15 +16,16 @@ from structlog.testing import capture_logs
 
 from nodeagent.ca.client import CaRefusedError, join, refresh_trust, renew
 from nodeagent.ca.disk import CaError
-from nodeagent.ca.membership import Membership
+from nodeagent.ca.membership import Membership, pem
 from nodeagent.ca.messages import Given
 from nodeagent.ca.server import CaLimits
+from nodeagent.ca.store import read_private
 from nodeagent.ca.tokens import Token, fingerprint
 from tests.nodeagent.ca.world import authority, now
 from tests.tls.authorities import DOMAIN, Fleet
 from tests.tls.handshakes import shake_hands
 from tests.tls.test_authority import needs_openssl
-from tls.authority import make_key
+from tls.authority import Authority, issue, make_intermediate, make_key
 from tls.contexts import make_side
 from tls.identity import SpiffeId, dns_names, peer_identity
 from tls.params import OwnCertificate, ServerParams
@@ -297,7 +298,23 @@ async def test_trouble_of_its_own_is_in_its_log_and_not_in_the_answer(tmp_path: 
             pytest.raises(CaRefusedError, match="503 the authority cannot do this now; its log"),
         ):
             await join(ca.address, token, tmp_path / "web")
+        (ca.folder / "intermediate-1" / "key.pem").chmod(0o600)
+        await join(ca.address, token, tmp_path / "web")
     assert any("chmod 600" in str(each.get("error")) for each in logs)
+
+
+async def test_a_certificate_that_somebody_signed_with_a_stolen_key_is_not_renewed(tmp_path: Path) -> None:
+    """By an intermediate under the true root that the authority does not know."""
+    async with authority(tmp_path) as ca:
+        root = ca.store.roots[-1]
+        stolen = read_private(root.folder / "key.pem", None)
+        by, key = make_intermediate(Authority(root.certificate, stolen), DOMAIN, now()), make_key()
+        leaf = issue(by, WEB, key.public_key(), now())
+        chain = pem(leaf) + pem(by.certificate)
+        given = Given(ca.store.bundle(now()).decode(), "", chain)
+        web = Membership.create(tmp_path / "web", key, given, address=ca.address, domain=DOMAIN)
+        with pytest.raises(CaRefusedError, match="403 the certificate was not issued here"):
+            await renew(web)
 
 
 async def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
