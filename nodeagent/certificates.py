@@ -67,7 +67,7 @@ class CertificateFiles:
         """Swap the context if its files have changed; return what is wrong with them, which is said once."""
         try:
             swapped = await self._files.offload(self._contexts.reload, params)
-        except TlsConfigError as error:
+        except (TlsConfigError, OSError) as error:  # the latter when there is no descriptor left, say
             if str(error) != known:
                 log.warning("files of TLS cannot be used, the former ones stay", error=str(error))
             return str(error)

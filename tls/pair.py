@@ -54,7 +54,9 @@ def read_certificates(file: str, pem: bytes) -> list[x509.Certificate]:
     """The certificates in what was read from a file, at least one. Raises TlsConfigError."""
     try:
         found = x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+        for each in found:
+            each.public_key()  # what is read later is read here, where it is known of which file it is
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise TlsConfigError(f"{file}: not certificates in PEM form ({_brief(error)})") from None
     if pem.count(b"-----BEGIN CERTIFICATE-----") != pem.count(b"-----END CERTIFICATE-----"):
         raise TlsConfigError(f"{file}: not certificates in PEM form (the last one is not whole)")

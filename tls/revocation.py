@@ -48,8 +48,11 @@ class Revocations:
         return Revocations(by_issuer, min(ends, default=None))
 
     def revokes_der(self, certificate: bytes) -> bool:
-        """Tell the same of a certificate as it came in a handshake, which verified that it is one."""
-        return bool(self.by_issuer) and self.revokes(x509.load_der_x509_certificate(certificate))
+        """Tell the same of a certificate as it came in a handshake. Raises ValueError when it cannot be read."""
+        try:
+            return bool(self.by_issuer) and self.revokes(x509.load_der_x509_certificate(certificate))
+        except x509.InvalidVersion as error:
+            raise ValueError(str(error)) from None
 
     def revokes(self, certificate: x509.Certificate) -> bool:
         """Tell whether its issuer has revoked a certificate."""
@@ -66,8 +69,9 @@ def read_lists(pem: bytes) -> list[x509.CertificateRevocationList]:
         raise RevocationError("not revocation lists (CRL) in PEM form")
     try:
         lists = [x509.load_pem_x509_crl(each) for each in found]
-        for each in lists:
-            len(each)  # reads the entries
-    except ValueError:
+        for each in lists:  # what is read later is read here, where an error is that of the file
+            Revocations.of([each])
+            len(each.extensions)
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise RevocationError("not revocation lists (CRL) in PEM form") from None
     return lists

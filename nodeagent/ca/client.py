@@ -23,6 +23,7 @@ from tls.authority import make_key
 from tls.contexts import Contexts
 from tls.files import TlsConfigError
 from tls.identity import IdentityError, SpiffeId
+from tls.pair import read_certificates
 from tls.request import authority_name, make_request
 
 SECONDS = 15.0
@@ -71,9 +72,9 @@ async def _root(address: str, wanted: bytes) -> x509.Certificate:
         reply = await server.call("GET", TRUST, timeout=SECONDS, limit=MAX_ANSWER)
         trust = reply.json(Trust)
     try:
-        roots = x509.load_pem_x509_certificates(trust.bundle.encode())
-    except ValueError:
-        roots = []
+        roots = read_certificates(address, trust.bundle.encode())
+    except TlsConfigError as error:
+        raise CaError(str(error)) from None
     for root in roots:
         if fingerprint(root) == wanted:
             return root

@@ -96,9 +96,9 @@ class Membership:
     def write_pair(self, key: Key, chain: str) -> None:
         """Make this the current pair, after checking that it is one."""
         try:
-            leaf = x509.load_pem_x509_certificate(chain.encode())
-        except ValueError:
-            raise CaError("the authority has answered with something that is no certificate") from None
+            leaf = read_certificates("what the authority has answered", chain.encode())[0]
+        except TlsConfigError as error:
+            raise CaError(str(error)) from None
         if leaf.public_key() != key.public_key():
             raise CaError("the authority has signed another key than was asked for")
         numbers = self._generations()

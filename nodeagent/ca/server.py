@@ -145,7 +145,16 @@ class CaServer:
             log.warning(event, peer=peer, not_logged=held, **more)
 
     def _answer(self, request: h11.Request, body: bytes, certificate: bytes | None, peer: str) -> object:
-        """Do what is asked for, in a thread. Raises Refused."""
+        """Do what is asked for, in a thread. Raises Refused, and nothing else: one request must not end the server."""
+        try:
+            return self._do(request, body, certificate, peer)
+        except Refused:
+            raise
+        except Exception:
+            log.exception("a request has met a fault in the authority", peer=peer)
+            raise Refused(500, "a fault in the authority; its log has it") from None
+
+    def _do(self, request: h11.Request, body: bytes, certificate: bytes | None, peer: str) -> object:
         match request.method, request.target.partition(b"?")[0].decode("ascii", "replace"):
             case b"GET", path if path == TRUST:
                 return self._service.trust()

@@ -14,7 +14,7 @@ import structlog
 from cryptography import x509
 
 from namer.files import look
-from nodeagent.ca.disk import CaError, UnknownIssuerError
+from nodeagent.ca.disk import CaError, UnknownIssuerError, read
 from nodeagent.ca.membership import Membership
 from nodeagent.ca.messages import Given, Trust
 from nodeagent.ca.store import Store
@@ -92,7 +92,7 @@ class CaService:
             return self._give(store, check_request(request, Permit(identity, dns_names(leaf))), "renewal", peer)
         except UnknownIssuerError:
             raise Refused(403, "the certificate was not issued here") from None
-        except (IdentityError, ValueError) as error:
+        except (IdentityError, ValueError, x509.InvalidVersion) as error:
             raise Refused(400, str(error)) from None
         except CaError as error:
             raise _own_fault(error) from None
@@ -126,7 +126,7 @@ class CaService:
 
 def _public(store: Store) -> dict[str, str]:
     """What agents are given of the directory as it was last published."""
-    return {name: (store.folder / f"{name}.pem").read_text() for name in ("bundle", "crl")}
+    return {name: read(store.folder / f"{name}.pem").decode() for name in ("bundle", "crl")}
 
 
 def _own_fault(error: CaError) -> Refused:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import tempfile
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tls.authorities import DOMAIN, NOW, Fleet, key_pem, pem
 from tests.tls.test_identity import certificate
 from tls.authority import Key, issue, make_key
+from tls.contexts import make_side
 from tls.files import TlsConfigError
-from tls.identity import SpiffeId
+from tls.identity import SpiffeId, peer_identity
 from tls.pair import read_pair
-from tls.params import OwnCertificate
+from tls.params import OwnCertificate, ServerParams
 
 DAY = timedelta(days=1)
 
@@ -104,3 +111,26 @@ def test_a_passphrase(tmp_path: Path) -> None:
     assert read_pair(own, "server", NOW).passphrase == b"open sesame"
     Path(own.key).write_bytes(key_pem(key))
     assert read_pair(own, "server", NOW).key == key_pem(key)
+
+
+LEAF = Fleet.made().issue("web-1", KEY := make_key(), NOW, dns=("web-1.example",))
+DER = LEAF.public_bytes(Encoding.DER)
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(st.integers(0, len(DER) * 8 - 1), st.booleans())
+def test_whatever_bit_of_a_certificate_is_changed_nothing_but_the_one_error_comes_of_it(bit: int, cut: bool) -> None:
+    """An agent follows files that anybody may have broken, and must outlive that."""
+    bent = bytearray(DER)
+    bent[bit // 8] ^= 1 << bit % 8
+    if cut:
+        bent = bent[: bit // 8]
+    with tempfile.TemporaryDirectory() as folder:
+        own = OwnCertificate(f"{folder}/cert.pem", f"{folder}/key.pem")
+        Path(own.key).write_bytes(key_pem(KEY))
+        content = b"-----BEGIN CERTIFICATE-----\n%b-----END CERTIFICATE-----\n" % base64.encodebytes(bent)
+        Path(own.certificate).write_bytes(content)
+        with suppress(TlsConfigError):
+            make_side(ServerParams(own), NOW)
+    with suppress(ValueError, x509.InvalidVersion):
+        peer_identity(x509.load_der_x509_certificate(bytes(bent)))

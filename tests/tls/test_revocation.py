@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tls.authorities import NOW, Fleet, pem
 from tls.authority import CRL_LIFETIME, Revoked, make_key, sign_crl
@@ -63,3 +67,16 @@ def test_what_is_no_list(bad: str) -> None:
 
     with pytest.raises(RevocationError, match="not revocation lists"):
         parsed(content)
+
+
+LIST = listed(Fleet.made(), Fleet.made().issue("a", make_key()))
+DER = base64.b64decode(b"".join(LIST.splitlines()[1:-1]))
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(st.integers(0, len(DER) * 8 - 1))
+def test_whatever_bit_of_a_list_is_changed_nothing_but_the_one_error_comes_of_it(bit: int) -> None:
+    bent = bytearray(DER)
+    bent[bit // 8] ^= 1 << bit % 8
+    with suppress(RevocationError):
+        parsed(b"-----BEGIN X509 CRL-----\n%b-----END X509 CRL-----\n" % base64.encodebytes(bent))

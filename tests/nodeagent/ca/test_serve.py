@@ -317,6 +317,22 @@ async def test_a_certificate_that_somebody_signed_with_a_stolen_key_is_not_renew
             await renew(web)
 
 
+async def test_a_fault_in_it_ends_one_request_and_not_the_server(tmp_path: Path) -> None:
+    async with authority(tmp_path) as ca:
+        token = ca.token()
+        (kept,) = (ca.folder / "tokens").iterdir()
+        whole = kept.read_bytes()
+        kept.write_bytes(whole.replace(b"spiffe://", b"elsewhere:"))
+        with (
+            capture_logs() as logs,
+            pytest.raises(CaRefusedError, match="500 a fault in the authority; its log has it"),
+        ):
+            await join(ca.address, token, tmp_path / "web")
+        kept.write_bytes(whole)
+        await join(ca.address, token, tmp_path / "web")
+    assert any(each["log_level"] == "error" and each.get("exc_info") for each in logs)
+
+
 async def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
     async with authority(tmp_path, limits=CaLimits(per_address=2, handshake=1.0)) as ca:
         *silent, refused = [await trio.open_tcp_stream(*ca.where) for _ in range(3)]
