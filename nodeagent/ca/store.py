@@ -194,22 +194,30 @@ class Store:
         That is when the last certificate under it has expired, or at once when it is distrusted.
         """
         with locked(self.folder / "lock"):
-            former = self.roots[-1]
-            under_way = [each for each in self.roots[:-1] if not self._is_out(each, now)]
-            if under_way and not distrust:
-                until = self._state.retired[under_way[-1].folder.name]
+            self.check_signing()  # else a passphrase that is wrong would be that of the new keys
+            until = max((self._state.retired.get(each.folder.name, now) for each in self.roots), default=now)
+            if until > now and not distrust:
                 raise CaError(
                     f"{self.folder}: the last change of roots is under way until {until:%Y-%m-%d %H:%M} UTC; wait, or "
                     "--distrust the former ones, after which all must join anew"
                 )
-            root = make_root(self.domain, now)
-            cross = None if distrust else cross_sign(self._authority(former), root.certificate, self.domain, now)
-            out = now if distrust else self._last_end(former, now)
-            _write_authority(self.folder / f"root-{former.number + 1}", root, self._passphrase, cross)
+            out = now if distrust else max(self._end_of(each, now) for each in self.intermediates)
+            root, former = self._new_root(now, distrust=distrust)
             self._add_intermediate(root, now, at=out)
-            self._retire({each.folder.name: out for each in [*under_way, former]})
+            self._retire({each.folder.name: out for each in former if not self._is_out(each, now)})
         self._reopen().publish(now)
         return out
+
+    def _new_root(self, now: datetime, *, distrust: bool) -> tuple[Authority, list[Generation]]:
+        """The root that is to sign from now on, and those before it."""
+        newest = self.roots[-1]
+        used = {each.certificate.issuer for each in self.intermediates}
+        if newest.certificate.subject not in used and not distrust:  # the last change was cut half-way
+            return self._authority(newest), self.roots[:-1]
+        root = make_root(self.domain, now)
+        cross = None if distrust else cross_sign(self._authority(newest), root.certificate, self.domain, now)
+        _write_authority(self.folder / f"root-{newest.number + 1}", root, self._passphrase, cross)
+        return root, self.roots
 
     # Inside
 
@@ -239,10 +247,6 @@ class Store:
         """When the last certificate of an intermediate has expired; a server may sign with it for a moment yet."""
         ends = (each.until for each in self.issued.entries() if each.by == intermediate.folder.name)
         return max([now + LEAF_LIFETIME, *ends]) + SLACK
-
-    def _last_end(self, root: Generation, now: datetime) -> datetime:
-        under = [each for each in self.intermediates if each.certificate.issuer == root.certificate.subject]
-        return max(self._end_of(each, now) for each in under)
 
     def _intermediate_of(self, leaf: x509.Certificate) -> Generation:
         for each in self.intermediates:

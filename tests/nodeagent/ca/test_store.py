@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -227,6 +229,36 @@ def test_a_root_that_is_distrusted_is_out_at_once(folder: Path) -> None:
 
     assert former not in certificates((folder / "bundle.pem").read_bytes())
     assert len(certificates(store.chain(issued(store)))) == 2
+
+
+@pytest.mark.parametrize("distrust", [True, False])
+@pytest.mark.parametrize("wrong", [None, b"open barley"])
+def test_new_keys_have_the_passphrase_of_the_others(tmp_path: Path, wrong: bytes | None, distrust: bool) -> None:
+    Store.init(tmp_path, DOMAIN, NOW, b"open sesame")
+    for rotate in (
+        partial(Store(tmp_path, wrong).rotate_root, distrust=distrust),
+        Store(tmp_path, wrong).rotate_intermediate,
+    ):
+        with pytest.raises(CaError, match="passphrase"):
+            rotate(NOW)
+    assert not (tmp_path / "root-2").exists()
+    assert not (tmp_path / "intermediate-2").exists()
+
+
+def test_a_change_of_roots_that_was_cut_half_way_is_brought_to_its_end(folder: Path, tmp_path: Path) -> None:
+    """As by a loss of power: the new root is there, and nothing under it."""
+    store, before = Store(folder), Store(folder)
+    leaf = issued(before)
+    store.rotate_root(NOW)
+    shutil.rmtree(folder / "intermediate-2")
+    (folder / "ca.json").write_text('{"domain":"mesh.example"}')
+
+    again = Store(folder)
+    assert issued(again).issuer == leaf.issuer
+    again.rotate_root(NOW)
+    assert len(certificates(again.bundle(NOW))) == 2
+    assert len(certificates(again.bundle(NOW + 2 * LEAF_LIFETIME))) == 1
+    assert len(certificates(again.chain(issued(again)))) == 3
 
 
 def test_a_root_key_that_is_kept_elsewhere_is_missed_only_where_it_signs(folder: Path) -> None:
