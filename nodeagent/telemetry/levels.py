@@ -26,6 +26,8 @@ LOGGERS: Final = {
     "nodeagent.agent": "start, drain, configuration",
     "nodeagent.alarms": "second copies of requests",
     "nodeagent.bind": "names of requests: what they are bound to, and when anew",
+    "nodeagent.ca": "the certificate authority, and its members",
+    "nodeagent.certificates": "files of certificates and keys, and when they expire",
     "nodeagent.checks": "active health checks",
     "nodeagent.conversation": "connections of callers",
     "nodeagent.dial": "connections to endpoints: each that is made, or fails",

@@ -16,7 +16,9 @@ from tests.nodeagent.cli.processes import NODEAGENT, PATIENCE
     ("arguments", "says"),
     [
         pytest.param(
-            [], "expected a command: run, check, explain, stat, tap, dtab, ca, demo, env, support, version", id="no command"
+            [],
+            "expected a command: run, check, explain, stat, tap, dtab, ca, demo, env, support, version",
+            id="no command",
         ),
         pytest.param(["chek"], "there is no command 'chek'; did you mean check?", id="near a command"),
         pytest.param(["xyzzy"], "there is no command 'xyzzy'", id="no such command"),
