@@ -19,7 +19,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("run", "check", "explain", "stat", "tap", "dtab", "ca", "demo", "env", "support", "version")
+COMMANDS = ("run", "check", "explain", "stat", "top", "tap", "dtab", "ca", "demo", "env", "support", "version")
 
 
 class Commands(click.Group):

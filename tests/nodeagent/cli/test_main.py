@@ -17,7 +17,7 @@ from tests.nodeagent.cli.processes import NODEAGENT, PATIENCE
     [
         pytest.param(
             [],
-            "expected a command: run, check, explain, stat, tap, dtab, ca, demo, env, support, version",
+            "expected a command: run, check, explain, stat, top, tap, dtab, ca, demo, env, support, version",
             id="no command",
         ),
         pytest.param(["chek"], "there is no command 'chek'; did you mean check?", id="near a command"),
