@@ -18,9 +18,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tls.files import TlsConfigError, read_file
+from tls.names import by_name
 from tls.params import PROTOCOLS, ContextParams, OwnCertificate, ServerParams
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from tls.revocation import Revocations
 
 Params: TypeAlias = ContextParams | ServerParams
@@ -30,6 +33,15 @@ _VERSIONS: Final = dict(zip(PROTOCOLS, (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.T
 _CLIENT_AUTH: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """From when until when a certificate is valid."""
+
+    file: str
+    begins: datetime
+    expires: datetime
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
     """One side of TLS, as its files were at one time. It is never changed; new files make a new one."""
@@ -37,10 +49,15 @@ class Side:
     context: ssl.SSLContext
     revoked: Revocations | None
     """Whom it does not believe any more; None where no lists are named."""
-    expires: datetime | None
-    """When its own certificate ends; None without one."""
+    own: tuple[Validity, ...]
+    """Its own certificates."""
     digest: bytes
     """Of all that was read: the same for the same content."""
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the first of its own certificates ends; None without one."""
+        return min((each.expires for each in self.own), default=None)
 
 
 class Contexts:
@@ -97,18 +114,76 @@ def make_side(params: Params, now: datetime) -> Side:
     context.maximum_version = _VERSIONS[max(params.protocols)]
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-    context.set_alpn_protocols(["http/1.1"])
     content = sha256()
+    own: tuple[Validity, ...] = ()
     if isinstance(params, ServerParams):
-        _ask(context, params, content.update)
-    elif params.verify:
-        _trust(context, params.trust, content.update)
+        own = _serve(context, params, now, content.update)
     else:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    own = params.certificate
-    expires = None if own is None else _appear_as(context, own, now, content.update, server=server)
-    return Side(context, _revoked(params.revoked, content.update), expires, content.digest())
+        context.set_alpn_protocols(["http/1.1"])
+        if params.verify:
+            _trust(context, params.trust, content.update)
+        else:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if params.certificate is not None:
+            leaf = _appear_as(context, params.certificate, now, content.update, server=False)
+            own = (_validity(params.certificate, leaf),)
+    return Side(context, _revoked(params.revoked, content.update), own, content.digest())
+
+
+def _serve(
+    context: ssl.SSLContext, params: ServerParams, now: datetime, read: Callable[[bytes], None]
+) -> tuple[Validity, ...]:
+    """Set up what is special to a server; return its certificates."""
+    if params.alpn:
+        context.set_alpn_protocols(params.alpn)
+    if params.ciphers:
+        context.set_ciphers(":".join(params.ciphers))
+    _ask(context, params, read)
+    leaf = _appear_as(context, params.certificate, now, read, server=True)
+    own = [_validity(params.certificate, leaf)]
+    if params.others:
+        # Without itself among them, so that nothing is a circle: a context that was swapped goes at once.
+        known: dict[str, ssl.SSLContext | None] = dict.fromkeys(_names(params.certificate, leaf))
+        for other in params.others:
+            one = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            leaf = _appear_as(one, other, now, read, server=True)
+            own.append(_validity(other, leaf))
+            known = {**dict.fromkeys(_names(other, leaf), one), **known}
+        context.sni_callback = _chooser(known)
+    return tuple(own)
+
+
+def _chooser(
+    known: dict[str, ssl.SSLContext | None],
+) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], int | None]:
+    """What OpenSSL asks for the certificate of a name; who asks for none gets the first one."""
+    found = {name: (context,) for name, context in known.items()}
+
+    def choose(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> int | None:  # noqa: ARG001
+        if name is None:
+            return None
+        chosen = by_name(found, name)
+        if chosen is None:
+            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        if chosen[0] is not None:
+            connection.context = chosen[0]
+        return None
+
+    return choose
+
+
+def _names(own: OwnCertificate, leaf: x509.Certificate) -> list[str]:
+    from tls.identity import dns_names
+
+    names = [name.lower() for name in dns_names(leaf)]
+    if not names:
+        raise TlsConfigError(f"{own.certificate}: has no DNS name (subjectAltName), so nobody could ask for it")
+    return names
+
+
+def _validity(own: OwnCertificate, leaf: x509.Certificate) -> Validity:
+    return Validity(own.certificate, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
 
 
 def _ask(context: ssl.SSLContext, params: ServerParams, read: Callable[[bytes], None]) -> None:
@@ -138,8 +213,8 @@ def _trust(context: ssl.SSLContext, files: tuple[str, ...], read: Callable[[byte
 
 def _appear_as(
     context: ssl.SSLContext, own: OwnCertificate, now: datetime, read: Callable[[bytes], None], *, server: bool
-) -> datetime:
-    """Load a certificate and its key, and return when it expires."""
+) -> x509.Certificate:
+    """Load a certificate and its key, and return it."""
     from tls.pair import read_pair  # it takes 8 MB, which an agent without a certificate should not need
 
     pair = read_pair(own, "server" if server else "client", now)
@@ -149,7 +224,7 @@ def _appear_as(
             context.load_cert_chain(chain_file, key_file, lambda: pair.passphrase or b"")
     except ssl.SSLError as error:
         raise TlsConfigError(f"{own.key}: cannot be used for TLS ({_reason(error)})") from None
-    return pair.leaf.not_valid_after_utc
+    return pair.leaf
 
 
 def _revoked(files: tuple[str, ...], read: Callable[[bytes], None]) -> Revocations | None:

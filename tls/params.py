@@ -68,6 +68,12 @@ class ServerParams:
     protocols: tuple[str, ...] = PROTOCOLS
     revoked: tuple[str, ...] = ()
     """Files (PEM) with revocation lists."""
+    others: tuple[OwnCertificate, ...] = ()
+    """More certificates, for those who ask for their names (SNI); then a name that none is for is refused."""
+    ciphers: tuple[str, ...] = ()
+    """Of TLS 1.2, by OpenSSL's names; none is the usual ones."""
+    alpn: tuple[str, ...] = ("http/1.1",)
+    """What is spoken (RFC 7301)."""
 
     def __post_init__(self) -> None:
         _check_protocols(self.protocols)
@@ -77,7 +83,8 @@ class ServerParams:
     @property
     def files(self) -> tuple[str, ...]:
         """What it is made of."""
-        return (*self.certificate.files, *self.trust, *self.revoked)
+        certificates = (self.certificate, *self.others)
+        return (*(file for each in certificates for file in each.files), *self.trust, *self.revoked)
 
 
 def _check_protocols(protocols: tuple[str, ...]) -> None:
