@@ -52,6 +52,7 @@ class ClientParams:
     when_all_dead: AllDead = "tryAll"
     max_retry_after_secs: int = 60
     proxy_protocol: ProxyProtocol = "none"
+    forward_client_cert: bool = False
     tls: ClientTlsKeys | None = None
     """With what was captured filled in."""
 
@@ -60,7 +61,6 @@ class ClientKeys(Section, frozen=True):
     """What may be set for a concrete name."""
 
     absent: ClassVar = {
-        "forwardClientCert": not_yet("the certificate of the caller in a header"),
         "socketOptions": not_yet("socket options towards the endpoints"),
     }
 
@@ -162,6 +162,14 @@ class ClientKeys(Section, frozen=True):
             like="HAProxy's `send-proxy`, Envoy",
         ),
     ] = None
+    forward_client_cert: Annotated[
+        bool | None,
+        about(
+            "Tell endpoints of the caller's certificate, in `X-Forwarded-Client-Cert`. What callers say there "
+            "themselves is always removed.",
+            why="names and serial numbers are nobody's business who did not ask",
+        ),
+    ] = None
     tls: Annotated[ClientTlsKeys | None, about("TLS to the endpoints.", unset="plain")] = None
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -185,6 +193,7 @@ class ClientKeys(Section, frozen=True):
             when_all_dead=laid_over(below.when_all_dead, self.when_all_dead),
             max_retry_after_secs=laid_over(below.max_retry_after_secs, self.max_retry_after_secs),
             proxy_protocol=laid_over(below.proxy_protocol, self.proxy_protocol),
+            forward_client_cert=laid_over(below.forward_client_cert, self.forward_client_cert),
             tls=below.tls if self.tls is None else self.tls.filled(captured),
         )
 
@@ -216,6 +225,7 @@ class GlobalClient(ClientPolicy, ClientKeys, frozen=True, tag="io.l5d.global"):
             when_all_dead=params.when_all_dead,
             max_retry_after_secs=params.max_retry_after_secs,
             proxy_protocol=params.proxy_protocol,
+            forward_client_cert=params.forward_client_cert,
             tls=params.tls,
         )
 

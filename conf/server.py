@@ -9,6 +9,7 @@ from msgspec import field
 
 from conf.fields import Count, FileMode, HeaderName, IpAddress, Label, LogicalName, Millis, Port, SocketPath, about
 from conf.section import Kinded, Section, not_here, not_yet
+from conf.tls import ServerTlsKeys
 
 
 class Labeler(Kinded, frozen=True):
@@ -154,6 +155,7 @@ class Listener(Section, frozen=True, kw_only=True):
             unset="what the limit of open files allows for all listeners together",
         ),
     ] = None
+    tls: Annotated[ServerTlsKeys | None, about("TLS: callers must speak it.", unset="plain")] = None
     socket_options: Annotated[SocketOptions, about("Options of the socket.")] = SocketOptions()
 
     @property
@@ -171,7 +173,6 @@ class Server(Listener, frozen=True, kw_only=True):
     """A listener: where requests come in."""
 
     absent: ClassVar = {
-        "tls": not_yet("TLS on a listener"),
         "announce": not_here("announcing a listener to ZooKeeper"),
     }
 
@@ -234,8 +235,6 @@ class TcpSession(Section, frozen=True):
 
 class TcpServer(Listener, frozen=True, kw_only=True):
     """A listener that stands for one name: each of its connections goes to an endpoint of that."""
-
-    absent: ClassVar = {"tls": not_yet("TLS on a listener")}
 
     name: Annotated[
         LogicalName, about("The name below `dstPrefix`, as `users-db` or `users/db`.", like="Envoy's `tcp_proxy`")

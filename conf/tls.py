@@ -1,4 +1,4 @@
-"""TLS towards the endpoints of a concrete name."""
+"""TLS: towards the endpoints of a concrete name, and on a listener."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 from msgspec.structs import replace
 
-from conf.fields import Reader, Text, about
+from conf.fields import Count, Millis, Reader, Text, about
 from conf.section import Section
 from tls.params import PROTOCOLS
 
@@ -29,7 +29,16 @@ def _protocol(text: str) -> str:
     return text
 
 
+def _cipher_suite(text: str) -> str:
+    from tls.ciphers import check_suite  # most configurations name none
+
+    return check_suite(text)
+
+
 CommonName = Annotated[str, Meta(extra={"reader": Reader("a host name, with {captures} of the prefix", _common_name)})]
+CipherSuite = Annotated[
+    str, Meta(extra={"reader": Reader("a cipher suite, such as ECDHE-ECDSA-AES128-GCM-SHA256", _cipher_suite)})
+]
 Protocol = Annotated[str, Meta(extra={"reader": Reader(" or ".join(PROTOCOLS), _protocol)})]
 
 
@@ -105,3 +114,87 @@ class ClientTlsKeys(Section, frozen=True):
             yield "clientAuth", "cannot stand beside disableValidation, as in linkerd 1.x"
         if self.enabled and not self.disable_validation and self.common_name is None:
             yield "commonName", "missing; expected the name that the certificates of the endpoints are for"
+
+
+class ServerCertificate(Section, frozen=True, kw_only=True):
+    """A certificate that a listener shows. All files are PEM."""
+
+    cert_path: Annotated[Text, about("The file with the certificate.")]
+    intermediate_certs_path: Annotated[
+        Text | None, about("A file with the rest of its chain.", unset="the chain is in `certPath`, if there is one")
+    ] = None
+    key_path: Annotated[Text, about("The file with its key.")]
+    passphrase_path: Annotated[
+        Text | None, about("A file with the passphrase of the key.", unset="the key has none", like="linkerd 1.x: none")
+    ] = None
+
+
+class ServerTlsKeys(ServerCertificate, frozen=True, kw_only=True):
+    """TLS on a listener: who calls must speak it. Files that change are heeded by new connections."""
+
+    certificates: Annotated[
+        tuple[ServerCertificate, ...],
+        about(
+            "More certificates: a caller who says which name it wants (SNI) gets the one that is for it, and is "
+            "refused when none is. Who does not say gets the first one, of `certPath`.",
+            unset="everybody gets the one of `certPath`",
+            like="Envoy, nginx; linkerd 1.x: one",
+        ),
+    ] = ()
+    ca_cert_path: Annotated[
+        Text | None,
+        about(
+            "A file (PEM) with the certificates to trust. Callers are then asked for theirs; one that is shown must be "
+            "good, and says who calls (`l5d-client-id`).",
+            unset="nobody is asked",
+            like="linkerd 1.x: has an effect with `requireClientAuth` only",
+        ),
+    ] = None
+    require_client_auth: Annotated[bool, about("Callers without a certificate are refused.")] = False
+    crl_path: Annotated[
+        Text | None,
+        about(
+            "A file (PEM) with lists of revoked certificates (CRL); callers on one are refused. A list that is out of "
+            "date counts still, and an issuer without one has revoked nobody.",
+            unset="nobody is revoked",
+            like="linkerd 1.x: none",
+        ),
+    ] = None
+    ciphers: Annotated[
+        tuple[CipherSuite, ...],
+        about(
+            "The cipher suites of TLSv1.2, by OpenSSL's names, the best first. Those of TLSv1.3 stay.",
+            unset="those with forward secrecy and authenticated encryption",
+            like="linkerd 1.x: by Java's names",
+        ),
+    ] = ()
+    protocols: Annotated[
+        tuple[Protocol, ...],
+        about(
+            "The versions that may be spoken.", why="what is older is broken (RFC 8996)", unset="TLSv1.2 and TLSv1.3"
+        ),
+    ] = ()
+    handshake_timeout_ms: Annotated[
+        Millis,
+        about(
+            "Closed when a handshake takes longer.",
+            why="it is two round trips; who says nothing must not hold memory",
+            like="linkerd 1.x: no limit",
+        ),
+    ] = 5_000
+    max_handshakes: Annotated[
+        Count,
+        about(
+            "Handshakes under way at once; one more is closed, unless its caller has less than an equal part.",
+            why="each holds some 50 KB, and all of them together are worked off in a second or two",
+            like="HAProxy's `maxsslconn` is near",
+        ),
+    ] = 1_000
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.require_client_auth and self.ca_cert_path is None:
+            yield "requireClientAuth", "needs caCertPath, a file with the certificates to trust"
+        if self.crl_path is not None and self.ca_cert_path is None:
+            yield "crlPath", "needs caCertPath: without it nobody is asked for a certificate"
+        if self.ciphers and self.protocols == ("TLSv1.3",):
+            yield "ciphers", "are those of TLSv1.2, which protocols leaves out"

@@ -20,6 +20,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -36,7 +37,18 @@ from nodeagent import policies
 from nodeagent.certificates import CertificateFiles
 from nodeagent.edges import make_edge
 from nodeagent.hints import hints
-from nodeagent.listen import Listening, OwnPorts, SocketFile, address, listen, listen_unix, open_admin, take_inherited
+from nodeagent.listen import (
+    ListenError,
+    Listening,
+    OwnPorts,
+    SocketFile,
+    address,
+    listen,
+    listen_unix,
+    open_admin,
+    take_inherited,
+)
+from nodeagent.listenertls import ExpiryWarnings, expired, make_handshakes, own_certificates, served_certificates
 from nodeagent.memory import ceiling, guard
 from nodeagent.naming.naming import Naming
 from nodeagent.priming import primed_names
@@ -62,6 +74,7 @@ from nodeagent.telemetry.log import look_after
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_trace, make_tracing
 from tls.contexts import Contexts
+from tls.files import TlsConfigError
 
 if TYPE_CHECKING:
     from nodeagent.accesslog.writer import AccessLogWriter
@@ -112,10 +125,12 @@ class Agent:
         self.zone = os.environ.get("NODE_ZONE") or None
         """The zone of this host, unless a policy says another one."""
         self.contexts = Contexts()
+        self._expiry = ExpiryWarnings()
         self.naming = Naming(config.namers, self._rng, config.dns, self.contexts)
         self._checks = Checks(self._rng)
         self.stats = Registry(idle=config.common_metrics.idle_ttl_secs)
         self.stats.survey_namers = self._report_naming
+        self.stats.survey_certificates = self._report_certificates
         self.levels = Levels()
         self._alarms = Alarms()
         self.exchanges = Exchanges()
@@ -244,7 +259,7 @@ class Agent:
 
     def readiness(self) -> str | None:
         """Return None when traffic is welcome, else the reason why not."""
-        return self._unready
+        return self._unready or expired(served_certificates(self.contexts), datetime.now(UTC))
 
     # Construction
 
@@ -330,17 +345,24 @@ class Agent:
             sock = take_inherited(inherited, *config.address) or self._bind(what, config)
             listening = Listening(what, *address(sock))
             name = config.name
+            stats = self.stats.server(running.label, listening.host, listening.port)
+            try:
+                tls = make_handshakes(config, self.contexts, stats)
+            except TlsConfigError as error:
+                sock.close()
+                raise ListenError(f"{listening} cannot speak TLS: {error}") from None
             running.servers.append(
                 Server(
                     sock,
                     running.router if name is None else running.router.always(running.router.prefix + name),
                     policies.server_limits(running.config, config),
-                    self.stats.server(running.label, listening.host, listening.port),
+                    stats,
                     edge=make_edge(config, running.label, listening.address, self._rng),
                     options=ConnectionOptions(options.no_delay, options.keep_alive, config.proxy_protocol),
                     converse=TcpConversation if isinstance(config, TcpServer) else Conversation,
                     everyone=self._connections,
                     who=self._callers.of,
+                    tls=tls,
                 )
             )
             yield listening, sock
@@ -373,11 +395,21 @@ class Agent:
             await trio.sleep(HOUSEKEEPING)
             now = trio.current_time()
             look_after(self.levels, now)
+            self._warn_of_expiry()
             for running in self.routers:
                 await running.router.bindings.sweep(now)
             if now >= window_at:
                 await self.stats.sweep(now)
                 window_at = now + SWEEP_SECONDS
+
+    def _warn_of_expiry(self) -> None:
+        certificates = own_certificates(self.contexts)
+        if not certificates:
+            return
+        now = datetime.now(UTC)
+        for validity in self._expiry.due(certificates, now):
+            hours = round((validity.expires - now).total_seconds() / 3600, 1)
+            log.warning("a certificate nears its end, and was not replaced", file=validity.file, hours_left=hours)
 
     async def _counted(self) -> Registry:
         return self.stats
@@ -389,6 +421,9 @@ class Agent:
             found, stats = totals.get(source, SourceTotals()), self.stats.namer(source)
             stats.updates, stats.errors = found.updates, found.errors
             stats.staleness, stats.overdue_answers = found.staleness, found.overdue
+
+    def _report_certificates(self) -> dict[str, float]:
+        return {file: each.expires.timestamp() for file, each in own_certificates(self.contexts).items()}
 
     async def _prime(self) -> None:
         """Try the names that listeners stand for and dtabs spell out, so that the first request finds them bound."""

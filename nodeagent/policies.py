@@ -20,9 +20,10 @@ from conf.client import AnyClientPolicy, ClientParams
 from conf.guard import AddressGuard
 from conf.hedging import Hedging
 from conf.router import AnyRouter, TcpRouter
-from conf.server import Server, TcpServer
+from conf.server import Listener, Server, TcpServer
 from conf.service import AnyServicePolicy, ServiceParams
-from conf.tls import ClientTlsKeys
+from conf.tls import ClientAuth as ClientCertificate
+from conf.tls import ClientTlsKeys, ServerCertificate
 from namer.path import Path
 from nodeagent.proxy import identify
 from nodeagent.proxy.affinity import Affinity, ByCookie, ByHeader
@@ -37,7 +38,7 @@ from nodeagent.proxy.pool import PoolLimits
 from nodeagent.proxy.proxyheader import Version
 from nodeagent.proxy.server import ServerLimits
 from nodeagent.proxy.service import ServicePolicy
-from tls.params import PROTOCOLS, ClientTls, ContextParams, OwnCertificate
+from tls.params import PROTOCOLS, ClientAuth, ClientTls, ContextParams, OwnCertificate, ServerParams
 
 MAX_SHARED: Final = 256
 """Names with the same policy share its values, of as many policies: few but those that capture parts of a name."""
@@ -75,6 +76,7 @@ def _client_policy(params: ClientParams, zone: str | None, opaque: bool) -> Clie
         ),
         tls=tls,
         proxy_header=header,
+        forward_client_cert=params.forward_client_cert,
         tunnel_tls=tls if opaque else None,
         max_retry_after=params.max_retry_after_secs,
         balancer=replace(
@@ -256,14 +258,33 @@ def _hedging(config: Hedging | None) -> HedgeParams | None:
     return HedgeParams(config.percentile, config.max_extra_percent / 100, config.min_delay_ms / 1000)
 
 
+def server_tls(server: Listener) -> ServerParams | None:
+    """Return the TLS that a listener speaks, None when it is plain."""
+    keys = server.tls
+    if keys is None:
+        return None
+    asks: ClientAuth = "none" if keys.ca_cert_path is None else "required" if keys.require_client_auth else "optional"
+    return ServerParams(
+        certificate=_own(keys),
+        client_auth=asks,
+        trust=() if keys.ca_cert_path is None else (keys.ca_cert_path,),
+        protocols=keys.protocols or PROTOCOLS,
+        revoked=() if keys.crl_path is None else (keys.crl_path,),
+        others=tuple(map(_own, keys.certificates)),
+        ciphers=keys.ciphers,
+        alpn=() if isinstance(server, TcpServer) else ("http/1.1",),
+    )
+
+
+def _own(keys: ServerCertificate | ClientCertificate) -> OwnCertificate:
+    return OwnCertificate(keys.cert_path, keys.key_path, keys.intermediate_certs_path, keys.passphrase_path)
+
+
 def client_tls(keys: ClientTlsKeys | None) -> ClientTls | None:
     """The TLS that a `tls` section asks for, None when it asks for none."""
     if keys is None or not keys.enabled:
         return None
-    auth = keys.client_auth
-    own = None
-    if auth is not None:
-        own = OwnCertificate(auth.cert_path, auth.key_path, auth.intermediate_certs_path, auth.passphrase_path)
+    own = None if keys.client_auth is None else _own(keys.client_auth)
     trust = keys.trust_certs if keys.trust_certs_bundle is None else (keys.trust_certs_bundle,)
     revoked = () if keys.crl_path is None else (keys.crl_path,)
     context = ContextParams(not keys.disable_validation, trust, own, keys.protocols or PROTOCOLS, revoked)

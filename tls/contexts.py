@@ -147,6 +147,7 @@ def _serve(
         known: dict[str, ssl.SSLContext | None] = dict.fromkeys(_names(params.certificate, leaf))
         for other in params.others:
             one = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            _ask(one, params, read)  # whom to trust changes along with the certificate
             leaf = _appear_as(one, other, now, read, server=True)
             own.append(_validity(other, leaf))
             known = {**dict.fromkeys(_names(other, leaf), one), **known}

@@ -33,6 +33,20 @@ def read_source(path: str) -> tuple[AgentConfig, str]:
         raise click.exceptions.Exit(1) from None
 
 
+def check_tls(config: AgentConfig) -> None:
+    """Look at the files of the listeners that speak TLS; what is wrong is told as by `read_config`."""
+    if not any(server.tls is not None for router in config.routers for server in router.servers):
+        return
+    from nodeagent.listenertls import tls_faults
+    from tls.contexts import Contexts
+
+    faults = list(tls_faults(config, Contexts()))
+    for fault in faults:
+        click.echo(fault, err=True)
+    if faults:
+        raise click.exceptions.Exit(1)
+
+
 def choose_router(config: AgentConfig, label: str | None) -> AnyRouter:
     """Return the router with that label, the first one for None. Raises UsageError."""
     for router in config.routers:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodeagent.cli.config import read_source
+from nodeagent.cli.config import check_tls, read_source
 from nodeagent.cli.tasks import run_tasks
 from nodeagent.telemetry.levels import LEVELS
 
@@ -40,6 +40,7 @@ def command(config: str, log_level: str | None) -> int:
     access logs anew, once somebody has moved them away.
     """
     settings, text = read_source(config)
+    check_tls(settings)
 
     from nodeagent.admin.token import TokenError, token_of
     from nodeagent.listen import ListenError

@@ -37,7 +37,7 @@ CHUNK_OVERHEAD = 64 * 1024
 FORBIDDEN_TRAILERS = frozenset(
     b"content-length transfer-encoding host authorization proxy-authorization cookie set-cookie content-encoding"
     b" content-type content-range trailer te connection cache-control expect max-forwards range www-authenticate"
-    b" via upgrade keep-alive age date location".split()
+    b" via upgrade keep-alive age date location x-forwarded-client-cert".split()
 )
 """Fields that frame, route or authorise mean nothing at the end of a message (RFC 9110, 6.5.1): dropped. So is `l5d-*`,
 which steers, and would reach the next agent unasked."""

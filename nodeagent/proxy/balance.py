@@ -80,6 +80,8 @@ class ClientPolicy:
     """TLS around what goes through a tunnel. What a caller of CONNECT says stays as it is: it is for the endpoint."""
     proxy_header: Version | None = None
     """The PROXY header that each connection begins with, to say who calls; then none may serve two callers."""
+    forward_client_cert: bool = False
+    """Whether endpoints are told of the certificate of whoever calls."""
     balancer: BalancerParams = BalancerParams()
     accrual: AccrualParams = AccrualParams()
     requeues: RetryBudgetParams = RetryBudgetParams()

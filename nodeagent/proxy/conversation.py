@@ -59,6 +59,7 @@ class Conversation:
 
     __slots__ = (
         "_asked_at",
+        "_client",
         "_head_begun",
         "_last",
         "_owed",
@@ -80,6 +81,7 @@ class Conversation:
     def __init__(self, wire: Wire, peer: str, server: Server, account: Account) -> None:
         self.wire = wire
         self.peer = peer
+        self._client = wire.client
         self.server = server
         self.account = account
         self.deadline = inf
@@ -215,7 +217,7 @@ class Conversation:
             self._head_begun = False
             self._asked_at = now = server.now()
             if framing == 0 and head.method != b"CONNECT":
-                keep = await self._respond(Request(head, b"", now, self.peer), None)
+                keep = await self._respond(Request(head, b"", now, self.peer, self._client), None)
             else:
                 keep = await self._answer(head, framing, now)
             self.answering = False
@@ -260,13 +262,13 @@ class Conversation:
         if 0 < framing <= len(wire.buffer):
             body = wire.buffer[:framing]
             wire.buffer = wire.buffer[framing:]
-            return await self._respond(Request(head, body, now, self.peer), None)
+            return await self._respond(Request(head, body, now, self.peer, self._client), None)
         # While its body comes in, the request is not asked yet: the grace for a half-close begins at the body's end.
         self._asked_at = inf
         self.progress()
         stream = StreamBody(self._watch(), framing, BadRequest, self._body_ended)
         self._replay = None if framing == CHUNKED else ReplayBody(stream)
-        request = Request(head, self._replay or stream, now, self.peer)
+        request = Request(head, self._replay or stream, now, self.peer, self._client)
         async with trio.open_nursery() as nursery:
             request.nursery = nursery
             keep = await self._respond(request, stream)
@@ -375,7 +377,7 @@ class Conversation:
 
     async def _tunnel(self, head: RequestHead, framing: int, now: float) -> None:
         server = self.server
-        request = Request(head, b"", now, self.peer)
+        request = Request(head, b"", now, self.peer, self._client)
         if framing:
             await self._refuse(BadRequest("CONNECT has no body"), request)
             return

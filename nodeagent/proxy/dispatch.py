@@ -166,6 +166,8 @@ class Router:
                 request.dtab = local_dtab(special)
                 if request.dtab is not None:
                     fields += b"l5d-ctx-dtab: %b\r\n" % request.dtab.show().encode("latin-1")
+        if request.client is not None:
+            fields += b"l5d-client-id: %b\r\n" % request.client.identity.encode()
         return fields + trace
 
     async def _tunnel_name(self, request: Request) -> Path:

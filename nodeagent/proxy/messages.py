@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nodeagent.proxy.service import Service
     from nodeagent.proxy.wire import Wire
     from nodeagent.telemetry.exchange import Attempt
+    from tls.peer import Peer
 
 HOP_BY_HOP = frozenset({
     b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization",
@@ -41,6 +42,7 @@ REQUEST_SPECIAL = HOP_BY_HOP | {
     b"l5d-dst-service", b"l5d-dst-client", b"l5d-dst-residual",
     b"traceparent", b"tracestate", b"b3",
     b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags",
+    b"l5d-client-id", b"x-forwarded-client-cert",
 }  # fmt: skip
 """Request fields that the agent reads or owns."""
 
@@ -157,17 +159,26 @@ class Request:
     """One request on its way: its head and body, and what the stages have found out so far."""
 
     __slots__ = (
-        "answered_at", "attempts", "avoid", "body", "bound_at", "deadline", "dtab", "failure", "fields", "fresh",
+        "answered_at", "attempts", "avoid", "body", "bound_at", "client", "deadline", "dtab", "failure", "fields", "fresh",
         "head", "interim", "lost", "name", "node", "nursery", "peer", "received_at", "service", "trace", "tried",
     )  # fmt: skip
 
-    def __init__(self, head: RequestHead, body: bytes | Body, received_at: float, peer: str = "") -> None:
+    def __init__(
+        self,
+        head: RequestHead,
+        body: bytes | Body,
+        received_at: float,
+        peer: str = "",
+        client: Peer | None = None,
+    ) -> None:
         self.head = head
         self.body = body
         self.received_at = received_at
         """When its head was read, in trio's clock."""
         self.peer = peer
         """Who called, as "ip:port"."""
+        self.client = client
+        """Who called, by a verified certificate; None without one."""
         self.dtab: Dtab | None = None
         """The caller's own dentries (l5d-dtab), tried before the router's."""
         self.deadline = inf

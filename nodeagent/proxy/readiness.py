@@ -67,6 +67,11 @@ class Readiness:
         line.size += 1
         wire.line = line
 
+    def release(self, wire: Wire) -> None:
+        """Forget a wire whose socket another one takes over."""
+        self.discard(wire)
+        self._epoll.unregister(wire.fd)
+
     def discard(self, wire: Wire) -> None:
         """Forget a wire whose socket is closed next, which ends its registration."""
         if self._wires.get(wire.fd) is wire:

@@ -105,6 +105,7 @@ class Records:
                 whole,
                 plain and not is_recorded(trace),
                 describe(head) if exchanges.describe else None,
+                None if request.client is None else request.client.identity,
             ),
         )
         exchanges.tell(exchange)

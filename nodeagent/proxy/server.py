@@ -23,10 +23,12 @@ from nodeagent.proxy.dispatch import Router
 from nodeagent.proxy.edge import Edge
 from nodeagent.proxy.errors import Overloaded, ProxyError
 from nodeagent.proxy.fairness import Account, Accounts, has_place
+from nodeagent.proxy.handshakes import HandshakeFailed, Handshakes
 from nodeagent.proxy.introduction import introduced
 from nodeagent.proxy.proxyheader import ProxyHeaderError
 from nodeagent.proxy.readiness import readiness
 from nodeagent.proxy.records import Records
+from nodeagent.proxy.tcp import TcpConversation
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServerStats
 
@@ -105,10 +107,12 @@ class Server:
         converse: Converse = Conversation,
         everyone: Accounts | None = None,
         who: Callable[[socket.socket, object], Caller] | None = None,
+        tls: Handshakes | None = None,
     ) -> None:
         """`listener` is bound and listening. `edge` is what this listener adds to or hides from heads.
 
-        `everyone` has the connections of all listeners, `who` tells who has opened one, and from which address.
+        `everyone` has the connections of all listeners, `who` tells who has opened one, and from which address. With
+        `tls` all speak it.
         """
         listener.setblocking(False)
         self.listener = listener
@@ -124,6 +128,7 @@ class Server:
         self._bounds = (self._accounts,) if everyone is None else (self._accounts, everyone)
         stats.connections_limit = min(each.bound for each in self._bounds)
         self._who = who or Callers().of
+        self._tls = tls
         self.draining = False
         self.conversations: set[Conversing] = set()
         self.on_growth: Callable[[], None] | None = None
@@ -251,7 +256,8 @@ class Server:
     def _turn_away(self, sock: socket.socket, caller: Caller) -> None:
         self.stats.connections_refused += 1
         why = f"{self.stats.connections} connections are open, as many as there is room for; {caller} has its part"
-        self._conversation.turn_away(sock, self, Overloaded(why))
+        turn_away = self._conversation.turn_away if self._tls is None else TcpConversation.turn_away
+        turn_away(sock, self, Overloaded(why))
         sock.close()
 
     async def _converse(self, sock: socket.socket, address: object, account: Account) -> None:
@@ -265,14 +271,19 @@ class Server:
             return
         self.stats.connects += 1
         self.stats.connections += 1
+        peer = _show(address)
         try:
-            peer = _show(address)
             if self._options.proxy_header:
                 peer = await introduced(wire, peer, self.limits.head_time)
                 if (caller := Caller(None, host_of(peer))) != account.caller:
                     self._close(account)
                     account = self._open(caller)
+            if self._tls is not None:
+                wire = await self._tls.secure(wire, account.caller)
             await self._converse_with(wire, peer, account)
+        except HandshakeFailed as error:
+            self.stats.tls_failures[error.kind] += 1
+            log.info("a connection comes to no TLS and is closed", peer=peer, reason=error.kind, error=str(error))
         except ProxyHeaderError as error:
             self.stats.proxy_header_errors += 1
             log.info("a connection without a PROXY header is closed", peer=_show(address), error=str(error))

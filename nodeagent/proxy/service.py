@@ -31,6 +31,7 @@ from nodeagent.proxy import deadline
 from nodeagent.proxy.attemptspan import Around, as_they_are
 from nodeagent.proxy.balance import Client
 from nodeagent.proxy.classify import Classify
+from nodeagent.proxy.clientcert import with_client_cert
 from nodeagent.proxy.errors import (
     AllDead,
     ConnectionStale,
@@ -95,6 +96,8 @@ class Branch:
         self.send = send
         if share.bound.authority is not None:
             self.send = Rehosted(self.send, share.bound.authority.encode("latin-1")).send
+        if client.policy.forward_client_cert:
+            self.send = with_client_cert(self.send)
         if any(";" in label for label in name):
             self.send = without_subset(self.send)
         lines = [f"l5d-dst-service: {name.show()}", f"l5d-dst-client: {share.bound.id.show()}"]

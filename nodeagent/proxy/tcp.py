@@ -93,7 +93,7 @@ class TcpConversation:
 
     async def _serve(self) -> None:
         server = self.server
-        request = Request(_HEAD, b"", server.now(), self.peer)
+        request = Request(_HEAD, b"", server.now(), self.peer, self.wire.client)
         refusal = server.admit(self.account)
         if refusal is not None:
             self._reset(refusal, request)

@@ -14,10 +14,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import trio
-from trio.lowlevel import ParkingLot, wait_readable, wait_writable
+from trio.lowlevel import ParkingLot, wait_writable
 
 from nodeagent.proxy.errors import TlsCertificateFailed, TlsFailed
 from nodeagent.proxy.frugal import FRUGAL, PIECE
@@ -25,10 +26,18 @@ from nodeagent.proxy.wire import Wire
 from tls.params import host_name
 
 if TYPE_CHECKING:
+    from tls.contexts import Side
+    from tls.peer import Peer
     from tls.revocation import Revocations
 
 BATCH = 64 * 1024
 """Bytes encrypted at once: the most that one connection holds of what is on its way out."""
+
+MAX_HELLO = 16 * 1024
+"""Bytes of what a client begins with; a ClientHello with post-quantum keys has two thousand."""
+
+MAX_HANDSHAKE = 256 * 1024
+"""Bytes of all that follows. OpenSSL takes chains of certificates of 100 KiB."""
 
 _CERTIFICATE_FAULTS = {
     9: "it is not valid yet",
@@ -67,6 +76,44 @@ async def start_tls(
     return wire
 
 
+async def accept_tls(plain: Wire, side: Side) -> TlsWire:
+    """Speak TLS on a connection that was accepted, as the server. It takes the place of `plain`, which is let go of.
+
+    Raises OSError, PeerRefused among them. Then, and when cancelled, the socket is closed.
+    """
+    sock, begun = plain.release()
+    try:
+        wire = TlsWire(sock, side.context, server_side=True, begun=begun)
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        await wire.handshake()
+        certificate = wire.peer_certificate()
+        if certificate is not None:
+            wire._client = _peer(certificate, side)
+    except BaseException:
+        wire.close()
+        raise
+    return wire
+
+
+def _peer(certificate: bytes, side: Side) -> Peer:
+    """Say who has shown a certificate that was verified, now or (RFC 5077, 3.3) when its session began."""
+    from tls.identity import IdentityError  # only where there are certificates
+    from tls.peer import read_peer
+
+    try:
+        peer = read_peer(certificate)
+    except IdentityError as error:
+        raise PeerRefused("certificate_identity", str(error)) from None
+    if peer.expires < datetime.now(UTC):
+        raise PeerRefused("certificate_expired", f"the certificate of {peer.identity} has expired")
+    if side.revoked is not None and side.revoked.revokes_der(certificate):
+        raise PeerRefused("certificate_revoked", f"the certificate of {peer.identity} is revoked")
+    return peer
+
+
 def tls_failure(error: Exception, where: str) -> TlsFailed:
     """Say why TLS did not come about; the `type` tells a certificate that is refused from the rest."""
     match error:
@@ -86,23 +133,46 @@ def tls_failure(error: Exception, where: str) -> TlsFailed:
     return TlsFailed(f"{where}: no TLS: {reason}")
 
 
+class HandshakeTooLong(ssl.SSLError):
+    """The peer says more than a handshake takes."""
+
+
+class PeerRefused(ssl.SSLError):
+    """A client whose certificate is in order, and who is not let in all the same."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        """In one word."""
+
+
 class TlsWire(Wire):
-    """A `Wire` through TLS, as the client. Shake hands before all else."""
+    """A `Wire` through TLS, as the client or the server. Shake hands before all else."""
 
     plain = False
 
-    __slots__ = ("_encrypted", "_filled", "_filling", "_incoming", "_outgoing", "_silent", "_tls", "_unsent")
+    __slots__ = ("_client", "_encrypted", "_filled", "_filling", "_incoming", "_outgoing", "_silent", "_tls", "_unsent")
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_name: str | None) -> None:
-        """`server_name` is what the certificate must be for; None only where the context verifies nothing.
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        server_name: str | None = None,
+        *,
+        server_side: bool = False,
+        begun: bytes = b"",
+    ) -> None:
+        """`server_name` is what the certificate must be for; None for a server, and where nothing is verified.
 
-        Raises ValueError when it is no host name.
+        `begun` is what has come in already. Raises ValueError when the name is no host name.
         """
         super().__init__(sock)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         name = None if server_name is None else host_name(server_name)
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
+        self._incoming.write(begun)
+        self._client: Peer | None = None
         self._unsent = b""
         """Taken out of `_outgoing`, and not taken by the kernel yet."""
         self._encrypted = 0
@@ -115,12 +185,18 @@ class TlsWire(Wire):
     async def handshake(self) -> None:
         """Agree on keys, and verify who is there. Cancelled or failed, the connection is of no more use.
 
-        Raises OSError; of those ssl.SSLCertVerificationError, when the certificate is refused.
+        Raises OSError; of those ssl.SSLCertVerificationError, when the certificate is refused, and HandshakeTooLong.
         """
+        left, answered = MAX_HELLO, False
         while True:
+            left -= self._incoming.pending  # OpenSSL asks for more when it has taken all
+            if left < 0:
+                raise HandshakeTooLong("too much for a handshake")
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
+                if not answered and self._outgoing.pending:
+                    left, answered = MAX_HANDSHAKE, True
                 await self._flush()
                 await self._fill()
             except ssl.SSLError:
@@ -130,6 +206,16 @@ class TlsWire(Wire):
             else:
                 break
         await self._flush()
+
+    @property
+    def client(self) -> Peer | None:
+        """Who has called, where that was asked for and a certificate shown."""
+        return self._client
+
+    @property
+    def version(self) -> str:
+        """What is spoken: `TLSv1.3`."""
+        return self._tls.version() or "none"
 
     def peer_certificate(self) -> bytes | None:
         """The certificate (DER) that the peer has shown in the handshake, None when it had none."""
@@ -240,10 +326,14 @@ class TlsWire(Wire):
 
     def _feed_nowait(self) -> None:
         """Take in what the kernel has. Raises OSError."""
+        size = FRUGAL.piece
         try:
-            data = self.sock.recv(FRUGAL.piece)
+            data = self._read(size)
         except (BlockingIOError, InterruptedError):
+            self.exhausted()
             return
+        if len(data) < size:
+            self.exhausted()
         if data:
             self._incoming.write(data)
         else:
@@ -265,7 +355,7 @@ class TlsWire(Wire):
             return
         self._filling = True
         try:
-            await wait_readable(self.fd)
+            await self.wait_readable()
             self._feed_nowait()
         finally:
             self._filling = False

@@ -18,7 +18,7 @@ import struct
 import termios
 from collections.abc import Callable
 from fcntl import ioctl
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import trio
 from trio import lowlevel
@@ -26,6 +26,9 @@ from trio import lowlevel
 from namer.addr import show_address
 from nodeagent.proxy.frugal import FRUGAL
 from nodeagent.proxy.readiness import Line, readiness
+
+if TYPE_CHECKING:
+    from tls.peer import Peer
 
 BYTES_ACKED = struct.Struct("Q")
 
@@ -233,6 +236,14 @@ class Wire:
             self.sock.close()
             self.wake()
 
+    def release(self) -> tuple[socket.socket, bytes]:
+        """Give the socket away, with what was read and not used; to be called by whoever reads. This one is closed."""
+        self.closed = True
+        self.on_end = None
+        self._readiness.release(self)
+        begun, self.buffer = self.buffer, b""
+        return self.sock, begun
+
     def abort(self) -> None:
         """Close with a reset, so that a peer that is reading sees a break and no clean end (RFC 9112, 8)."""
         if not self.closed:
@@ -249,6 +260,11 @@ class Wire:
     def wire(self) -> Wire:
         """Itself: what stands in front of a wire has one, too."""
         return self
+
+    @property
+    def client(self) -> Peer | None:
+        """Who has called, by a certificate: nobody says so without TLS."""
+        return None
 
     @property
     def peer(self) -> str:

@@ -71,6 +71,7 @@ def show_exchange(exchange: Exchange, to_epoch: float) -> Json:
         "router": exchange.router,
         "server": exchange.server,
         "caller": exchange.peer,
+        "identity": exchange.identity,
         "method": show_bytes(exchange.method),
         "url": url(exchange),
         "name": exchange.name,

@@ -135,6 +135,8 @@ class Exchange(NamedTuple):
 
     described: Described | None = None
     """How it said it was asked, where some watcher wants to know."""
+    identity: str | None = None
+    """Who called, by a verified certificate."""
 
     @property
     def failed(self) -> bool:

@@ -230,6 +230,7 @@ class Registry:
         "memory",
         "originators",
         "services",
+        "survey_certificates",
         "survey_namers",
     )
 
@@ -242,6 +243,8 @@ class Registry:
         """Routers that are the first agent on the way of their requests (linkerd's key)."""
         self.survey_namers: Callable[[], None] = _nothing
         """Brings the counters of the namers up to date; called when somebody looks."""
+        self.survey_certificates: Callable[[], dict[str, float]] = dict
+        """Tells when each certificate that the agent shows expires, by its file; in seconds since 1970."""
         self._servers: dict[tuple[str, str, int], ServerStats] = {}
         self._namers: dict[str, NamerStats] = {}
         self._errors: dict[str, Counter[str]] = {}

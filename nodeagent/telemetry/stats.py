@@ -66,6 +66,9 @@ class ServerStats:
         "router",
         "statuses",
         "success",
+        "tls_failures",
+        "tls_handshakes",
+        "tls_handshaking",
     )
 
     def __init__(self, router: str, ip: str, port: int) -> None:
@@ -86,6 +89,11 @@ class ServerStats:
         self.connects = 0
         self.proxy_header_errors = 0
         """Connections closed because they did not begin with a PROXY header."""
+        self.tls_handshaking = 0
+        self.tls_handshakes: Counter[str] = Counter()
+        """Those that succeeded, by version."""
+        self.tls_failures: Counter[str] = Counter()
+        """By reason."""
 
     @property
     def address(self) -> str:
@@ -106,6 +114,8 @@ class ServerStats:
         self.connections_refused += other.connections_refused
         self.connections_evicted += other.connections_evicted
         self.proxy_header_errors += other.proxy_header_errors
+        self.tls_handshakes.update(other.tls_handshakes)
+        self.tls_failures.update(other.tls_failures)
 
 
 def status_classes(statuses: Sequence[int]) -> dict[str, int]:

@@ -73,6 +73,8 @@ class Counts(msgspec.Struct, tag=True):
     """By router: how many are open, bytes sent and received."""
     spans: dict[str, dict[str, int]]
     """By exporter: what became of its spans."""
+    certificates: dict[str, float]
+    """By file: when they expire."""
     memory_limit: int | None
     shedding: bool
 
@@ -88,6 +90,7 @@ def counts_of(registry: Registry) -> Counts:
         {router: dict(lines) for router, lines in registry.access_logs_by_router().items()},
         {each.router: (each.open, each.sent, each.received) for each in registry.tunnels_by_router()},
         {exporter: dict(results) for exporter, results in registry.spans_by_exporter().items()},
+        registry.survey_certificates(),
         registry.memory.limit,
         registry.memory.shedding,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable
+from functools import partial
 from math import ceil
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -107,6 +108,7 @@ class Ledger:
         self._spans: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
         self._tunnels: _Kept[TunnelStats] = _Kept(lambda one: TunnelStats(one.router), _never)
         self._memory: dict[int, tuple[int | None, bool]] = {}
+        self._certificates: dict[int, dict[str, float]] = {}
         self.originators: set[str] = set()
         """As in a registry."""
 
@@ -120,6 +122,7 @@ class Ledger:
         self._access_logs.tell(worker, ((router, _Counted(lines)) for router, lines in counts.access_logs.items()))
         self._spans.tell(worker, ((exporter, _Counted(results)) for exporter, results in counts.spans.items()))
         self._tunnels.tell(worker, ((each.router, each) for each in tunnels_in(counts)))
+        self._certificates[worker] = counts.certificates
         self._memory[worker] = counts.memory_limit, counts.shedding
 
     def lose(self, worker: int) -> None:
@@ -137,6 +140,7 @@ class Ledger:
         for kept in kinds:
             kept.lose(worker)
         self._memory.pop(worker, None)
+        self._certificates.pop(worker, None)
 
     def traffic(self, worker: int) -> tuple[int, int]:
         """Return how many requests a worker has answered, and how many connections it has, as it told last."""
@@ -168,6 +172,7 @@ class Ledger:
                 server.connections += each.connections
                 server.connections_limit += each.connections_limit
                 server.pending += each.pending
+                server.tls_handshaking += each.tls_handshaking
         for namers in self._namers.all().values():
             _add_namer(whole, namers)
         for router, errors in self._errors.all().items():
@@ -187,7 +192,17 @@ class Ledger:
         limits = [limit for limit, _ in self._memory.values() if limit is not None]
         whole.memory.limit = sum(limits) if limits else None
         whole.memory.shedding = any(shedding for _, shedding in self._memory.values())
+        whole.survey_certificates = partial(_first_ends, list(self._certificates.values()))
         return whole
+
+
+def _first_ends(told: list[dict[str, float]]) -> dict[str, float]:
+    """Of each certificate the earliest end: who has read a new one late shows it late."""
+    found: dict[str, float] = {}
+    for certificates in told:
+        for file, expires in certificates.items():
+            found[file] = min(expires, found.get(file, expires))
+    return found
 
 
 def _add_service(whole: Registry, parts: list[ServiceStats]) -> None:

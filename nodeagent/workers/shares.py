@@ -12,10 +12,12 @@ from conf import AgentConfig
 from conf.balancing import HostConnectionPool
 from conf.concurrency import FixedConcurrency, GradientConcurrency
 from conf.server import Server, TcpServer
+from conf.tls import ServerTlsKeys
 
 DIVIDED: Final[Mapping[type[msgspec.Struct], Sequence[str]]] = {
     Server: ("max_concurrent_requests", "max_connections"),
     TcpServer: ("max_concurrent_requests", "max_connections"),
+    ServerTlsKeys: ("max_handshakes",),
     HostConnectionPool: ("min_size", "max_size", "max_waiters"),
     FixedConcurrency: ("limit", "max_waiters"),
     GradientConcurrency: ("min_limit", "max_limit", "initial_limit", "max_waiters"),

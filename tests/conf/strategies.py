@@ -14,6 +14,7 @@ from conf.router import HttpRouter, TcpRouter
 from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Table, Text, Truth, keys_of
 from conf.section import Section, short_kind
 from conf.server import Listener, TcpServer
+from conf.tls import ServerTlsKeys
 
 Data = st.SearchStrategy[object]
 
@@ -30,6 +31,7 @@ _TEXTS: Final = [
     "mesh_",
     "a label",
     "TLSv1.2",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
     "GET",
     "200-399",
     "{x}.example",
@@ -78,6 +80,8 @@ def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, o
         left_out = ("ip", "port") if "path" in given else ("mode", "allowUids")
     if issubclass(section, TcpServer) and "path" not in given:
         given = {"port": 0, **given}
+    if issubclass(section, ServerTlsKeys):
+        left_out = ("ciphers",) if "caCertPath" in given else ("ciphers", "requireClientAuth", "crlPath")
     if issubclass(section, AccessLog):
         left_out = ("slowMs",)
     if issubclass(section, HttpRouter):

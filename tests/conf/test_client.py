@@ -29,9 +29,8 @@ def test_what_is_set_lies_over_what_is_below() -> None:
     )
 
 
-@pytest.mark.parametrize("key", ["forwardClientCert", "socketOptions"])
-@pytest.mark.parametrize("policy", ["{%s: {}}", "{kind: static, configs: [{prefix: /, %s: {}}]}"])
-def test_what_comes_later_is_refused_by_name(policy: str, key: str) -> None:
-    (line,) = router_problems(f"client: {policy % key}")
+@pytest.mark.parametrize("policy", ["{socketOptions: {}}", "{kind: static, configs: [{prefix: /, socketOptions: {}}]}"])
+def test_what_comes_later_is_refused_by_name(policy: str) -> None:
+    (line,) = router_problems(f"client: {policy}")
 
-    assert f".{key}: not provided yet (" in line
+    assert ".socketOptions: not provided yet (" in line

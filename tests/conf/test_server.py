@@ -62,7 +62,6 @@ def test_forwarded_with_its_defaults() -> None:
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        pytest.param("tls: {certPath: x}", "servers[0].tls: not provided yet (TLS on a listener)", id="tls"),
         pytest.param("announce: [/x]", "servers[0].announce: not provided here (", id="announce"),
         pytest.param(
             "socketOptions: {readTimeoutMs: 5}",

@@ -1,13 +1,14 @@
-"""The key `tls` of `client`."""
+"""The keys `tls` of `client` and of `servers`."""
 
 from __future__ import annotations
 
 import pytest
 
+import conf
 from conf import resolve
-from conf.tls import ClientAuth, ClientTlsKeys
+from conf.tls import ClientAuth, ClientTlsKeys, ServerCertificate, ServerTlsKeys
 from namer.path import Path
-from tests.conf.texts import router, router_problems
+from tests.conf.texts import problems, router, router_problems
 
 
 def of(client: str, path: str = "/#/io.l5d.fs/users") -> ClientTlsKeys | None:
@@ -144,3 +145,59 @@ def test_a_name_may_use_only_what_its_own_prefix_captures(prefix: str, printed: 
     )
 
     assert [line[: len(expected)] for line, expected in zip(lines, printed, strict=True)] == printed
+
+
+def listener(protocol: str, tls: str) -> ServerTlsKeys | None:
+    """What a listener has."""
+    text = f"routers: [{{protocol: {protocol}, servers: [{{name: db, port: 1, tls: {tls}}}]}}]"
+    return conf.load(text, "l5d").routers[0].servers[0].tls
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_a_listener_has_all_of_linkerds_keys_and_some_more(protocol: str) -> None:
+    keys = """{
+        certPath: cert.pem, intermediateCertsPath: middle.pem, keyPath: key.pem, passphrasePath: secret,
+        certificates: [{certPath: b.pem, keyPath: b.key}],
+        requireClientAuth: true, caCertPath: ca.pem, crlPath: crl.pem,
+        ciphers: [ECDHE-ECDSA-AES128-GCM-SHA256], protocols: [TLSv1.2],
+        handshakeTimeoutMs: 100, maxHandshakes: 10
+    }"""
+
+    assert listener(protocol, keys) == ServerTlsKeys(
+        cert_path="cert.pem",
+        intermediate_certs_path="middle.pem",
+        key_path="key.pem",
+        passphrase_path="secret",
+        certificates=(ServerCertificate(cert_path="b.pem", key_path="b.key"),),
+        require_client_auth=True,
+        ca_cert_path="ca.pem",
+        crl_path="crl.pem",
+        ciphers=("ECDHE-ECDSA-AES128-GCM-SHA256",),
+        protocols=("TLSv1.2",),
+        handshake_timeout_ms=100,
+        max_handshakes=10,
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ("requireClientAuth: true", ".requireClientAuth: needs caCertPath, a file with the certificates to trust"),
+        ("crlPath: c", ".crlPath: needs caCertPath: without it nobody is asked for a certificate"),
+        (
+            "protocols: [TLSv1.3], ciphers: [ECDHE-ECDSA-AES128-GCM-SHA256]",
+            ".ciphers: are those of TLSv1.2, which protocols leaves out",
+        ),
+        ("ciphers: [NULL-SHA]", ": NULL-SHA protects nothing"),
+        ("ciphers: [TLS_RSA_WITH_AES_128_CBC_SHA]", ": OpenSSL knows no suite TLS_RSA_WITH_AES_128_CBC_SHA"),
+        ("ciphers: [ALL]", ": ALL is no suite of TLSv1.2"),
+        ("protocols: [SSLv3]", ".protocols[0]: expected TLSv1.2 or TLSv1.3"),
+        ("maxHandshakes: 0", ".maxHandshakes: 0 is out of range; expected a whole number from 1"),
+        ("certificates: [{certPath: b}]", ".certificates[0].keyPath: missing"),
+    ],
+)
+def test_what_is_wrong_with_a_listener(keys: str, line: str) -> None:
+    (problem,) = problems(f"routers: [{{protocol: http, servers: [{{tls: {{certPath: c, keyPath: k, {keys}}}}}]}}]")
+
+    assert problem.startswith("l5d:1:")
+    assert line in problem

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from nodeagent.telemetry.measures import (
     accesslogs,
     balancers,
+    certificates,
     clients,
     limits,
     namers,
@@ -18,7 +19,7 @@ from nodeagent.telemetry.measures import (
 from nodeagent.telemetry.measures.measure import Measure, Shown
 from nodeagent.telemetry.registry import Registry
 
-SUBJECTS = (servers, services, clients, balancers, limits, tunnels, accesslogs, traces, namers)
+SUBJECTS = (servers, services, clients, balancers, limits, tunnels, accesslogs, traces, certificates, namers)
 
 
 def measures(registry: Registry) -> Iterator[Measure]:

@@ -37,6 +37,24 @@ def measures(shown: Shown) -> Iterator[Measure]:
         labels,
         [(key, server.proxy_header_errors) for key, server in rows],
     )
+    yield counter(
+        "server_tls_handshakes",
+        "TLS handshakes of callers that succeeded, by version.",
+        (*labels, "version"),
+        [((*key, version), count) for key, server in rows for version, count in server.tls_handshakes.items()],
+    )
+    yield counter(
+        "server_tls_failures",
+        "TLS handshakes of callers that failed, by reason.",
+        (*labels, "reason"),
+        [((*key, reason), count) for key, server in rows for reason, count in server.tls_failures.items()],
+    )
+    yield gauge(
+        "server_tls_handshaking",
+        "TLS handshakes of callers under way.",
+        labels,
+        [(key, server.tls_handshaking) for key, server in rows],
+    )
     yield gauge(
         "server_connections_limit",
         "Connections of callers for which there is room: by maxConnections, and by the descriptors of the process.",

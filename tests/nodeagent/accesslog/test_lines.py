@@ -29,6 +29,7 @@ def test_a_line_of_json_has_all_that_is_known() -> None:
         "router": "http",
         "server": "127.0.0.1:4140",
         "caller": "127.0.0.1:51234",
+        "identity": None,
         "method": "GET",
         "url": "http://users/a?b=1",
         "name": "/svc/users",

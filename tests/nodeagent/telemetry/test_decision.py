@@ -57,6 +57,7 @@ def test_the_whole_record() -> None:
         "router": "outgoing",
         "server": "127.0.0.1:4140",
         "caller": "127.0.0.1:50000",
+        "identity": None,
         "method": "GET",
         "url": "http://users/a?b",
         "name": "/svc/users",

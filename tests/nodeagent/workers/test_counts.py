@@ -41,6 +41,9 @@ def busy_registry() -> Registry:
     server = registry.server("out", "127.0.0.1", 4140)
     server.statuses[2], server.success, server.connects, server.connections = 5, 5, 4, 2
     server.proxy_header_errors = 2
+    server.tls_handshaking = 3
+    server.tls_handshakes["TLSv1.3"] = 5
+    server.tls_failures["timeout"] = 6
     server.connections_limit, server.connections_refused, server.connections_evicted = 100, 7, 8
     registry.tunnels("out").absorb(TunnelStats("out", sent=1000, received=2000))
     registry.tunnels("out").adopt_open(TunnelStats("out", open_elsewhere=3))
@@ -48,6 +51,7 @@ def busy_registry() -> Registry:
     registry.errors("out")["dns_timeout"] += 1
     registry.access_log("out").update(written=3, dropped=2)
     registry.spans("otlp")["dropped"] += 7
+    registry.survey_certificates = lambda: {"cert.pem": 1.8e9}
     registry.memory.limit = 1 << 30
     return registry
 

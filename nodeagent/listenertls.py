@@ -1,0 +1,91 @@
+"""The TLS of listeners, from configuration: what is wrong with their files, and how long their certificates last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from conf import AgentConfig
+from conf.errors import KeyPath, show_key_path
+from conf.server import Listener
+from nodeagent.policies import server_tls
+from nodeagent.proxy.handshakes import Handshakes
+from nodeagent.telemetry.stats import ServerStats
+from tls.contexts import Contexts, Side, Validity
+from tls.files import TlsConfigError
+from tls.params import ServerParams
+
+WARN_PART: Final = 5
+"""A warning comes when one part of so many of a lifetime is left: whoever renews should have by then."""
+
+WARN_MOST: Final = timedelta(days=14)
+
+
+def tls_faults(config: AgentConfig, contexts: Contexts) -> Iterator[str]:
+    """Say what is wrong with the files of listeners, one line each. Blocks on the disk."""
+    origins = config.origins
+    for number, router in enumerate(config.routers):
+        for index, server in enumerate(router.servers):
+            params = server_tls(server)
+            if params is None:
+                continue
+            try:
+                contexts.side(params)
+            except TlsConfigError as error:
+                at: KeyPath = ("routers", number, "servers", index, "tls")
+                line = origins.lines.get(at)
+                place = origins.origin if line is None else f"{origins.origin}:{line}"
+                yield f"{place}: {show_key_path(at)}: {error}"
+
+
+def make_handshakes(server: Listener, contexts: Contexts, stats: ServerStats) -> Handshakes | None:
+    """Return the TLS of a listener, None when it is plain. Raises TlsConfigError."""
+    params = server_tls(server)
+    if server.tls is None or params is None:
+        return None
+    contexts.side(params)
+
+    def side() -> Side:
+        return contexts.side(params)
+
+    within, most = server.tls.handshake_timeout_ms / 1000, server.tls.max_handshakes
+    return Handshakes(side, within=within, most=most, stats=stats)
+
+
+def own_certificates(contexts: Contexts) -> dict[str, Validity]:
+    """All certificates that the agent shows now, by their files."""
+    return {each.file: each for side in contexts.made().values() for each in side.own}
+
+
+def served_certificates(contexts: Contexts) -> dict[str, Validity]:
+    """Those of listeners."""
+    sides = contexts.made().items()
+    return {each.file: each for params, side in sides if isinstance(params, ServerParams) for each in side.own}
+
+
+def expired(certificates: dict[str, Validity], now: datetime) -> str | None:
+    """Say which certificate has expired, if one has. Pure."""
+    for file, validity in certificates.items():
+        if validity.expires <= now:
+            return f"the certificate in {file} has expired on {validity.expires:%Y-%m-%d %H:%M:%S} UTC"
+    return None
+
+
+class ExpiryWarnings:
+    """Which certificates near their end, each of them told once. Pure."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[datetime, bool]] = {}
+
+    def due(self, certificates: dict[str, Validity], now: datetime) -> list[Validity]:
+        """Return those of which it is time to warn: once when the end is near, and once when they have expired."""
+        due = []
+        for file, validity in certificates.items():
+            left = validity.expires - now
+            near = left <= min((validity.expires - validity.begins) / WARN_PART, WARN_MOST)
+            told = (validity.expires, left <= timedelta(0))
+            if near and self._told.get(file) != told:
+                self._told[file] = told
+                due.append(validity)
+        return due

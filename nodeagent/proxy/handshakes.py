@@ -1,0 +1,112 @@
+"""TLS on a listener: the handshakes of those who call. An edge.
+
+A handshake has a deadline, and there are so many at once at most, of which callers have equal parts when they are used
+up. What fails is counted by a reason, one of few, and said in the log with more words.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from nodeagent.proxy.fairness import Accounts
+from nodeagent.proxy.tlswire import HandshakeTooLong, PeerRefused, accept_tls
+
+if TYPE_CHECKING:
+    from nodeagent.proxy.caller import Caller
+    from nodeagent.proxy.tlswire import TlsWire
+    from nodeagent.proxy.wire import Wire
+    from nodeagent.telemetry.stats import ServerStats
+    from tls.contexts import Side
+
+_CERTIFICATE: Final = {
+    9: ("certificate_not_yet_valid", "its certificate is not valid yet"),
+    10: ("certificate_expired", "its certificate has expired"),
+    18: ("certificate_untrusted", "its certificate is self-signed, and not trusted"),
+    19: ("certificate_untrusted", "the issuer of its certificate is not trusted"),
+    20: ("certificate_untrusted", "the issuer of its certificate is unknown"),
+    21: ("certificate_untrusted", "the issuer of its certificate is unknown"),
+    26: ("certificate_usage", "its certificate is not for a client (extended key usage)"),
+}
+"""By X509_V_ERR_... of OpenSSL."""
+
+_REASONS: Final = {
+    "HTTP_REQUEST": ("plain_http", "it speaks HTTP without TLS"),
+    "HTTPS_PROXY_REQUEST": ("plain_http", "it speaks HTTP without TLS"),
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": ("no_certificate", "it shows no certificate"),
+    "UNSUPPORTED_PROTOCOL": ("version", "it speaks no version of TLS that is allowed here"),
+    "NO_SHARED_CIPHER": ("cipher", "it knows no cipher suite that is allowed here"),
+    "NO_SUITABLE_SIGNATURE_ALGORITHM": ("cipher", "it takes no signature that the certificate here can make"),
+    "CALLBACK_FAILED": ("unknown_name", "it asks for a name (SNI) that no certificate here is for"),
+    "WRONG_VERSION_NUMBER": ("not_tls", "it does not speak TLS"),
+    "UNEXPECTED_EOF_WHILE_READING": ("closed", "it closed the connection"),
+}
+"""By what OpenSSL says is the reason. The rest is `protocol`; what the caller says itself, an alert, is `alert`."""
+
+
+class HandshakeFailed(Exception):
+    """A connection comes to nothing. `kind` is one of few words; the message says more."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Handshakes:
+    """What makes connections to one listener secure."""
+
+    def __init__(self, side: Callable[[], Side], *, within: float, most: int, stats: ServerStats) -> None:
+        """`side` tells what holds for a new connection. A handshake may take `within` seconds, and be one of `most`."""
+        self._side = side
+        self._within = within
+        self._under_way = Accounts(most)
+        self._stats = stats
+
+    async def secure(self, wire: Wire, caller: Caller) -> TlsWire:
+        """Shake hands on a connection, and return what takes its place. Raises HandshakeFailed, with it closed.
+
+        Cancelling closes it, too.
+        """
+        stats, under_way = self._stats, self._under_way
+        if not under_way.has_place(caller):
+            wire.close()
+            raise HandshakeFailed("too_many", f"{under_way.connections} handshakes are under way")
+        under_way.open(caller)
+        stats.tls_handshaking += 1
+        try:
+            with trio.fail_after(self._within):
+                secured = await accept_tls(wire, self._side())
+        except trio.TooSlowError:
+            raise HandshakeFailed("timeout", f"the handshake was not over after {self._within:g} s") from None
+        except OSError as error:
+            raise HandshakeFailed(*why_failed(error)) from None
+        finally:
+            stats.tls_handshaking -= 1
+            under_way.close(caller)
+        stats.tls_handshakes[secured.version] += 1
+        return secured
+
+
+def why_failed(error: OSError) -> tuple[str, str]:
+    """Say why a handshake failed: in a word of which there are few, and in a sentence about the caller. Pure."""
+    match error:
+        case PeerRefused():
+            return error.kind, str(error)
+        case HandshakeTooLong():
+            return "too_long", "it says more than belongs to a handshake"
+        case ssl.SSLCertVerificationError():
+            said = error.verify_message.rstrip(".").lower()
+            return _CERTIFICATE.get(error.verify_code, ("certificate_invalid", f"its certificate is refused: {said}"))
+        case ssl.SSLEOFError():
+            return _REASONS["UNEXPECTED_EOF_WHILE_READING"]
+        case ssl.SSLError(reason=str(reason)):
+            words = reason.replace("_", " ").lower()
+            other = ("alert", f"it refuses: {words}") if "_ALERT_" in reason else ("protocol", words)
+            return _REASONS.get(reason, other)
+        case ssl.SSLError():
+            return "protocol", str(error)
+        case _:
+            return "broken", (error.strerror or str(error)).lower()
