@@ -86,11 +86,16 @@ class Driven:
 
 @contextmanager
 def driven(
-    example: str, directory: Path, *backends: Sequence[str] | int, others: Mapping[int, int] | None = None
+    example: str,
+    directory: Path,
+    *backends: Sequence[str] | int,
+    others: Mapping[int, int] | None = None,
+    before: Sequence[str] = (),
 ) -> Iterator[Driven]:
     """The example in `directory`, with these backends: each its name and options, as for `backend.py`.
 
     A port in the place of a backend is one that the test uses itself. `others` says what stands for other ports.
+    `before` are commands of `nodeagent` that the header runs first.
     """
     with ExitStack() as running:
         one, two = (each if isinstance(each, int) else running.enter_context(backend(*each)) for each in backends)
@@ -102,6 +107,9 @@ def driven(
             for pattern, port in replaced.items():
                 text = re.sub(pattern, port, text)
             path.write_text(text)
+        for command in before:
+            with started(*command.split(), cwd=directory) as process:
+                assert process.end()[0] == 0, command
         agent = running.enter_context(started("run", example, cwd=directory))
         routers = conf.read(str(directory / example)).routers
         found = ports(agent, sum(len(router.servers) for router in routers) + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.driving import Driven, backend, driven
+from tests.examples.driving import EXAMPLES, Driven, backend, driven
 from tests.namer.consul.real import needs_consul, real_consul
 from tests.namer.dns.real import free_port, needs
 from tests.nodeagent.cli.processes import PATIENCE, fetch
@@ -78,6 +79,20 @@ def test_workers(tmp_path: Path) -> None:
     served = [float(count) for name, _, count in samples if name.startswith("nodeagent_worker_requests_total")]
     total = sum(float(count) for name, _, count in samples if name.startswith("nodeagent_server_requests_total"))
     assert (len(served), all(served), sum(served), total) == (2, True, 40, 40)
+
+
+def test_mutual_tls(tmp_path: Path) -> None:
+    header = (EXAMPLES / "mutual-tls.yaml").read_text()
+    before = re.findall(r"^#   nodeagent (ca .*)$", header, re.MULTILINE)
+    with driven("mutual-tls.yaml", tmp_path, ["users"], ["unused"], others={4141: free_port()}, before=before) as it:
+        assert it.ask("users")[1].startswith("users on ")
+        records = json.loads(fetch(it.admin, "127.0.0.1", "/requests.json")[1])
+        identities = {each["router"]: each["identity"] for each in records}
+        assert identities == {"outgoing": None, "incoming": "spiffe://mesh.local/host/this"}
+        assert it.run("curl -s --cacert") == "refused\n"
+        page = fetch(it.admin, "127.0.0.1", "/metrics")[1]
+
+    assert re.search(r'server_tls_failures_total\{reason="no_certificate",router="incoming".*\} 1.0', page)
 
 
 def test_hosts(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from tests.examples.driving import EXAMPLES
 from tests.nodeagent.cli.processes import NODEAGENT
 
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.yaml") if path.name != "routes.yaml")
+WITHOUT_FILES = [name for name in NAMES if name != "mutual-tls.yaml"]
+"""Those that need no files that their headers make."""
 FILES = sorted(path.name for path in (EXAMPLES / "disco").iterdir())
 
 
@@ -20,7 +22,7 @@ def test_there_are_examples() -> None:
     assert {"quickstart.yaml", "canary.yaml", "retries.yaml"} <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITHOUT_FILES)
 def test_it_is_valid(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(EXAMPLES / name)
 
