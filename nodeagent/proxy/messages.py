@@ -159,8 +159,8 @@ class Request:
     """One request on its way: its head and body, and what the stages have found out so far."""
 
     __slots__ = (
-        "answered_at", "attempts", "avoid", "body", "bound_at", "client", "deadline", "dtab", "failure", "fields", "fresh",
-        "head", "interim", "lost", "name", "node", "nursery", "peer", "received_at", "service", "trace", "tried",
+        "answered_at", "attempts", "avoid", "body", "bound_at", "client", "deadline", "dtab", "failure", "fields",
+        "fresh", "head", "interim", "lost", "name", "node", "nursery", "peer", "received_at", "service", "trace", "tried",
     )  # fmt: skip
 
     def __init__(

@@ -1,0 +1,46 @@
+"""When somebody is told that a certificate nears its end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from nodeagent.listenertls import ExpiryWarnings, expired
+from tls.contexts import Validity
+
+BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def certificate(days: float) -> dict[str, Validity]:
+    return {"cert.pem": Validity("cert.pem", BEGIN, BEGIN + days * DAY)}
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "warned_at"),
+    [
+        pytest.param(1, 0.8, id="a day: after four fifths of it"),
+        pytest.param(90, 76, id="three months: two weeks before"),
+        pytest.param(365, 351, id="a year: two weeks before"),
+    ],
+)
+def test_the_warning_comes_once_in_time_and_once_more_at_the_end(lifetime: float, warned_at: float) -> None:
+    warnings, held = ExpiryWarnings(), certificate(lifetime)
+    hours = range(int(lifetime * 24) + 48)
+
+    told = [hour / 24 for hour in hours if warnings.due(held, BEGIN + timedelta(hours=hour))]
+
+    assert told == pytest.approx([warned_at, lifetime], abs=1 / 20)
+
+
+def test_a_new_certificate_is_warned_of_anew() -> None:
+    warnings = ExpiryWarnings()
+    assert warnings.due(certificate(1), BEGIN + 0.9 * DAY)
+    assert not warnings.due(certificate(2), BEGIN + 0.9 * DAY)
+    assert warnings.due(certificate(2), BEGIN + 1.9 * DAY)
+
+
+def test_what_has_expired_is_named() -> None:
+    assert expired(certificate(1), BEGIN) is None
+    assert expired(certificate(1), BEGIN + DAY) == "the certificate in cert.pem has expired on 2026-03-02 00:00:00 UTC"
