@@ -73,9 +73,11 @@ class Files:
 
 
 @asynccontextmanager
-async def serving(tls: str, server: str = "", router: str = "", protocol: str = "http") -> AsyncIterator[World]:
+async def serving(
+    tls: str, server: str = "", router: str = "", protocol: str = "http", backend: Backend | None = None
+) -> AsyncIterator[World]:
     """An agent with one listener that speaks TLS, and a backend behind it."""
-    backend = Backend([OK])
+    backend = backend or Backend([OK])
     async with trio.open_nursery() as nursery:
         await nursery.start(backend.run)
         routers = (

@@ -16,6 +16,7 @@ import trio
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from nodeagent.listen import ListenError
+from tests.nodeagent.proxy.world import Backend, Held
 from tests.nodeagent.servertls import NAME, Files, World, now, serving
 from tests.tls.authorities import Fleet, key_pem, pem
 from tls.authority import Revoked, make_key, sign_crl
@@ -311,6 +312,67 @@ async def test_http_1_1_is_agreed_on_and_nothing_else_is(files: Files) -> None:
         stream = await world.call(context)
         assert stream.selected_alpn_protocol() == "http/1.1"
         await trio.aclose_forcefully(stream)
+
+
+async def test_bodies_stream_both_ways(files: Files) -> None:
+    body = bytes(range(256)) * 16384  # 4 MiB: more than all buffers
+    backend = Backend([b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)])
+    async with serving(files.keys(), backend=backend) as world:
+        with trio.fail_after(30):
+            async with await world.call(files.client()) as stream:
+                await stream.send_all(b"POST / HTTP/1.1\r\nHost: web\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                answer = bytearray()
+                while len(answer) < len(body) or not answer.endswith(body[-1000:]):
+                    answer += await stream.receive_some()
+
+    assert bytes(answer).partition(b"\r\n\r\n")[2] == body
+    assert world.backend.seen[0].partition(b"\r\n\r\n")[2] == body
+    assert values(world.backend.seen[0].partition(b"\r\n\r\n")[0], "l5d-client-id") == [DB7]
+
+
+async def test_a_tunnel_leads_through_it(files: Files) -> None:
+    async with serving(files.keys()) as world:
+        with trio.fail_after(10):
+            async with await world.call(files.client()) as stream:
+                await stream.send_all(b"CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n")
+                assert b" 200 " in await stream.receive_some()
+                await stream.send_all(b"GET / HTTP/1.1\r\nHost: in-the-tunnel\r\nl5d-client-id: mine\r\n\r\n")
+                assert b" 200 " in await stream.receive_some()
+
+    assert values(world.backend.seen[0], "l5d-client-id") == ["mine"], "what is in a tunnel is not read"
+
+
+async def test_who_goes_away_is_not_worked_for_any_more(files: Files) -> None:
+    backend = Held()
+    async with serving(files.keys(), backend=backend) as world:
+        with trio.fail_after(10):
+            stream = await world.call(files.client())
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+            while not backend.seen:
+                await trio.sleep(0.01)
+            await trio.sleep(0.2)  # what comes sooner is taken for the end of what it has to say
+            await stream.transport_stream.aclose()
+            stats = world.running.agent.routers[0].servers[0].stats
+            while stats.connections:
+                await trio.sleep(0.01)
+
+    assert stats.statuses[0] == 1
+
+
+async def test_a_drain_ends_kept_connections_and_answers_what_is_under_way(files: Files) -> None:
+    backend = Held()
+    async with serving(files.keys(), backend=backend) as world:
+        with trio.fail_after(10):
+            idle, busy = await world.call(files.client()), await world.call(files.client())
+            await busy.send_all(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+            while not backend.seen:
+                await trio.sleep(0.01)
+            world.running.agent.shutdown()
+            assert await idle.receive_some() == b""
+            backend.let.set()
+            assert b" 200 " in await busy.receive_some()
+            for stream in (idle, busy):
+                await trio.aclose_forcefully(stream)
 
 
 # Sessions.
