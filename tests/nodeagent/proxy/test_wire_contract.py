@@ -12,8 +12,10 @@ import pytest
 import trio
 import trustme
 
+from nodeagent.proxy.tlswire import accept_tls
 from nodeagent.proxy.wire import CLOSED, Wire
-from tests.nodeagent.proxy.tlsends import CUT, LARGE, Trust, connected, encrypted, handshaken
+from tests.nodeagent.proxy.tlsends import CUT, LARGE, NAME, Trust, connected, encrypted, handshaken
+from tls.contexts import Side
 from tls.params import PROTOCOLS
 
 
@@ -66,12 +68,38 @@ async def through_tls(trust: Trust, version: str) -> AsyncIterator[tuple[Wire, P
         yield wire, Peer(stream.send_all, stream.receive_some, end, stream.transport_stream)
 
 
+@asynccontextmanager
+async def as_the_server(trust: Trust, version: str) -> AsyncIterator[tuple[Wire, Peer]]:
+    sock, transport = await connected()
+    stream = trio.SSLStream(transport, trust.client(protocols=(version,)), server_hostname=NAME)
+    made: list[Wire] = []
+
+    async def accept() -> None:
+        made.append(await accept_tls(Wire(sock), Side(trust.server(), None, (), b"")))
+
+    async def end() -> None:
+        with pytest.raises(ssl.SSLWantReadError):
+            stream._ssl_object.unwrap()
+        await transport.send_all(encrypted(stream))
+
+    async with transport:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(accept)
+            await stream.do_handshake()
+        yield made[0], Peer(stream.send_all, stream.receive_some, end, transport)
+        made[0].close()
+
+
 Ends = tuple[Wire, Peer]
 
 
-@pytest.fixture(params=["plain", *PROTOCOLS])
+@pytest.fixture(params=["plain", *PROTOCOLS, *(f"server {version}" for version in PROTOCOLS)])
 async def ends(request: pytest.FixtureRequest, trust: Trust) -> AsyncIterator[Ends]:
-    made = plain(trust) if request.param == "plain" else through_tls(trust, request.param)
+    side, _, version = request.param.rpartition(" ")
+    if request.param == "plain":
+        made = plain(trust)
+    else:
+        made = as_the_server(trust, version) if side == "server" else through_tls(trust, version)
     with trio.fail_after(20):
         async with made as both:
             yield both
