@@ -67,9 +67,11 @@ def _alternative_names(certificate: x509.Certificate) -> tuple[list[str], list[s
 def _identity(dns: list[str], subject: str) -> str:
     for name in dns:
         try:
-            return f"dns:{host_name(name).lower()}"
+            host = host_name(name).lower()
         except ValueError:  # a wildcard, or rubbish
             continue
+        if not _UNSAFE.search(host):  # the zone of an IPv6 address may be anything
+            return f"dns:{host}"
     identity = f"subject:{_escaped(_UNSAFE, subject)}"
     if not subject or len(identity) > MAX_IDENTITY:
         raise IdentityError(

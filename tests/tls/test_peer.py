@@ -62,6 +62,7 @@ def test_a_member_of_a_mesh_is_known_by_its_id() -> None:
         ({"dns": ("Web.example", "b.example")}, "dns:web.example"),
         ({"dns": ("*.example", "b.example")}, "dns:b.example"),
         ({"dns": ("web.example\r\nl5d-client-id: root",)}, "subject:CN=web"),
+        ({"dns": ("fe80::1%\r\nl5d-client-id: root",)}, "subject:CN=web"),
         ({"uris": ("https://web.example/",)}, "subject:CN=web"),
         ({"common": "spiffe://mesh.example/host/web-1"}, "subject:CN=spiffe://mesh.example/host/web-1"),
         ({"common": 'bücher "\r\nX: 1'}, "subject:CN=b%C3%BCcher %5C%22%0D%0AX: 1"),
