@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from nodeagent.proxy.fairness import Accounts
-from nodeagent.proxy.tlswire import HandshakeTooLong, PeerRefused, accept_tls
+from nodeagent.proxy.tlswire import HandshakeTooLong, TlsWire
 
 if TYPE_CHECKING:
     from nodeagent.proxy.caller import Caller
-    from nodeagent.proxy.tlswire import TlsWire
     from nodeagent.proxy.wire import Wire
     from nodeagent.telemetry.stats import ServerStats
     from tls.contexts import Side
+    from tls.peer import Peer
 
 _CERTIFICATE: Final = {
     9: ("certificate_not_yet_valid", "its certificate is not valid yet"),
@@ -53,6 +54,15 @@ class HandshakeFailed(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class PeerRefused(ssl.SSLError):
+    """A client whose certificate is in order, and who is not let in all the same."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        """In one word."""
 
 
 class Handshakes:
@@ -88,6 +98,44 @@ class Handshakes:
             under_way.close(caller)
         stats.tls_handshakes[secured.version] += 1
         return secured
+
+
+async def accept_tls(plain: Wire, side: Side) -> TlsWire:
+    """Speak TLS on a connection that was accepted, as the server. It takes the place of `plain`, which is let go of.
+
+    Raises OSError, PeerRefused among them. Then, and when cancelled, the socket is closed.
+    """
+    sock, begun = plain.release()
+    try:
+        wire = TlsWire(sock, side.context, server_side=True, begun=begun)
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        await wire.handshake()
+        certificate = wire.peer_certificate()
+        if certificate is not None:
+            wire.client = _peer(certificate, side)
+    except BaseException:
+        wire.close()
+        raise
+    return wire
+
+
+def _peer(certificate: bytes, side: Side) -> Peer:
+    """Say who has shown a certificate that was verified, now or (RFC 5077, 3.3) when its session began."""
+    from tls.identity import IdentityError  # only where there are certificates
+    from tls.peer import read_peer
+
+    try:
+        peer = read_peer(certificate)
+    except IdentityError as error:
+        raise PeerRefused("certificate_identity", str(error)) from None
+    if peer.expires < datetime.now(UTC):
+        raise PeerRefused("certificate_expired", f"the certificate of {peer.identity} has expired")
+    if side.revoked is not None and side.revoked.revokes_der(certificate):
+        raise PeerRefused("certificate_revoked", f"the certificate of {peer.identity} is revoked")
+    return peer
 
 
 def why_failed(error: OSError) -> tuple[str, str]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import trio
@@ -26,7 +25,6 @@ from nodeagent.proxy.wire import Wire
 from tls.params import host_name
 
 if TYPE_CHECKING:
-    from tls.contexts import Side
     from tls.peer import Peer
     from tls.revocation import Revocations
 
@@ -76,44 +74,6 @@ async def start_tls(
     return wire
 
 
-async def accept_tls(plain: Wire, side: Side) -> TlsWire:
-    """Speak TLS on a connection that was accepted, as the server. It takes the place of `plain`, which is let go of.
-
-    Raises OSError, PeerRefused among them. Then, and when cancelled, the socket is closed.
-    """
-    sock, begun = plain.release()
-    try:
-        wire = TlsWire(sock, side.context, server_side=True, begun=begun)
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        await wire.handshake()
-        certificate = wire.peer_certificate()
-        if certificate is not None:
-            wire._client = _peer(certificate, side)
-    except BaseException:
-        wire.close()
-        raise
-    return wire
-
-
-def _peer(certificate: bytes, side: Side) -> Peer:
-    """Say who has shown a certificate that was verified, now or (RFC 5077, 3.3) when its session began."""
-    from tls.identity import IdentityError  # only where there are certificates
-    from tls.peer import read_peer
-
-    try:
-        peer = read_peer(certificate)
-    except IdentityError as error:
-        raise PeerRefused("certificate_identity", str(error)) from None
-    if peer.expires < datetime.now(UTC):
-        raise PeerRefused("certificate_expired", f"the certificate of {peer.identity} has expired")
-    if side.revoked is not None and side.revoked.revokes_der(certificate):
-        raise PeerRefused("certificate_revoked", f"the certificate of {peer.identity} is revoked")
-    return peer
-
-
 def tls_failure(error: Exception, where: str) -> TlsFailed:
     """Say why TLS did not come about; the `type` tells a certificate that is refused from the rest."""
     match error:
@@ -137,21 +97,12 @@ class HandshakeTooLong(ssl.SSLError):
     """The peer says more than a handshake takes."""
 
 
-class PeerRefused(ssl.SSLError):
-    """A client whose certificate is in order, and who is not let in all the same."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-        """In one word."""
-
-
 class TlsWire(Wire):
     """A `Wire` through TLS, as the client or the server. Shake hands before all else."""
 
     plain = False
 
-    __slots__ = ("_client", "_encrypted", "_filled", "_filling", "_incoming", "_outgoing", "_silent", "_tls", "_unsent")
+    __slots__ = ("_encrypted", "_filled", "_filling", "_incoming", "_outgoing", "_silent", "_tls", "_unsent", "client")
 
     def __init__(
         self,
@@ -172,7 +123,8 @@ class TlsWire(Wire):
         name = None if server_name is None else host_name(server_name)
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
         self._incoming.write(begun)
-        self._client: Peer | None = None
+        self.client: Peer | None = None
+        """Who has called, where that was asked for and a certificate shown."""
         self._unsent = b""
         """Taken out of `_outgoing`, and not taken by the kernel yet."""
         self._encrypted = 0
@@ -206,11 +158,6 @@ class TlsWire(Wire):
             else:
                 break
         await self._flush()
-
-    @property
-    def client(self) -> Peer | None:
-        """Who has called, where that was asked for and a certificate shown."""
-        return self._client
 
     @property
     def version(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trustme
 
-from nodeagent.proxy.tlswire import accept_tls
+from nodeagent.proxy.handshakes import accept_tls
 from nodeagent.proxy.wire import CLOSED, Wire
 from tests.nodeagent.proxy.tlsends import CUT, LARGE, NAME, Trust, connected, encrypted, handshaken
 from tls.contexts import Side
