@@ -160,7 +160,8 @@ class Request:
 
     __slots__ = (
         "answered_at", "attempts", "avoid", "body", "bound_at", "client", "deadline", "dtab", "failure", "fields",
-        "fresh", "head", "interim", "lost", "name", "node", "nursery", "peer", "received_at", "service", "trace", "tried",
+        "fresh", "head", "interim", "lost", "name", "node", "nursery", "peer", "received_at", "service", "trace",
+        "tried",
     )  # fmt: skip
 
     def __init__(
