@@ -154,7 +154,7 @@ _TEXTS: Final[dict[str, Callable[[Exchange], Iterable[str]]]] = {
     "caller": _caller,
     "method": lambda exchange: (show_bytes(exchange.method),),
     "host": lambda exchange: (show_bytes(exchange.authority),),
-    "path": lambda exchange: (show_bytes(exchange.path),),
+    "path": lambda exchange: (show_bytes(exchange.path.partition(b"?")[0]),),
     "url": lambda exchange: (url(exchange),),
     "client": lambda exchange: _attempted(exchange, "client"),
     "endpoint": lambda exchange: _attempted(exchange, "endpoint"),
@@ -163,7 +163,7 @@ _TEXTS: Final[dict[str, Callable[[Exchange], Iterable[str]]]] = {
     "classification": lambda exchange: (classification(exchange),),
     "id": lambda exchange: (request_id(exchange.trace).decode(),),
 }
-"""Fields that are text: what a request has of each, at least one."""
+"""Fields that are text: what a request has of each, at least one. A path is without its query, which `url` has."""
 
 _NUMBERS: Final[dict[str, Callable[[Exchange], float]]] = {
     "status": lambda exchange: exchange.status,
