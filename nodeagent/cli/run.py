@@ -39,13 +39,14 @@ def command(config: str, log_level: str | None) -> int:
     way is still answered, for at most admin.shutdownGraceMs. A second one ends it at once. SIGHUP opens the files of
     access logs anew, once somebody has moved them away.
     """
+    from nodeagent.telemetry import log  # before all that logs: it brings structlog in without what it need not have
+
     settings, text = read_source(config)
     check_tls(settings)
 
     from nodeagent.admin.token import TokenError, token_of
     from nodeagent.listen import ListenError
     from nodeagent.systemd import ServiceManager, listen_fds
-    from nodeagent.telemetry import log
 
     level = log_level or settings.log_level
     log.configure(level)

@@ -12,15 +12,17 @@ import signal
 import sys
 import threading
 import time
-import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import CodeType, FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
+
+if TYPE_CHECKING:
+    import tracemalloc
 
 HZ: Final = 100
 """Samples for each second of CPU time."""
@@ -164,6 +166,8 @@ async def allocations(seconds: float, top: int) -> dict[str, Any]:
 
     This is expensive (`COST`), and the end of it holds everybody up for a moment.
     """
+    import tracemalloc  # it takes its memory when it is there
+
     if tracemalloc.is_tracing():
         raise BusyError("allocations are being traced already; ask again when that is done")
     tracemalloc.start()

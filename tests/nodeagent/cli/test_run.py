@@ -30,6 +30,9 @@ routers:
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 
+NOT_NEEDED = ("rich.console", "httpx", "cryptography.x509", "google.protobuf", "tracemalloc")
+"""What only some configurations and commands use: memory of each agent on each host."""
+
 
 class Slow:
     """A backend's answer that waits until the test has seen its request come in."""
@@ -197,3 +200,18 @@ def test_a_level_that_there_is_not_is_an_error_with_its_place(tmp_path: Path) ->
         code, _, log = process.end()
     assert (code, log.partition("logLevel")[0]) == (1, "agent.yaml:1:11: ")
     assert "expected one of debug, info, warning, error, critical" in log
+
+
+def test_what_is_not_used_is_not_imported(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+    (tmp_path / "agent.yaml").write_text(CONFIG.format(backend=1, port=0))
+    with started("run", "agent.yaml", cwd=tmp_path, env=env) as agent:
+        found = ports(agent, 2)
+        for page in ("/ready", "/metrics", "/requests.json"):
+            fetch(found["admin"], "localhost", page)
+        agent.signal(TERM)
+        code, _, told = agent.end()
+
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines() if "|" in line}
+    assert (code, "nodeagent" in imported) == (0, True)
+    assert sorted(imported.intersection(NOT_NEEDED)) == []
