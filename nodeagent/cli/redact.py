@@ -29,8 +29,9 @@ _PATTERNS: Final = (
     # Credentials of an authorization field, and what looks like a JWT wherever it stands.
     re.compile(r"(?i)\b((?:bearer|basic|digest|negotiate|apikey)[ =:]+)[A-Za-z0-9+/=_.~-]{6,}"),
     re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
-    # user:password@ in a URL.
+    # user:password@ in a URL, and in a Host, a target of CONNECT or an error that has no more than that.
     re.compile(r"(://)[^/?#\s\"'@]{1,512}(?=@)"),
+    re.compile(r"[^\s/@\"'<>:=,]{1,256}:[^\s/@\"'<>]{1,512}(?=@[\w\[])"),
     # key=value and "key": "value".
     re.compile(
         rf"(?i)((?<![A-Za-z])[A-Za-z_.-]{{0,32}}(?:{_WORDS})[A-Za-z_-]{{0,16}}[\"']?\s{{0,2}}[=:]\s{{0,2}})"
@@ -38,11 +39,11 @@ _PATTERNS: Final = (
     ),
 )
 
-_QUERY: Final = re.compile(r"(https?://[^\s\"'?#]{1,4096})\?[^\s\"'#]{1,8192}")
+_QUERY: Final = re.compile(r"((?:https?:/)?/[^\s\"'?#]{0,4096})\?[^\s\"'#]{1,8192}")
 
 
 def redact(text: str) -> str:
-    """Return a text without secrets, and URLs in it without their queries."""
+    """Return a text without secrets, and URLs and paths in it without their queries."""
     text = _QUERY.sub(rf"\1?{REDACTED}", text)
     for pattern in _PATTERNS:
         text = pattern.sub(lambda found: (found[1] if found.re.groups else "") + REDACTED, text)
