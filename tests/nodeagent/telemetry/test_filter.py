@@ -100,7 +100,8 @@ def test_a_filter(text: str, wanted: bool) -> None:
         pytest.param({"name": None}, "service=", id="refused before it had a name"),
         pytest.param({"attempts": ()}, "endpoint= client= attempts=0", id="never tried"),
         pytest.param({"trace": b""}, "id=", id="never a request"),
-        pytest.param({"peer": "unix"}, "caller=unix", id="over a Unix socket"),
+        pytest.param({"peer": "unix"}, "caller=unix identity=", id="over a Unix socket"),
+        pytest.param({"identity": "spiffe://a/web"}, "identity=spiffe://a/*", id="known by its certificate"),
         pytest.param(
             {"attempts": (attempt(endpoint=Endpoint("/run/a.sock", 0)),)}, "endpoint=unix:/run/*", id="to one"
         ),
@@ -117,7 +118,10 @@ def test_what_a_request_lacks_is_empty(changes: dict[str, Any], text: str) -> No
     [
         ("users", "'users' is no term: expected FIELD, an operator and a value, such as status>=500"),
         ("=x", "'=x' is no term"),
-        ("servce=/svc/x", "there is no field 'servce'; did you mean service?; there are service, router, server, "),
+        (
+            "servce=/svc/x",
+            "there is no field 'servce'; did you mean service?; there are service, router, server, method, ",
+        ),
         ("zzz=1", "there is no field 'zzz'; there are service"),
         ("status~5", "status is a number: compare it by = != > >= < <=, not by ~"),
         ("service>=x", "service is a text: compare it by = != ~ !~, not by >="),
