@@ -23,7 +23,7 @@ def command(admin: str, router: str | None, limit: int | None, as_json: bool, fi
 
     FILTER is terms that all have to hold: 'service=/svc/users status>=500'. Texts take = and !=, or ~ and !~ for a
     part, with * for anything: service, router, server, caller, method, host, path, url, client, endpoint, blame, error,
-    classification, id. Numbers take = != > >= < <=: status, ms, attempts, sent, received. Ctrl-C ends it.
+    classification, identity, id. Numbers take = != > >= < <=: status, ms, attempts, sent, received. Ctrl-C ends it.
     """
     client = AdminClient(admin)
     terms = [*filter_, *([f"router={'*'.join(router.split())}"] if router else [])]
