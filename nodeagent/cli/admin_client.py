@@ -119,6 +119,8 @@ class AdminClient:
         with self._asking(path, query) as response:
             if response.status != 200:
                 raise self._refused(path, response.status, response.read(MAX_REPLY))
+            if not (response.getheader("Content-Type") or "").startswith("text/event-stream"):
+                raise NoAnswerError(f"{self._url}{path} answered no events; is that an agent's admin port?")
             kind, data = "message", b""
             for line in _lines(response):
                 field, colon, value = line.partition(b":")

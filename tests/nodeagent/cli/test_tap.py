@@ -105,3 +105,10 @@ def test_what_is_no_filter_is_wrong_usage(cli: Cli) -> None:
 def test_nobody_answers(cli: Cli) -> None:
     done = cli("tap", "--admin", "http://127.0.0.1:1")
     assert (done.code, done.err.startswith("nodeagent: no agent answers at http://127.0.0.1:1")) == (1, True)
+
+
+def test_who_is_no_agent(cli: Cli) -> None:
+    with backend(lambda _: (200, "data: {}\n\n")) as port:
+        done = cli("tap", "--admin", f"http://127.0.0.1:{port}")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"nodeagent: http://127.0.0.1:{port}/tap answered no events; is that an agent's admin port?\n"
