@@ -10,9 +10,8 @@ import trio
 from balancer.response_class import ResponseClass
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.messages import Request, RequestHead, field_of
-from nodeagent.proxy.service import Service
 from nodeagent.proxy.tunnel import Tunnel
-from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Derivation, Described, Exchange, Exchanges
+from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Described, Exchange, Exchanges
 from nodeagent.telemetry.trace import is_recorded
 
 _SUCCESS = ResponseClass.SUCCESS
@@ -72,8 +71,15 @@ class Records:
         exchanges = self._exchanges
         if not exchanges.watchers:
             return
-        head, service, failure, name = request.head, request.service, request.failure, request.name
-        attempts, trace, received_at, now = request.attempts, request.trace, request.received_at, self._now()
+        head, service, failure = request.head, request.service, request.failure
+        now = self._now()
+        if service is not None:
+            label: str | None = service.label
+            derivation, budget = service.derivation, service.budget.balance(now)
+        else:
+            label, budget = None if request.name is None else request.name.show(), None
+            derivation = None if failure is None else failure.derivation
+        attempts, trace, received_at = request.attempts, request.trace, request.received_at
         plain = verdict is _SUCCESS and whole and len(attempts) == 1 and now - received_at < SLOW
         # Made so, because by its own constructor it takes twice the time.
         exchange = tuple.__new__(
@@ -86,13 +92,13 @@ class Records:
                 head.authority,
                 head.path[:MAX_PATH],
                 trace,
-                name if name is None else name.show() if service is None else service.label,
-                _derivation(service, failure),
+                label,
+                derivation,
                 request.dtab,
                 received_at,
                 request.bound_at,
                 request.deadline,
-                None if service is None else service.budget.balance(now),
+                budget,
                 attempts,
                 request.answered_at or now,
                 now,
@@ -123,9 +129,3 @@ class Records:
         request = Request(_UNREAD, b"", self._now(), peer)
         request.failure = error
         self.settle(request, error.status, received=0, sent=0, whole=True)
-
-
-def _derivation(service: Service | None, failure: ProxyError | None) -> Derivation | None:
-    if service is not None:
-        return service.derivation
-    return None if failure is None else failure.derivation
