@@ -247,7 +247,7 @@ def test_limits(tmp_path: Path) -> None:
     assert (waited.count(True), waited.count(False)) == (4, 1)
     assert _sum(metrics, "nodeagent_service_rejected_total") == 1
     assert _sum(metrics, "nodeagent_service_concurrency_limit") == 4
-    assert "nodeagent_memory_limit_bytes 2.68435456e+08" in metrics
+    assert "nodeagent_memory_limit_bytes 268435456.0" in metrics
 
 
 def _at_once(it: Driven, host: str, times: int) -> list[tuple[int, str, float]]:
