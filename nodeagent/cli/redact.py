@@ -25,27 +25,37 @@ _NOT_SECRET: Final = frozenset({"session", "sessions", "tokenfile", "author"})
 
 _PATTERNS: Final = (
     # A key in PEM form, whatever its kind.
-    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    (
+        "-----BEGIN",
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    ),
     # Credentials of an authorization field, and what looks like a JWT wherever it stands.
-    re.compile(r"(?i)\b((?:bearer|basic|digest|negotiate|apikey)[ =:]+)[A-Za-z0-9+/=_.~-]{6,}"),
-    re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
+    ("", re.compile(r"(?i)\b((?:bearer|basic|digest|negotiate|apikey)[ =:]+)[A-Za-z0-9+/=_.~-]{6,}")),
+    ("eyJ", re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?")),
     # user:password@ in a URL, and in a Host, a target of CONNECT or an error that has no more than that.
-    re.compile(r"(://)[^/?#\s\"'@]{1,512}(?=@)"),
-    re.compile(r"[^\s/@\"'<>:=,]{1,256}:[^\s/@\"'<>]{1,512}(?=@[\w\[])"),
+    ("@", re.compile(r"(://)[^/?#\s\"'@]{1,512}(?=@)")),
+    ("@", re.compile(r"[^\s/@\"'<>:=,]{1,256}:[^\s/@\"'<>]{1,512}(?=@[\w\[])")),
     # key=value and "key": "value".
-    re.compile(
-        rf"(?i)((?<![A-Za-z])[A-Za-z_.-]{{0,32}}(?:{_WORDS})[A-Za-z_-]{{0,16}}[\"']?\s{{0,2}}[=:]\s{{0,2}})"
-        r"(?:\"[^\"]{1,4096}\"|'[^']{1,4096}'|[^\s\"'&;,<>(){}\[\]]{1,4096})"
+    (
+        "",
+        re.compile(
+            rf"(?i)((?<![A-Za-z])[A-Za-z_.-]{{0,32}}(?:{_WORDS})[A-Za-z_-]{{0,16}}[\"']?\s{{0,2}}[=:]\s{{0,2}})"
+            r"(?:\"[^\"]{1,4096}\"|'[^']{1,4096}'|[^\s\"'&;,<>(){}\[\]]{1,4096})"
+        ),
     ),
 )
+"""What is in every text that can match, and what matches."""
 
 _QUERY: Final = re.compile(r"((?:https?:/)?/[^\s\"'?#]{0,4096})\?[^\s\"'#]{1,8192}")
 
 
 def redact(text: str) -> str:
     """Return a text without secrets, and URLs and paths in it without their queries."""
-    text = _QUERY.sub(rf"\1?{REDACTED}", text)
-    for pattern in _PATTERNS:
+    if "?" in text:
+        text = _QUERY.sub(rf"\1?{REDACTED}", text)
+    for sign, pattern in _PATTERNS:
+        if sign not in text:  # the search for what may begin anywhere takes long in a text that is made for that
+            continue
         text = pattern.sub(lambda found: (found[1] if found.re.groups else "") + REDACTED, text)
     return text
 
