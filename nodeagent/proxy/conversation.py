@@ -25,6 +25,7 @@ from nodeagent.http1.downstream import render_response, whole_body, whole_chunke
 from nodeagent.http1.head import check_incomplete, keeps_alive, parse_request
 from nodeagent.http1.upgrade import settle_offer, switch_fields
 from nodeagent.http1.upstream import Switched, render_last_chunk
+from nodeagent.proxy.dispatch import id_line
 from nodeagent.proxy.errors import BadRequest, ProxyError
 from nodeagent.proxy.messages import Body, Request, RequestHead, Response
 from nodeagent.proxy.replay import ReplayBody
@@ -51,7 +52,7 @@ LINGER = 1.0
 
 LINGER_BYTES = 1 << 20
 
-_CONNECTED = b"HTTP/1.1 200 Connection Established\r\nVia: 1.1 nodeagent\r\n\r\n"
+_CONNECTED = b"HTTP/1.1 200 Connection Established\r\nVia: 1.1 nodeagent\r\n%b\r\n"
 
 
 class Conversation:
@@ -378,6 +379,7 @@ class Conversation:
     async def _tunnel(self, head: RequestHead, framing: int, now: float) -> None:
         server = self.server
         request = Request(head, b"", now, self.peer, self._client)
+        self._sent = 0
         if framing:
             await self._refuse(BadRequest("CONNECT has no body"), request)
             return
@@ -394,7 +396,8 @@ class Conversation:
         else:
             self._owed = False
             server.answered(200)
-            await self._relay(request, 200, _CONNECTED, *opened)
+            shown = server.edge is None or not server.edge.clear_context
+            await self._relay(request, 200, _CONNECTED % (id_line(request) if shown else b""), *opened)
         finally:
             server.leave(self.account)
             if not self.tunnelling and request.failure is None:
@@ -428,12 +431,14 @@ class Conversation:
         response = self.server.router.refuse(why, request)
         if self.server.edge is not None:
             self.server.edge.outbound(response)
+        body = whole_body(response)
+        self._sent = len(body)
         if request is not None:
             self._settle(request, response, whole=True)
         elif not self.answering:
-            self.server.records.refused(self.peer, why)
+            self.server.records.refused(self.peer, why, len(body))
         self._owed = False
         self.server.answered(response.status)
         with trio.move_on_after(LINGER):
-            await self.wire.send(render_response(response, whole_body(response), keep=False))
+            await self.wire.send(render_response(response, body, keep=False))
         await self.wire.linger(LINGER, LINGER_BYTES)

@@ -191,7 +191,7 @@ class Router:
         if request is not None:
             request.failure = error
             request.trace = request.trace or self._trace(request.head.special)  # it was refused before it had one
-            response.fields += _id_line(request)
+            response.fields += id_line(request)
         return response
 
     def broke_off(self, error: ProxyError) -> None:
@@ -233,7 +233,7 @@ class Router:
             success = b"1.0" if response.verdict is _SUCCESS else b"0.0"
         response.fields += b"%b%bl5d-success-class: %b\r\n" % (
             VIA if via is None else _prolonged(via),
-            _id_line(request),
+            id_line(request),
             success,
         )
         if b"l5d-retryable" in special:
@@ -244,7 +244,7 @@ def _prolonged(via: bytes) -> bytes:
     return b"Via: %b, 1.1 nodeagent\r\n" % via
 
 
-def _id_line(request: Request) -> bytes:
+def id_line(request: Request) -> bytes:
     """The field by which its caller can ask about a request afterwards; none where no trace is carried on."""
     return b"l5d-reqid: %b\r\n" % request_id(request.trace) if request.trace else b""
 

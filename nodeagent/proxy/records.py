@@ -118,14 +118,12 @@ class Records:
 
     def settle_tunnel(self, request: Request, tunnel: Tunnel, status: int = 200) -> None:
         """Tell of a tunnel that is over, whose caller was told `status`."""
-        sizes = {
-            "received": tunnel.sent,
-            "sent": tunnel.received,
-        }  # as seen by its caller, like a request and an answer
-        self.settle(request, status, **sizes, whole=not tunnel.broken, verdict=ResponseClass.SUCCESS)
+        # What it calls sent came from the caller, as a request's body does.
+        received, sent = tunnel.sent, tunnel.received
+        self.settle(request, status, received=received, sent=sent, whole=not tunnel.broken, verdict=_SUCCESS)
 
-    def refused(self, peer: str, error: ProxyError) -> None:
-        """Tell of what was refused before it was a request, with the answer that `error` is."""
+    def refused(self, peer: str, error: ProxyError, sent: int) -> None:
+        """Tell of what was refused before it was a request, with the answer that `error` is, of so many bytes."""
         request = Request(_UNREAD, b"", self._now(), peer)
         request.failure = error
-        self.settle(request, error.status, received=0, sent=0, whole=True)
+        self.settle(request, error.status, received=0, sent=sent, whole=True)

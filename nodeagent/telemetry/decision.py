@@ -52,7 +52,8 @@ def blame(exchange: Exchange) -> str | None:
 
 
 def classification(exchange: Exchange) -> str:
-    """`success` or `failure`, as the metrics of its name count it."""
+    """`success` or `failure`, as the metrics of its name count it; but for an answer that broke off, which is a failure
+    here, and was counted when it began."""
     return "success" if exchange.verdict is ResponseClass.SUCCESS and exchange.whole else "failure"
 
 

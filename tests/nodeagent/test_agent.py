@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import ssl
 from contextlib import suppress
 from typing import Any, cast
@@ -72,12 +73,16 @@ async def test_an_answer_bears_the_id_by_which_it_can_be_asked_about(tmp_path: p
         async with running(router("/svc => /#/io.l5d.fs"), f"[{{kind: io.l5d.fs, rootDir: {tmp_path}}}]") as run:
             answer = await run.ask("router out", GET)
             missing = await run.ask("router out", GET.replace(b"web", b"nowhere"))
+            async with await run.connect("router out") as stream:
+                await stream.send_all(b"CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n")
+                tunnel = await stream.receive_some()
             id_, other = answer.get("l5d-reqid"), missing.get("l5d-reqid")
             record = json.loads((await run.admin(f"/requests/{id_}.json")).body)
             failed = json.loads((await run.admin(f"/requests/{other}.json")).body)
         nursery.cancel_scope.cancel()
 
     assert answer.head.count(b"l5d-reqid") == 1
+    assert re.search(rb"\r\nl5d-reqid: [0-9a-f]{16}\r\n", tunnel)
     assert (record["id"], record["name"], record["rule"]) == (id_, "/svc/web", "/svc => /#/io.l5d.fs")
     assert {each["endpoint"] for each in record["candidates"]} == {f"127.0.0.1:{each.port}" for each in (one, two)}
     assert record["choice"] == next(f"127.0.0.1:{each.port}" for each in (one, two) if each.seen)
@@ -237,7 +242,7 @@ async def test_what_takes_too_long_is_cut_at_the_end_of_the_grace_time() -> None
         agent = Agent(conf.load(f"admin: {{port: 0, shutdownGraceMs: 200}}\nrouters:\n{text}", "test"))
         async with trio.open_nursery() as life:
             run = Running(agent, await life.start(agent.run))
-            stream = await trio.open_tcp_stream("127.0.0.1", run.port("router out"))
+            stream = await run.connect("router out")
             await stream.send_all(GET)
             await asked.wait()
             agent.shutdown()

@@ -235,3 +235,27 @@ def test_a_summary_says_why() -> None:
     by_ring = attempt | {"candidates": []}
     assert summary({**record, "attempts": [by_ring]}) == "10.0.0.1:80, chosen among 2 without comparing loads"
     assert summary({"attempts": [], "choice": None, "message": "bind /svc/web: nothing"}) == "bind /svc/web: nothing"
+
+
+async def test_what_was_sent_before_is_not_told_of_a_tunnel_that_is_refused() -> None:
+    async with World().running(Backend([OK])) as world:
+        stream = await trio.open_tcp_stream("127.0.0.1", world.port)
+        async with stream:
+            await stream.send_all(GET)
+            await stream.receive_some()
+            await stream.send_all(b"CONNECT nobody:9 HTTP/1.1\r\nHost: nobody:9\r\n\r\n")
+            while await stream.receive_some():
+                pass
+        _, refused = await told(world, 2)
+
+    assert (refused.method, refused.status, refused.whole) == (b"CONNECT", 502, True)
+    assert refused.message is not None
+    assert refused.sent == len(refused.message) + 1, "the text of its own answer, and nothing of the one before"
+
+
+async def test_the_size_of_what_is_no_request_is_that_of_its_answer() -> None:
+    async with World().running(Backend([OK])) as world:
+        answer = await world.ask(b"nonsense\r\n\r\n")
+        [exchange] = await told(world)
+
+    assert exchange.sent == len(answer.body)
