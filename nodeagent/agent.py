@@ -14,70 +14,42 @@ root -- naming      files, watches: one child a name that somebody needs
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
 from balancer.peers import Peers
 from conf import AgentConfig
-from conf.router import AnyRouter, HttpRouter, TcpRouter, ZipkinTracePropagator
-from conf.server import Listener, TcpServer
+from conf.router import AnyRouter
 from namer.namer import Bound
-from namer.path import Path
 from namer.watch import SourceTotals
-from nodeagent import policies
 from nodeagent.certificates import CertificateFiles
-from nodeagent.edges import make_edge
 from nodeagent.hints import hints
-from nodeagent.listen import (
-    ListenError,
-    Listening,
-    OwnPorts,
-    SocketFile,
-    address,
-    listen,
-    listen_unix,
-    open_admin,
-    take_inherited,
-)
-from nodeagent.listenertls import ExpiryWarnings, expired, make_handshakes, own_certificates, served_certificates
+from nodeagent.listen import Listening
+from nodeagent.listeners import Listeners
+from nodeagent.listenertls import ExpiryWarnings, expired, own_certificates, served_certificates
 from nodeagent.memory import ceiling, guard
 from nodeagent.naming.naming import Naming
-from nodeagent.priming import primed_names
-from nodeagent.process import descriptors
+from nodeagent.priming import prime
 from nodeagent.proxy.alarms import Alarms
-from nodeagent.proxy.bind import Bindings
-from nodeagent.proxy.caller import Callers
 from nodeagent.proxy.checks import Checks
-from nodeagent.proxy.compose import Composer
-from nodeagent.proxy.conversation import Conversation
-from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.dispatch import Router
-from nodeagent.proxy.errors import NoSuchName, ProxyError
-from nodeagent.proxy.fairness import Accounts, connections_within
-from nodeagent.proxy.guard import Guard
-from nodeagent.proxy.server import ConnectionOptions, Server
-from nodeagent.proxy.tcp import TcpConversation
 from nodeagent.push import pushes
-from nodeagent.recording import make_recent
+from nodeagent.recording import keep_recent, write_access_logs
+from nodeagent.routers import Common, RunningRouter, make_router
 from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.levels import Levels
 from nodeagent.telemetry.log import look_after
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
-from nodeagent.tracing import make_trace, make_tracing
+from nodeagent.tracing import make_tracing
 from tls.contexts import Contexts
-from tls.files import TlsConfigError
-
-if TYPE_CHECKING:
-    from nodeagent.accesslog.writer import AccessLogWriter
 
 log = structlog.get_logger("nodeagent.agent")
 
@@ -86,20 +58,6 @@ HOUSEKEEPING = 1.0
 
 FLUSH = 1.0
 """Seconds, when all traffic has ended, for what access logs have not written yet."""
-
-
-@dataclass(slots=True)
-class RunningRouter:
-    """A router with its configuration and listeners."""
-
-    config: AnyRouter
-    router: Router
-    servers: list[Server] = field(default_factory=list)
-
-    @property
-    def label(self) -> str:
-        """Its name in metrics and on the admin pages."""
-        return self.config.label
 
 
 class Agent:
@@ -119,38 +77,40 @@ class Agent:
         whoever has the `admin` port of the whole.
         """
         self.config = config
-        self._peers = peers
         self._admin = admin
-        self._rng = rng or random.Random()
+        rng = rng or random.Random()
         self.zone = os.environ.get("NODE_ZONE") or None
         """The zone of this host, unless a policy says another one."""
         self.contexts = Contexts()
         self._expiry = ExpiryWarnings()
-        self.naming = Naming(config.namers, self._rng, config.dns, self.contexts)
-        self._checks = Checks(self._rng)
+        self.naming = Naming(config.namers, rng, config.dns, self.contexts)
+        self._checks = Checks(rng)
         self.stats = Registry(idle=config.common_metrics.idle_ttl_secs)
         self.stats.survey_namers = self._report_naming
         self.stats.survey_certificates = self._report_certificates
+        self.stats.originators.update(router.label for router in config.routers if router.originator)
         self.levels = Levels()
         self._alarms = Alarms()
         self.exchanges = Exchanges()
-        self.recent = make_recent(config.telemetry, self._rng)
-        if self.recent is not None:
-            self.exchanges.watch(self.recent.record)
-        self._callers = Callers()
-        self._connections = Accounts()
-        """Of all listeners."""
-        self.access_logs = tuple(self._access_log(router) for router in config.routers if router.logged)
-        self.tracing = make_tracing(config.telemetry, self._rng, self.stats, self.to_epoch)
+        self.recent = keep_recent(config.telemetry, self.exchanges, rng)
+        self.access_logs = write_access_logs(config.routers, self.exchanges, self.stats, self.to_epoch, rng)
+        self.tracing = make_tracing(config.telemetry, rng, self.stats, self.to_epoch)
         for exporter in self.tracing.exporters:
             self.exchanges.watch(exporter.record)
-        self._files: list[SocketFile] = []
-        """Of the Unix sockets that were made here."""
-        self._admin_file: SocketFile | None = None
-        self._own = {router.label: OwnPorts() for router in config.routers}
-        self._admin_ports = OwnPorts()
-        self.stats.originators.update(router.label for router in config.routers if router.originator)
-        self.routers = tuple(RunningRouter(router, self._router(router)) for router in config.routers)
+        self._listeners = Listeners(config, self.contexts, self.stats, rng, admin)
+        common = Common(
+            naming=self.naming,
+            contexts=self.contexts,
+            stats=self.stats,
+            exchanges=self.exchanges,
+            tracing=self.tracing,
+            alarms=self._alarms,
+            checks=self._checks,
+            rng=rng,
+            zone=self.zone,
+            peers=peers,
+        )
+        self.routers = tuple(RunningRouter(router, self._router(router, common)) for router in config.routers)
         self.started_at: float | None = None
         self._unready: str | None = "starting"
         self.primed = trio.Event()
@@ -169,15 +129,11 @@ class Agent:
         `inherited` are listening sockets to use instead of binding the same address. Raises ListenError. Cancelling
         cuts everything at once.
         """
-        self._connections.bound = connections_within(descriptors())
-        sockets = self._listen(list(inherited))
+        sockets = self._listeners.open(self.routers, inherited)
         try:
             await self._serve(sockets, task_status)
         finally:
-            self._callers.close()
-            self._remove_files()
-            if self._admin_file is not None:  # last: the drain can be watched there
-                self._admin_file.remove()
+            self._listeners.close()
             for running in self.routers:
                 running.router.bindings.close()
 
@@ -214,7 +170,7 @@ class Agent:
                     await self.stopping.wait()
                     until = trio.current_time() + grace
                     self._unready = "shutting down"
-                    self._remove_files()
+                    self._listeners.remove_files()
                     for running in self.routers:
                         for server in running.servers:
                             server.drain()
@@ -231,10 +187,6 @@ class Agent:
             exporter.close()
         for exporter in self.tracing.exporters:
             await exporter.ended()
-
-    def _remove_files(self) -> None:
-        while self._files:
-            self._files.pop().remove()
 
     def shutdown(self) -> None:
         """Begin the drain: `run` returns when what is under way is answered, or the grace time is over."""
@@ -261,120 +213,9 @@ class Agent:
         """Return None when traffic is welcome, else the reason why not."""
         return self._unready or expired(served_certificates(self.contexts), datetime.now(UTC))
 
-    # Construction
-
-    def _access_log(self, router: AnyRouter) -> AccessLogWriter:
-        # Imported here, because most agents have none.
-        from nodeagent.accesslog.writer import make_writer
-
-        assert router.logged is not None
-        counts = self.stats.access_log(router.label)
-        writer = make_writer(router.logged, router.label, counts=counts, to_epoch=self.to_epoch, rng=self._rng)
-        self.exchanges.describe = True
-        self.exchanges.watch(writer.record)
-        return writer
-
-    def _router(self, config: AnyRouter) -> Router:
-        opaque = isinstance(config, TcpRouter)
-        own, admin = self._own[config.label], self._admin_ports
-        guard = Guard(policies.guard_policy(config.address_guard), own.__contains__, admin.__contains__)
-        composer = Composer(
-            config.label,
-            client_policy=lambda id_: policies.client_policy(config.client, id_, self.zone, opaque=opaque),
-            service_policy=lambda name: policies.service_policy(config.service, name),
-            dialer=Dialer(lambda endpoint: endpoint in own or endpoint in admin, self.contexts),
-            stats=self.stats,
-            rng=self._rng,
-            alarms=self._alarms,
-            checks=self._checks,
-            guard=guard,
-            peers=self._peers,
-            around=self.tracing.around,
-        )
-        bindings = Bindings(
-            dtab=self.naming.dtab(config),
-            namers=self.naming.namers_of(config),
-            limits=policies.cache_limits(config),
-            timeout=config.binding_timeout_ms / 1000,
-            make_client=composer.client,
-            make_service=composer.service,
-            failover=config.failover == "health",
-            guard=guard,
-        )
-        zipkin = isinstance(config, HttpRouter) and isinstance(config.trace_propagator, ZipkinTracePropagator)
-        return Router(
-            config.label,
-            prefix=config.dst_prefix,
-            identify=policies.identifier(config),
-            bindings=bindings,
-            trace=make_trace(self._rng, b3=zipkin, rate=self.tracing.rate),
-            stats=self.stats,
-            max_error=config.max_err_response_kb * 1024 if isinstance(config, HttpRouter) else 0,
-            exchanges=self.exchanges,
-        )
-
-    def _listen(self, inherited: list[socket.socket]) -> list[tuple[Listening, socket.socket]]:
-        """Open every listener, or none."""
-        opened: list[tuple[Listening, socket.socket]] = []
-        try:
-            for running in self.routers:
-                opened += self._listen_router(running, inherited)
-            if self._admin is None:
-                listening, sock, file = open_admin(self.config.admin, inherited)
-                opened.append((listening, sock))
-                self._admin_file = file
-        except BaseException:
-            self._remove_files()
-            for _, sock in opened:
-                sock.close()
-            raise
-        for sock in inherited:
-            log.warning("an inherited socket belongs to no listener", address=sock.getsockname())
-        for label, own in self._own.items():  # other routers may be the next hop: out by one, in by the other
-            own.add((each.host, each.port) for each, _ in opened if each.what == f"router {label}")
-        admin = [each for each, _ in opened if each.what == "admin"] + ([self._admin] if self._admin else [])
-        self._admin_ports.add((each.host, each.port) for each in admin)
-        return opened
-
-    def _listen_router(
-        self, running: RunningRouter, inherited: list[socket.socket]
-    ) -> Iterator[tuple[Listening, socket.socket]]:
-        what = f"router {running.label}"
-        for config in running.config.servers:
-            options = config.socket_options
-            sock = take_inherited(inherited, *config.address) or self._bind(what, config)
-            listening = Listening(what, *address(sock))
-            name = config.name
-            stats = self.stats.server(running.label, listening.host, listening.port)
-            try:
-                tls = make_handshakes(config, self.contexts, stats)
-            except TlsConfigError as error:
-                sock.close()
-                raise ListenError(f"{listening} cannot speak TLS: {error}") from None
-            running.servers.append(
-                Server(
-                    sock,
-                    running.router if name is None else running.router.always(running.router.prefix + name),
-                    policies.server_limits(running.config, config),
-                    stats,
-                    edge=make_edge(config, running.label, listening.address, self._rng),
-                    options=ConnectionOptions(options.no_delay, options.keep_alive, config.proxy_protocol),
-                    converse=TcpConversation if isinstance(config, TcpServer) else Conversation,
-                    everyone=self._connections,
-                    who=self._callers.of,
-                    tls=tls,
-                )
-            )
-            yield listening, sock
-
-    def _bind(self, what: str, config: Listener) -> socket.socket:
-        options = config.socket_options
-        if config.path is not None:
-            sock, file = listen_unix(what, config.path, mode=int(config.mode, 8), backlog=options.backlog)
-            self._files.append(file)
-            return sock
-        reuse = {"reuse_addr": options.reuse_addr, "reuse_port": options.reuse_port}
-        return listen(what, config.ip, config.port, **reuse, backlog=options.backlog)
+    def _router(self, config: AnyRouter, common: Common) -> Router:
+        is_own = functools.partial(self._listeners.is_own, config.label)
+        return make_router(config, common, is_own=is_own, is_admin=self._listeners.is_admin)
 
     # Tasks
 
@@ -426,28 +267,9 @@ class Agent:
         return {file: each.expires.timestamp() for file, each in own_certificates(self.contexts).items()}
 
     async def _prime(self) -> None:
-        """Try the names that listeners stand for and dtabs spell out, so that the first request finds them bound."""
+        """Try names, so that the first request finds them bound; then traffic is welcome."""
         self._unready = "trying the names of the dtabs"
-        async with trio.open_nursery() as nursery:
-            for running in self.routers:
-                nursery.start_soon(self._prime_router, running)
+        await prime(self.routers)
         if not self.stopping.is_set():
             self._unready = None
             self.primed.set()
-
-    async def _prime_router(self, running: RunningRouter) -> None:
-        bindings = running.router.bindings
-        await bindings.wait_dtab()
-        async with trio.open_nursery() as nursery:
-            prefix = running.config.dst_prefix
-            own = (prefix + server.name for server in running.config.servers if server.name is not None)
-            for name in dict.fromkeys((*own, *primed_names(bindings.dtab, prefix))):
-                nursery.start_soon(self._try_name, running, name)
-
-    async def _try_name(self, running: RunningRouter, name: Path) -> None:
-        try:
-            await running.router.bindings.service(name, None)
-        except NoSuchName:
-            log.info("a name of the dtab is bound to nothing", router=running.label, name=name.show())
-        except ProxyError as error:
-            log.warning("a name of the dtab cannot be bound yet", router=running.label, error=error.message)
