@@ -42,8 +42,8 @@ CipherSuite = Annotated[
 Protocol = Annotated[str, Meta(extra={"reader": Reader(" or ".join(PROTOCOLS), _protocol)})]
 
 
-class ClientAuth(Section, frozen=True, kw_only=True):
-    """The certificate that the agent shows to an endpoint that asks for one. All files are PEM."""
+class OwnCertificate(Section, frozen=True, kw_only=True):
+    """A certificate of the agent's own. All files are PEM."""
 
     cert_path: Annotated[Text, about("The file with the certificate.")]
     intermediate_certs_path: Annotated[
@@ -53,6 +53,10 @@ class ClientAuth(Section, frozen=True, kw_only=True):
     passphrase_path: Annotated[
         Text | None, about("A file with the passphrase of the key.", unset="the key has none", like="linkerd 1.x: none")
     ] = None
+
+
+class ClientAuth(OwnCertificate, frozen=True, kw_only=True):
+    """The certificate that the agent shows to an endpoint that asks for one. All files are PEM."""
 
 
 class ClientTlsKeys(Section, frozen=True):
@@ -116,17 +120,8 @@ class ClientTlsKeys(Section, frozen=True):
             yield "commonName", "missing; expected the name that the certificates of the endpoints are for"
 
 
-class ServerCertificate(Section, frozen=True, kw_only=True):
+class ServerCertificate(OwnCertificate, frozen=True, kw_only=True):
     """A certificate that a listener shows. All files are PEM."""
-
-    cert_path: Annotated[Text, about("The file with the certificate.")]
-    intermediate_certs_path: Annotated[
-        Text | None, about("A file with the rest of its chain.", unset="the chain is in `certPath`, if there is one")
-    ] = None
-    key_path: Annotated[Text, about("The file with its key.")]
-    passphrase_path: Annotated[
-        Text | None, about("A file with the passphrase of the key.", unset="the key has none", like="linkerd 1.x: none")
-    ] = None
 
 
 class ServerTlsKeys(ServerCertificate, frozen=True, kw_only=True):

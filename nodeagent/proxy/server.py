@@ -24,9 +24,9 @@ from nodeagent.proxy.edge import Edge
 from nodeagent.proxy.errors import Overloaded, ProxyError
 from nodeagent.proxy.fairness import Account, Accounts, has_place
 from nodeagent.proxy.handshakes import HandshakeFailed, Handshakes
-from nodeagent.proxy.introduction import introduced
 from nodeagent.proxy.proxyheader import ProxyHeaderError
 from nodeagent.proxy.readiness import readiness
+from nodeagent.proxy.readproxyheader import read_proxy_header
 from nodeagent.proxy.records import Records
 from nodeagent.proxy.tcp import TcpConversation
 from nodeagent.proxy.wire import Wire
@@ -274,7 +274,7 @@ class Server:
         peer = _show(address)
         try:
             if self._options.proxy_header:
-                peer = await introduced(wire, peer, self.limits.head_time)
+                peer = await read_proxy_header(wire, peer, self.limits.head_time)
                 if (caller := Caller(None, host_of(peer))) != account.caller:
                     self._close(account)
                     account = self._open(caller)

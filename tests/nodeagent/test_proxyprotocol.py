@@ -8,8 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from nodeagent.proxy.introduction import introduced
 from nodeagent.proxy.proxyheader import ProxyHeaderError, parse
+from nodeagent.proxy.readproxyheader import read_proxy_header
 from nodeagent.proxy.wire import Wire
 from tests.nodeagent.proxy.world import OK, Caller, listen
 from tests.nodeagent.running import Running, running
@@ -125,7 +125,7 @@ async def test_a_header_that_does_not_come_in_time(autojump_clock: trio.testing.
     wire = Wire(near)
     far.send(V1[:20])
     with pytest.raises(ProxyHeaderError, match="did not come within 10 s"):
-        await introduced(wire, "peer", 10)
+        await read_proxy_header(wire, "peer", 10)
     wire.close()
     far.close()
 

@@ -8,7 +8,7 @@ from nodeagent.proxy.proxyheader import ProxyHeaderError, parse
 from nodeagent.proxy.wire import CLOSED, Wire
 
 
-async def introduced(wire: Wire, peer: str, within: float) -> str:
+async def read_proxy_header(wire: Wire, peer: str, within: float) -> str:
     """Read the header that a connection must begin with, and return who calls: `peer` itself if the header says so.
 
     What follows the header stays in the buffer. Raises ProxyHeaderError when what comes is none, or does not come
