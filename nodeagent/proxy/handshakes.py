@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from nodeagent.proxy.fairness import Accounts
-from nodeagent.proxy.tlswire import HandshakeTooLong, TlsWire
+from nodeagent.proxy.tlswire import HandshakeTooLong, TlsWire, certificate_fault
 
 if TYPE_CHECKING:
     from nodeagent.proxy.caller import Caller
@@ -22,17 +22,6 @@ if TYPE_CHECKING:
     from nodeagent.telemetry.stats import ServerStats
     from tls.contexts import Side
     from tls.peer import Peer
-
-_CERTIFICATE: Final = {
-    9: ("certificate_not_yet_valid", "its certificate is not valid yet"),
-    10: ("certificate_expired", "its certificate has expired"),
-    18: ("certificate_untrusted", "its certificate is self-signed, and not trusted"),
-    19: ("certificate_untrusted", "the issuer of its certificate is not trusted"),
-    20: ("certificate_untrusted", "the issuer of its certificate is unknown"),
-    21: ("certificate_untrusted", "the issuer of its certificate is unknown"),
-    26: ("certificate_usage", "its certificate is not for a client (extended key usage)"),
-}
-"""By X509_V_ERR_... of OpenSSL."""
 
 _REASONS: Final = {
     "HTTP_REQUEST": ("plain_http", "it speaks HTTP without TLS"),
@@ -146,8 +135,8 @@ def why_failed(error: OSError) -> tuple[str, str]:
         case HandshakeTooLong():
             return "too_long", "it says more than belongs to a handshake"
         case ssl.SSLCertVerificationError():
-            said = error.verify_message.rstrip(".").lower()
-            return _CERTIFICATE.get(error.verify_code, ("certificate_invalid", f"its certificate is refused: {said}"))
+            kind, fault = certificate_fault(error)
+            return f"certificate_{kind}", f"its certificate is refused: {fault}"
         case ssl.SSLEOFError():
             return _REASONS["UNEXPECTED_EOF_WHILE_READING"]
         case ssl.SSLError(reason=str(reason)):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 from trio.lowlevel import ParkingLot, wait_writable
@@ -37,15 +37,16 @@ MAX_HELLO = 16 * 1024
 MAX_HANDSHAKE = 256 * 1024
 """Bytes of all that follows. OpenSSL takes chains of certificates of 100 KiB."""
 
-_CERTIFICATE_FAULTS = {
-    9: "it is not valid yet",
-    10: "it has expired",
-    18: "it is self-signed, and not trusted",
-    19: "its issuer is not trusted",
-    20: "its issuer is unknown",
-    21: "its issuer is unknown",
+CERTIFICATE_FAULTS: Final = {
+    9: ("not_yet_valid", "it is not valid yet"),
+    10: ("expired", "it has expired"),
+    18: ("untrusted", "it is self-signed, and not trusted"),
+    19: ("untrusted", "its issuer is not trusted"),
+    20: ("untrusted", "its issuer is unknown"),
+    21: ("untrusted", "its issuer is unknown"),
+    26: ("usage", "it is not for this use (extended key usage)"),
 }
-"""By X509_V_ERR_… of OpenSSL; the others are said in its words."""
+"""By X509_V_ERR_... of OpenSSL, in a word and in a sentence about a certificate; the others are said in its words."""
 
 
 async def start_tls(
@@ -78,7 +79,7 @@ def tls_failure(error: Exception, where: str) -> TlsFailed:
     """Say why TLS did not come about; the `type` tells a certificate that is refused from the rest."""
     match error:
         case ssl.SSLCertVerificationError():
-            fault = _CERTIFICATE_FAULTS.get(error.verify_code, error.verify_message.rstrip(".").lower())
+            _, fault = certificate_fault(error)
             return TlsCertificateFailed(f"{where}: the certificate is refused: {fault}")
         case ssl.SSLEOFError() | ssl.SSLError(reason="UNEXPECTED_EOF_WHILE_READING"):  # the latter before 3.11.4
             reason = "the connection was closed"
@@ -95,6 +96,11 @@ def tls_failure(error: Exception, where: str) -> TlsFailed:
 
 class HandshakeTooLong(ssl.SSLError):
     """The peer says more than a handshake takes."""
+
+
+def certificate_fault(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
+    """Say what is wrong with a certificate that is refused: in a word of which there are few, and in a sentence."""
+    return CERTIFICATE_FAULTS.get(error.verify_code, ("invalid", error.verify_message.rstrip(".").lower()))
 
 
 class TlsWire(Wire):
