@@ -47,4 +47,5 @@ class RetryBudget:
 
     def balance(self, now: float) -> int:
         """Return how many retries could be paid for right now."""
-        return max(0, (self._reserve + self._window.total(now)) // self._withdrawal)
+        worth = self._reserve + self._window.total(now)
+        return worth // self._withdrawal if worth > 0 else 0

@@ -1,14 +1,17 @@
 """What it costs a request that it can be asked about afterwards: `python -m bench.records`.
 
 The parts of it are timed one by one, each as the least of many short runs; beside them the observation of a histogram,
-which a request has two of in any case, so that machines can be compared. Microseconds of one core.
+which a request has two of in any case, and a checkpoint of trio, so that machines can be compared. Microseconds of one
+core.
 """
 
 from __future__ import annotations
 
 import timeit
 from collections.abc import Callable
+from math import inf
 from random import Random
+from time import perf_counter
 
 import trio
 
@@ -22,9 +25,9 @@ from nodeagent.proxy.records import Records
 from nodeagent.telemetry.exchange import Attempt, Exchanges
 from nodeagent.telemetry.histogram import Histogram
 from nodeagent.telemetry.recent import Recent
-from nodeagent.telemetry.trace import request_id, root_lines, sample_threshold
+from nodeagent.telemetry.trace import request_id_line, root_lines, sample_threshold
 
-LOOPS, RUNS = 2000, 300
+LOOPS, RUNS = 1000, 1000
 
 _SUCCESS = ResponseClass.SUCCESS
 
@@ -37,13 +40,30 @@ class _Bound:
     budget = RetryBudget(10.0, 10, 0.2)
 
 
-def least(run: Callable[[], object]) -> float:
-    """Return the least time of one call, in microseconds, without that of calling nothing."""
-    spent, nothing = (min(timeit.repeat(each, number=LOOPS, repeat=RUNS)) for each in (run, _nothing))
-    return (spent - nothing) / LOOPS * 1e6
+def least(**runs: Callable[[], object]) -> dict[str, float]:
+    """Return the least time of one call of each, in microseconds, without that of calling nothing.
+
+    They take turns, so that what else the machine does meanwhile falls on all alike.
+    """
+    spent = dict.fromkeys((*runs, "nothing"), inf)
+    for _ in range(RUNS):
+        for name, run in (*runs.items(), ("nothing", _nothing)):
+            spent[name] = min(spent[name], timeit.timeit(run, number=LOOPS))
+    return {name: (spent[name] - spent["nothing"]) / LOOPS * 1e6 for name in runs}
 
 
 def _nothing() -> None: ...
+
+
+async def least_of_checkpoints() -> float:
+    """Return the least time of `trio.lowlevel.checkpoint()`, in microseconds."""
+    spent = inf
+    for _ in range(RUNS // 10):
+        began = perf_counter()
+        for _ in range(LOOPS):
+            await trio.lowlevel.checkpoint()
+        spent = min(spent, perf_counter() - began)
+    return spent / LOOPS * 1e6
 
 
 async def main() -> None:
@@ -61,21 +81,24 @@ async def main() -> None:
     def attempt() -> None:
         choice = id_, endpoint, Health.ALIVE, 0, 3, drawn, now
         request.attempts = ()
-        request.attempts += (tuple.__new__(Attempt, (*choice, now, now, 200, _SUCCESS, None, False, None)),)
+        outcome = now, now, 200, _SUCCESS, None, False, 0
+        request.attempts += (tuple.__new__(Attempt, choice + outcome),)
 
     def record() -> None:
-        records.settle(request, 200, received=0, sent=130, whole=True, verdict=_SUCCESS)
+        records.settle(request, 200, 0, 130, True, _SUCCESS)
 
     def answer() -> bytes:
-        return b"l5d-reqid: %b\r\n" % request_id(request.trace)
+        return request_id_line(request.trace)
 
     attempt()
-    parts = {"the attempt": least(attempt), "the record, and keeping it": least(record), "its id": least(answer)}
-    for name, spent in parts.items():
-        print(f"{name:28} {spent:5.2f} us")
-    print(f"{'all':28} {sum(parts.values()):5.2f} us")
     histogram = Histogram()
-    print(f"{'(an observation)':28} {least(lambda: histogram.observe(0.01)):5.2f} us")
+    spent = least(attempt=attempt, record=record, answer=answer, observation=lambda: histogram.observe(0.01))
+    parts = {"the attempt": "attempt", "the record, and keeping it": "record", "its id": "answer"}
+    for name, part in parts.items():
+        print(f"{name:28} {spent[part]:5.2f} us")
+    print(f"{'all':28} {sum(spent[part] for part in parts.values()):5.2f} us")
+    print(f"{'(an observation)':28} {spent['observation']:5.2f} us")
+    print(f"{'(a checkpoint)':28} {await least_of_checkpoints():5.2f} us")
 
 
 if __name__ == "__main__":

@@ -174,9 +174,8 @@ class Client:
         ended = self._now()
         stats.statuses[response.status // 100] += 1
         verdict = response.verdict = classify(request.head.method, response)
-        request.attempts += (
-            tuple.__new__(Attempt, (*choice, connected, ended, response.status, verdict, None, False, 0)),
-        )
+        outcome = connected, ended, response.status, verdict, None, False, 0
+        request.attempts += (tuple.__new__(Attempt, choice + outcome),)
         if verdict is not _SUCCESS:
             request.avoid += (node,)
         learnt = verdict if response.status < TOO_MANY_REQUESTS else lesson(response, verdict)

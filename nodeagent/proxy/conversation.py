@@ -25,7 +25,6 @@ from nodeagent.http1.downstream import render_response, whole_body, whole_chunke
 from nodeagent.http1.head import check_incomplete, keeps_alive, parse_request
 from nodeagent.http1.upgrade import settle_offer, switch_fields
 from nodeagent.http1.upstream import Switched, render_last_chunk
-from nodeagent.proxy.dispatch import id_line
 from nodeagent.proxy.errors import BadRequest, ProxyError
 from nodeagent.proxy.messages import Body, Request, RequestHead, Response
 from nodeagent.proxy.replay import ReplayBody
@@ -33,6 +32,7 @@ from nodeagent.proxy.splice import BULK
 from nodeagent.proxy.stall import Stall
 from nodeagent.proxy.tunnel import Tunnel, relay
 from nodeagent.proxy.wire import CLOSED, Wire
+from nodeagent.telemetry.trace import request_id_line
 
 if TYPE_CHECKING:
     from nodeagent.proxy.fairness import Account
@@ -397,7 +397,7 @@ class Conversation:
             self._owed = False
             server.answered(200)
             shown = server.edge is None or not server.edge.clear_context
-            await self._relay(request, 200, _CONNECTED % (id_line(request) if shown else b""), *opened)
+            await self._relay(request, 200, _CONNECTED % (request_id_line(request.trace) if shown else b""), *opened)
         finally:
             server.leave(self.account)
             if not self.tunnelling and request.failure is None:
@@ -423,8 +423,7 @@ class Conversation:
             status, verdict = response.status, response.verdict
         else:
             status, verdict = 0 if why is None else why.status, None
-        records = self.server.records
-        records.settle(request, status, received=received, sent=self._sent, whole=whole, verdict=verdict)
+        self.server.records.settle(request, status, received, self._sent, whole, verdict)
 
     async def _refuse(self, why: ProxyError, request: Request | None = None) -> None:
         """Answer what cannot be served, and stop listening."""

@@ -34,7 +34,7 @@ from nodeagent.proxy.tunnel import Opened
 from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServiceStats
-from nodeagent.telemetry.trace import request_id
+from nodeagent.telemetry.trace import request_id_line
 
 log = structlog.get_logger("nodeagent.dispatch")
 is_enabled = logging.getLogger("nodeagent.dispatch").isEnabledFor
@@ -191,7 +191,7 @@ class Router:
         if request is not None:
             request.failure = error
             request.trace = request.trace or self._trace(request.head.special)  # it was refused before it had one
-            response.fields += id_line(request)
+            response.fields += request_id_line(request.trace)
         return response
 
     def broke_off(self, error: ProxyError) -> None:
@@ -233,7 +233,7 @@ class Router:
             success = b"1.0" if response.verdict is _SUCCESS else b"0.0"
         response.fields += b"%b%bl5d-success-class: %b\r\n" % (
             VIA if via is None else _prolonged(via),
-            id_line(request),
+            request_id_line(request.trace),
             success,
         )
         if b"l5d-retryable" in special:
@@ -242,11 +242,6 @@ class Router:
 
 def _prolonged(via: bytes) -> bytes:
     return b"Via: %b, 1.1 nodeagent\r\n" % via
-
-
-def id_line(request: Request) -> bytes:
-    """The field by which its caller can ask about a request afterwards; none where no trace is carried on."""
-    return b"l5d-reqid: %b\r\n" % request_id(request.trace) if request.trace else b""
 
 
 def _no_budget() -> float:

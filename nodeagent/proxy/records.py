@@ -58,7 +58,6 @@ class Records:
         self,
         request: Request,
         status: int,
-        *,
         received: int,
         sent: int,
         whole: bool,
@@ -71,14 +70,16 @@ class Records:
         exchanges = self._exchanges
         if not exchanges.watchers:
             return
-        head, service, failure = request.head, request.service, request.failure
+        head, service, failure, client = request.head, request.service, request.failure, request.client
         now = self._now()
+        error = message = derivation = None
+        if failure is not None:
+            error, message, derivation = failure.type, failure.message, failure.derivation
         if service is not None:
             label: str | None = service.label
             derivation, budget = service.derivation, service.budget.balance(now)
         else:
             label, budget = None if request.name is None else request.name.show(), None
-            derivation = None if failure is None else failure.derivation
         attempts, trace, received_at = request.attempts, request.trace, request.received_at
         plain = verdict is _SUCCESS and whole and len(attempts) == 1 and now - received_at < SLOW
         # Made so, because by its own constructor it takes twice the time.
@@ -104,14 +105,14 @@ class Records:
                 now,
                 status,
                 verdict,
-                None if failure is None else failure.type,
-                None if failure is None else failure.message,
+                error,
+                message,
                 received,
                 sent,
                 whole,
                 plain and not is_recorded(trace),
                 describe(head) if exchanges.describe else None,
-                None if request.client is None else request.client.identity,
+                None if client is None else client.identity,
             ),
         )
         exchanges.tell(exchange)

@@ -105,20 +105,30 @@ def root_lines(rng: Random, threshold: bytes) -> bytes:
     )
 
 
-_REQUEST_ID = slice(len(b"l5d-ctx-trace: ") + 44 + len(b"\r\nl5d-reqid: "), None)
+_ID_LINE_AT = len(b"l5d-ctx-trace: ") + 44 + len(b"\r\n")
+_ID_AT = _ID_LINE_AT + len(b"l5d-reqid: ")
+_ID_END = _ID_AT + 16
+_FLAGS_AT = _ID_END + len(b"\r\ntraceparent: ") + 53
 
-
-_FLAGS = len(b"l5d-ctx-trace: ") + 44 + len(b"\r\nl5d-reqid: ") + 16 + len(b"\r\ntraceparent: ") + 53
+# Made once: each of them is cut for each request.
+_ID_LINE = slice(_ID_LINE_AT, _ID_END + len(b"\r\n"))
+_ID = slice(_ID_AT, _ID_END)
+_FLAGS = slice(_FLAGS_AT, _FLAGS_AT + 2)
 
 
 def request_id(lines: bytes) -> bytes:
     """The `l5d-reqid` within what `root_lines` or `continued_lines` returned: 16 hex digits."""
-    return lines[_REQUEST_ID][:16]
+    return lines[_ID]
+
+
+def request_id_line(lines: bytes) -> bytes:
+    """The whole line of it, by which a caller can ask about its request; empty when no trace is carried on."""
+    return lines[_ID_LINE]
 
 
 def is_recorded(lines: bytes) -> bool:
     """Whether the trace that such lines carry on is recorded; not when there are none."""
-    return lines[_FLAGS : _FLAGS + 2] == b"01"
+    return lines[_FLAGS] == b"01"
 
 
 def continued_lines(headers: Iterable[tuple[bytes, bytes]], rng: Random, threshold: bytes) -> bytes:
