@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from namer.path import Path
 from nodeagent.telemetry.decision import (
     Json,
     answering,
@@ -106,7 +107,7 @@ def entry(exchange: Exchange, to_epoch: float) -> Json:
         "method": show_bytes(exchange.method),
         "url": url(exchange),
         "name": exchange.name,
-        "client": None if last is None else last.client.show(),
+        "client": None if last is None else _show(last.client),
         "endpoint": None if last is None else last.endpoint.show(),
         "status": exchange.status or None,
         "classification": classification(exchange),
@@ -132,6 +133,11 @@ def ascii_json(value: Any) -> bytes:
     if line.isascii() and b"\x7f" not in line:
         return line
     return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f").encode()
+
+
+@lru_cache(256)
+def _show(name: Path) -> str:
+    return name.show()
 
 
 def _attempt(attempt: Attempt) -> Json:

@@ -29,7 +29,7 @@ QUEUE: Final = 8192
 INTERVAL: Final = 0.2
 """Seconds between two rounds of writing: many lines at once cost less than one at a time."""
 
-SLICE: Final = 8
+SLICE: Final = 16
 """Lines that are made before others get a turn: a fifth of a millisecond."""
 
 QUIET: Final = 10.0

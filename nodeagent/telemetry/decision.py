@@ -197,7 +197,7 @@ def answering(exchange: Exchange, attempts: Sequence[Attempt]) -> Attempt | None
 
 def milliseconds(seconds: float) -> float:
     """Seconds as milliseconds, to the microsecond."""
-    return round(seconds * 1000, 3)
+    return round(seconds * 1e6) / 1000  # a third of the time of round(..., 3)
 
 
 def _rule(exchange: Exchange) -> str | None:
