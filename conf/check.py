@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final, TypeVar
 
+from conf.access import Calls
 from conf.admin import Admin
 from conf.balancing import RingHash
 from conf.client import ClientKeys, ClientPrefix, GlobalClient
 from conf.consul import ConsulNamer
 from conf.errors import KeyPath, quote, show_key_path
+from conf.globs import name_template, overlap
 from conf.interpreters import ConsulInterpreter
 from conf.router import FOR_REQUESTS, AnyRouter, Router, TcpRouter
 from conf.section import Section
@@ -47,6 +49,7 @@ def conflicts(
     yield from _listeners(by_default | all_of(Admin, "ip", "port"), all_of(Listener, "ip", "port"))
     yield from _paths({**all_of(Admin, "path"), **all_of(Listener, "path")}, given)
     yield from _tcp(all_of(TcpRouter), sections, given)
+    yield from _calls(all_of(Router, "dstPrefix"), sections)
     yield from _pages(all_of(Prometheus, "path"), all_of(InfluxDb))
     yield from _only_one(all_of(CommonMetrics))
     yield from _captures(all_of(ClientTlsKeys), sections)
@@ -114,6 +117,24 @@ def _tcp(
             server = sections.get(at)
             if isinstance(server, TcpServer) and server.path is None and (*at, "port") not in given:
                 yield (*at, "port"), "missing; expected the port that stands for the name"
+
+
+def _calls(routers: dict[KeyPath, Router], sections: Mapping[KeyPath, Section]) -> Iterator[tuple[KeyPath, str]]:
+    """Rules for names that no request of their router has, and for requests where there are none."""
+    for at, calls in sections.items():
+        router = next((each for place, each in routers.items() if at[: len(place)] == place), None)
+        if router is None or not isinstance(calls, Calls):
+            continue
+        below = name_template(f"{router.dst_prefix.show().rstrip('/')}/**")
+        for number, service in enumerate(calls.services or ()):
+            if not overlap(name_template(service), below):
+                yield (
+                    (*at, "services", number),
+                    f"no name of this router is below {service}; dstPrefix is {router.dst_prefix.show()}",
+                )
+        if isinstance(router, TcpRouter):
+            given = {"methods": calls.methods, "paths": calls.paths, "headers": calls.headers}
+            yield from (((*at, key), NO_REQUESTS) for key, value in given.items() if value is not None)
 
 
 def _pages(pages: dict[KeyPath, Prometheus], influx: dict[KeyPath, InfluxDb]) -> Iterator[tuple[KeyPath, str]]:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta, field
 
+from conf.access import AccessPolicy
 from conf.accesslog import AccessLog
 from conf.client import AnyClientPolicy, GlobalClient
 from conf.fields import ONE_OR_MANY, Count, Kilobytes, Label, LogFile, Millis, Text, about, one_of, only
@@ -65,6 +66,12 @@ class Router(Kinded, frozen=True, tag_field="protocol", kw_only=True):
     address_guard: Annotated[
         AddressGuard, about("Where the agent may connect for names that come from outside.", like="none")
     ] = AddressGuard()
+    policy: Annotated[
+        AccessPolicy | None,
+        about(
+            "Who may call what.", like="Istio's AuthorizationPolicy; none in 1.x", unset="everybody may call everything"
+        ),
+    ] = None
     originator: Annotated[
         bool, about("Marks the first agent on the way of a request, for those who add up metrics.")
     ] = False

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from conf import AgentConfig
+from conf.access import AccessPolicy
 from conf.balancing import RingHash
 from conf.client import AnyClientPolicy, ClientKeys, GlobalClient, StaticClient
 from conf.errors import KeyPath, did_you_mean, nearest, show_key_path
@@ -57,6 +58,8 @@ def hints(config: AgentConfig, builtins: Collection[str], zone: str | None) -> I
             yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
         for at, message in _ring_and_zone(("routers", index, "client"), router.client):
             yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
+        for at, message in _shadowed(("routers", index, "policy", "rules"), router.policy):
+            yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
         if zone is None:
             for at in _without_zone(("routers", index, "client"), router.client):
                 yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), NO_ZONE)
@@ -67,6 +70,15 @@ def _allows_all(at: KeyPath, guard: AddressGuard) -> Iterator[tuple[KeyPath, str
     for number, allowed in enumerate(guard.allow):
         if allowed.endswith("/0"):
             yield (*at, "allow", number), ALL.format(range=allowed)
+
+
+def _shadowed(at: KeyPath, policy: AccessPolicy | None) -> Iterator[tuple[KeyPath, str]]:
+    """Rules of which a rule before them takes all."""
+    if policy is not None:
+        from nodeagent.policy.compiled import compiled  # imported here, because most agents have none
+
+        for number, earlier in compiled(policy).shadowed():
+            yield (*at, number), f"never decides: {earlier.name}, before it, fits all that this one fits"
 
 
 def _ring_and_zone(at: KeyPath, policy: AnyClientPolicy) -> Iterator[tuple[KeyPath, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_network
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from balancer import backoff
 from balancer.checks import CheckSchedule
@@ -39,6 +39,10 @@ from nodeagent.proxy.proxyheader import Version
 from nodeagent.proxy.server import ServerLimits
 from nodeagent.proxy.service import ServicePolicy
 from tls.params import PROTOCOLS, ClientAuth, ClientTls, ContextParams, OwnCertificate, ServerParams
+
+if TYPE_CHECKING:
+    from nodeagent.proxy.permits import Permits
+    from nodeagent.telemetry.registry import Registry
 
 MAX_SHARED: Final = 256
 """Names with the same policy share its values, of as many policies: few but those that capture parts of a name."""
@@ -128,6 +132,19 @@ def guard_policy(config: AddressGuard) -> GuardPolicy:
         deny_ports=config.deny_ports,
         discovery=config.discovery,
     )
+
+
+def permits(config: AnyRouter, stats: Registry) -> Permits | None:
+    """Return who may call what; None for everybody everything. Raises ValueError when a user is gone by now."""
+    policy = config.policy
+    if policy is None:
+        return None
+    # Imported here, because most agents have none.
+    from nodeagent.policy.compiled import asks_for_addresses, compiled
+    from nodeagent.proxy.permits import Permits
+
+    counts = stats.policy(config.label)
+    return Permits(config.label, compiled(policy), counts, by_address=asks_for_addresses(policy))
 
 
 def server_limits(router: AnyRouter, server: Server | TcpServer) -> ServerLimits:

@@ -29,6 +29,7 @@ from namer.path import Path
 from nodeagent.admin.answers import JsonAnswer
 from nodeagent.admin.view import RouterView
 from nodeagent.explain import explain_any, known_within, names_of, with_live_state
+from nodeagent.explanation import Json
 from nodeagent.proxy.bind import Bindings
 
 PATIENCE: Final = 2.0
@@ -94,7 +95,22 @@ async def explanation(request: Request, routers: Sequence[RouterView]) -> JsonAn
         assess=bindings.assess,
         guard=bindings.guard,
     )
-    return JsonAnswer(with_live_state(explained, _statistics_of(bindings)).to_json())
+    shown = with_live_state(explained, _statistics_of(bindings)).to_json()
+    if who := asked.get("as"):
+        shown["policy"] = _judged(
+            router, who, explained.name, text, asked.get("method", "GET"), led_on=bool(local.dentries)
+        )
+    return JsonAnswer(shown)
+
+
+def _judged(router: RouterView, who: str, name: Path, text: str, method: str, *, led_on: bool) -> Json:
+    from nodeagent.policy.questions import head_of, judged  # imported here, because few ask
+
+    permits = router.router.permits
+    try:
+        return judged(None if permits is None else permits.rules, who, name, head_of(text, method), led_on=led_on)
+    except ValueError as error:
+        raise HTTPException(400, f"as: {error}") from None
 
 
 def table_of(bindings: Bindings) -> Cell[DtabState]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from conf import AgentConfig
 from namer.path import Path
@@ -14,6 +14,9 @@ from nodeagent.telemetry.levels import Levels
 from nodeagent.telemetry.recent import Recent
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServerStats
+
+if TYPE_CHECKING:
+    from nodeagent.proxy.permits import Permits
 
 
 class ListenerView(Protocol):
@@ -36,6 +39,11 @@ class RouteView(Protocol):
     @property
     def bindings(self) -> Bindings:
         """The bound names, the clients, the dtab."""
+        ...
+
+    @property
+    def permits(self) -> Permits | None:
+        """Who may call what; None for everybody everything."""
         ...
 
 

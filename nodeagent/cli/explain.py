@@ -15,6 +15,7 @@ from nodeagent.cli.admin_client import DEFAULT_ADMIN, AdminClient, UnknownError,
 from nodeagent.cli.config import choose_router, read_config
 from nodeagent.cli.explain_documents import CONFIGURATION, DELEGATION, EXPLANATION, Configuration
 from nodeagent.cli.explain_text import render
+from nodeagent.cli.policy_text import render_judgement
 from nodeagent.cli.request_text import story
 from nodeagent.cli.tasks import run_tasks
 
@@ -40,42 +41,56 @@ TREE_SECONDS = 2.0
 @token_option
 @click.option("--router", metavar="LABEL", help="The router that names it; the first one if not given.")
 @click.option("--dtab", metavar="DTAB", default="", help="Dentries to try before the router's, as in l5d-dtab.")
+@click.option("--as", "who", metavar="CALLER", help="Say whether uid:NAME, an IP address or an identity may call it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--request", "id_", metavar="ID", help="Tell of the request with this l5d-reqid instead of a name.")
-@click.argument("name", required=False)
+@click.argument("asked", nargs=-1, metavar="[METHOD] NAME")
 def command(
     config: str | None,
     admin: str | None,
     router: str | None,
     dtab: str,
+    who: str | None,
     as_json: bool,
     id_: str | None,
-    name: str | None,
+    asked: tuple[str, ...],
 ) -> int:
     """Show how NAME resolves: a name such as /svc/users, or a URL such as http://users/.
 
+    With --as also which rule of the router's policy decides, for a request without headers by METHOD, or GET.
+
     With --request, show instead why that request went where it did, some minutes after it was answered.
 
-    The exit code is 0 when the name is bound or the request known, 1 when it is not, 2 when it does not parse.
+    The exit code is 0 when the name is bound or the request known, 1 when it is not or may not be called, 2 when it
+    does not parse.
     """
     if id_ is not None:
-        return _request(id_, admin, as_json, others=(name, config, router, dtab))
-    if name is None:
+        return _request(id_, admin, as_json, others=(*asked, config, router, dtab, who))
+    if not asked:
         raise click.UsageError("expected a NAME such as /svc/users, or --request ID")
+    *methods, name = asked
+    if len(methods) > 1 or (methods and who is None):
+        raise click.UsageError(f"{' '.join(methods)}: expected one name or URL; a METHOD before it goes with --as")
+    if methods == ["CONNECT"]:
+        name = f"https://{name.rpartition('://')[2]}"
+    judge = {} if who is None else {"as": who, "method": methods[0] if methods else "GET"}
     if config is not None and admin is not None:
         raise click.UsageError("--config and --admin exclude each other: name the file or the running agent")
     if not name.startswith("/") and "://" not in name:
         raise click.UsageError(f"{name}: expected a name such as /svc/{name}, or a URL such as http://{name}/")
     if config is None:
-        answer, tree = ask(AdminClient(admin or DEFAULT_ADMIN), name, dtab, router, with_tree=not as_json)
+        answer, tree = ask(AdminClient(admin or DEFAULT_ADMIN), name, dtab, router, judge, with_tree=not as_json)
     else:
-        answer, tree = work_out(read_config(config), name, dtab, router)
+        answer, tree = work_out(read_config(config), name, dtab, router, judge)
     explanation = decode(answer, EXPLANATION)
     if as_json:
         click.echo(json.dumps(json.loads(answer), indent=2))
     else:
         click.echo(render(explanation, None if tree is None else decode(tree, DELEGATION)))
-    return 0 if explanation.outcome == "bound" else 1
+        if explanation.policy is not None:
+            click.echo(f"\n{render_judgement(explanation.policy)}")
+    refused = explanation.policy is not None and explanation.policy.verdict == "deny"
+    return 0 if explanation.outcome == "bound" and not refused else 1
 
 
 def _request(id_: str, admin: str | None, as_json: bool, others: tuple[str | None, ...]) -> int:
@@ -93,10 +108,14 @@ def _request(id_: str, admin: str | None, as_json: bool, others: tuple[str | Non
 
 
 def ask(
-    client: AdminClient, name: str, dtab: str, router: str | None, *, with_tree: bool
+    client: AdminClient, name: str, dtab: str, router: str | None, judge: dict[str, str], *, with_tree: bool
 ) -> tuple[bytes, bytes | None]:
-    """Return a running agent's explanation, and its delegation tree if that is wanted and can be had, in JSON."""
-    answer = client.get("/explain.json", {"path": name, "dtab": dtab} | ({"router": router} if router else {}))
+    """Return a running agent's explanation, and its delegation tree if that is wanted and can be had, in JSON.
+
+    `judge` says whose request is to be judged, if any.
+    """
+    query = {"path": name, "dtab": dtab} | ({"router": router} if router else {})
+    answer = client.get("/explain.json", query | judge)
     if not with_tree:
         return answer, None
     query = {"path": decode(answer, EXPLANATION).name} | ({"namespace": router} if router else {})
@@ -119,10 +138,13 @@ def base_dtab(config: Configuration, label: str | None) -> str | None:
     return None
 
 
-def work_out(config: AgentConfig, name: str, dtab: str, router: str | None) -> tuple[bytes, bytes | None]:
+def work_out(
+    config: AgentConfig, name: str, dtab: str, router: str | None, judge: dict[str, str]
+) -> tuple[bytes, bytes | None]:
     """Return the explanation that an agent with `config` would give, and the delegation tree, in JSON.
 
-    There is no tree without the router's table. Raises UsageError when the name or the dtab does not parse.
+    There is no tree without the router's table. Raises UsageError when the name, the dtab or who is to be judged does
+    not parse.
     """
     from namer.dtab import Dtab
     from namer.grammar import NameSyntaxError
@@ -140,7 +162,21 @@ def work_out(config: AgentConfig, name: str, dtab: str, router: str | None) -> t
     except NameSyntaxError as error:
         raise click.UsageError(f"--dtab: {error}") from None
     answer, tree = run_tasks(_resolve, config, chosen, names, local)
+    if judge:
+        answer["policy"] = _judged(chosen, judge, str(answer["name"]), name, led_on=bool(local.dentries))
     return json.dumps(answer).encode(), None if tree is None else json.dumps(tree).encode()
+
+
+def _judged(router: AnyRouter, judge: dict[str, str], name: str, text: str, *, led_on: bool) -> dict[str, object]:
+    from namer.path import Path
+    from nodeagent.policy.compiled import compiled
+    from nodeagent.policy.questions import head_of, judged
+
+    rules = None if router.policy is None else compiled(router.policy)
+    try:
+        return judged(rules, judge["as"], Path.parse(name), head_of(text, judge["method"]), led_on=led_on)
+    except ValueError as error:
+        raise click.UsageError(f"--as {judge['as']}: {error}") from None
 
 
 async def _resolve(

@@ -68,6 +68,27 @@ class Step(msgspec.Struct, frozen=True):
     to: str
 
 
+class TriedRule(msgspec.Struct, frozen=True):
+    """What a rule of a policy has to do with a request; `fits` is yes, no or maybe."""
+
+    rule: str
+    action: str
+    decides: bool
+    fits: str
+    why: str
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """Whether somebody may ask for it, and by which rule. A tunnel has no path."""
+
+    caller: str = msgspec.field(name="as")
+    method: str
+    url_path: str
+    verdict: str
+    rule: str
+    rules: tuple[TriedRule, ...]
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """What a name is bound to; `outcome` is bound, neg, empty, fail or error. `left` are met and get no traffic.
 
@@ -83,6 +104,7 @@ class Explanation(msgspec.Struct, frozen=True):
     doubts: tuple[Doubt, ...] = ()
     dtab_error: str | None = None
     dtab_age: float | None = None
+    policy: Judgement | None = None
 
     @property
     def unknown(self) -> tuple[str, ...]:

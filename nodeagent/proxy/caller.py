@@ -34,6 +34,8 @@ class Caller(NamedTuple):
     """Of the process that opened the socket; None when it is not known to be of this host."""
     host: str
     """Its IP address, or "unix"; "" where the user is known."""
+    here: bool = False
+    """Whether it is of this host all the same: the kernel no longer knows its socket, or cannot tell."""
 
     def __str__(self) -> str:
         return self.host if self.uid is None else f"uid {self.uid}"
@@ -48,17 +50,19 @@ class Callers:
 
     def of(self, sock: socket.socket, address: object) -> Caller:
         """Return who has opened an accepted connection that comes from `address`. Never raises, never waits."""
+        here = False
         try:
             if not isinstance(address, tuple):
                 peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
                 return Caller(_CREDENTIALS.unpack(peer)[1], "")
             own = sock.getsockname()
-            uid = self._uid(sock.family, address, own) if is_here(address[0], own[0]) else None
+            here = is_here(address[0], own[0])
+            uid = self._uid(sock.family, address, own) if here else None
         except OSError:  # the connection broke already, or this system cannot tell
             uid = None
         if uid is not None:
             return Caller(uid, "")
-        return Caller(None, str(address[0]) if isinstance(address, tuple) else "unix")
+        return Caller(None, str(address[0]), here) if isinstance(address, tuple) else Caller(None, "unix", True)
 
     def close(self) -> None:
         """Let go of the socket by which the kernel is asked; another one is made when it is asked again."""
@@ -94,6 +98,11 @@ class Callers:
 def is_here(host: str, own: str) -> bool:
     """Tell whether who connects from `host` to the address `own` of this host is a program of it."""
     return host == own or host.startswith(("127.", "::ffff:127."))
+
+
+def host_of(peer: str) -> str:
+    """Return the address in "ip:port"; of a Unix socket all there is."""
+    return peer if peer.startswith("unix") else peer.rpartition(":")[0].strip("[]")
 
 
 def _packed(family: int, host: str) -> bytes:

@@ -285,6 +285,7 @@ class Conversation:
         server, head = self.server, request.head
         if head.version == 11:
             request.interim = self._interim
+        request.caller = self.account.caller
         edge = server.edge
         if edge is not None:
             edge.inbound(request, self.opened_at)
@@ -379,6 +380,7 @@ class Conversation:
     async def _tunnel(self, head: RequestHead, framing: int, now: float) -> None:
         server = self.server
         request = Request(head, b"", now, self.peer, self._client)
+        request.caller = self.account.caller
         self._sent = 0
         if framing:
             await self._refuse(BadRequest("CONNECT has no body"), request)

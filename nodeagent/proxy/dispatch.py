@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from logging import DEBUG
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -36,6 +37,9 @@ from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServiceStats
 from nodeagent.telemetry.trace import request_id_line
 
+if TYPE_CHECKING:
+    from nodeagent.proxy.permits import Permits
+
 log = structlog.get_logger("nodeagent.dispatch")
 is_enabled = logging.getLogger("nodeagent.dispatch").isEnabledFor
 
@@ -56,15 +60,18 @@ class Router:
         stats: Registry,
         max_error: int = 5 << 20,
         exchanges: Exchanges | None = None,
+        permits: Permits | None = None,
     ) -> None:
         """`trace` turns a request's special fields into those that carry its trace on.
 
         `max_error` bounds the body of the agent's own errors, in bytes. `exchanges` hears of each request.
+        `permits` says who may call what, None for everybody everything.
         """
         self.label = label
         self.prefix = prefix
         self.identify = identify
         self.bindings = bindings
+        self.permits = permits
         self._stats = stats
         self._errors = stats.errors(label)
         self.tunnels = stats.tunnels(label)
@@ -85,6 +92,9 @@ class Router:
             context = self._context(request, max_call_depth)
             # identify: before bind, because the name is what is bound.
             request.name = name = self.identify(request.head)
+            # policy: before bind, so that a refusal tells nothing of what there is.
+            if self.permits is not None:
+                self.permits.check(request, name)
             # bind: waits for discovery only when the name is new.
             service = self.bindings.service_nowait(name, request.dtab)
             if service is None:
@@ -130,7 +140,12 @@ class Router:
         """
         try:
             self._context(request, max_call_depth)
-            request.name = name = await self._tunnel_name(request)
+            names = self._tunnel_names(request.head)
+            if self.permits is not None:
+                self.permits.check_any(request, names)
+            request.name = name = await self._known_of(names, request)
+            if self.permits is not None:
+                self.permits.check(request, name)
             request.service = service = await self._bound(request, name)
             tunnel = await service.connect(request)
         except ProxyError as error:
@@ -170,19 +185,22 @@ class Router:
             fields += b"l5d-client-id: %b\r\n" % request.client.identity.encode()
         return fields + trace
 
-    async def _tunnel_name(self, request: Request) -> Path:
+    def _tunnel_names(self, head: RequestHead) -> tuple[Path, ...]:
+        """Return what a CONNECT target may mean, in the order in which it is tried."""
+        return tunnel_names(head.authority, self.prefix) if self._only is None else (self._only,)
+
+    async def _known_of(self, names: tuple[Path, ...], request: Request) -> Path:
         """Return which of the names of a CONNECT target discovery knows."""
-        if self._only is not None:
-            return self._only
-        exact, plain = tunnel_names(request.head.authority, self.prefix)
-        bound = []
-        for name in (exact, plain):
+        if len(names) == 1:
+            return names[0]
+        plain, bound = names[-1], []
+        for name in names:
             service = (await self.bindings.tree(name, request.dtab)).service
             if service is not None:
                 if not all(is_just_host(client.id, plain) for client in service.clients):
                     return name
                 bound.append(name)
-        return bound[0] if bound else exact
+        return bound[0] if bound else names[0]
 
     def refuse(self, error: ProxyError, request: Request | None = None) -> Response:
         """Return the agent's own answer for `error` to a request, None when it could not be read; count it."""

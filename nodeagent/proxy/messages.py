@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from balancer.node import Node
     from namer.dtab import Dtab
     from namer.path import Path
+    from nodeagent.policy.decision import Decision
+    from nodeagent.proxy.caller import Caller
     from nodeagent.proxy.errors import ProxyError
     from nodeagent.proxy.service import Service
     from nodeagent.proxy.wire import Wire
@@ -159,9 +161,9 @@ class Request:
     """One request on its way: its head and body, and what the stages have found out so far."""
 
     __slots__ = (
-        "answered_at", "attempts", "avoid", "body", "bound_at", "client", "deadline", "dtab", "failure", "fields",
-        "fresh", "head", "interim", "lost", "name", "node", "nursery", "peer", "received_at", "service", "trace",
-        "tried",
+        "answered_at", "attempts", "avoid", "body", "bound_at", "caller", "client", "deadline", "dtab", "failure",
+        "fields", "fresh", "head", "interim", "lost", "name", "node", "nursery", "peer", "policy", "received_at",
+        "service", "trace", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -178,6 +180,8 @@ class Request:
         """When its head was read, in trio's clock."""
         self.peer = peer
         """Who called, as "ip:port"."""
+        self.caller: Caller | None = None
+        """The user of this host, or the address, that has opened the connection."""
         self.client = client
         """Who called, by a verified certificate; None without one."""
         self.dtab: Dtab | None = None
@@ -206,6 +210,8 @@ class Request:
         self.name: Path | None = None
         self.service: Service | None = None
         """What its name was bound to."""
+        self.policy: Decision | None = None
+        """What the rules say of it, where there are any."""
         self.attempts: tuple[Attempt, ...] = ()
         self.failure: ProxyError | None = None
         """What the agent answers it with, or what broke its answer off."""

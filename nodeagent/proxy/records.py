@@ -113,6 +113,7 @@ class Records:
                 plain and not is_recorded(trace),
                 describe(head) if exchanges.describe else None,
                 None if client is None else client.identity,
+                request.policy,
             ),
         )
         exchanges.tell(exchange)

@@ -16,7 +16,7 @@ import trio
 from trio.lowlevel import checkpoint, wait_readable
 
 from namer.addr import show_address
-from nodeagent.proxy.caller import Caller, Callers
+from nodeagent.proxy.caller import Caller, Callers, host_of
 from nodeagent.proxy.conversation import Conversation
 from nodeagent.proxy.conversing import Converse, Conversing
 from nodeagent.proxy.dispatch import Router
@@ -330,11 +330,6 @@ class Server:
                 elif conversation.opened_at <= born:
                     conversation.finish()
             await self._make_room(now)
-
-
-def host_of(peer: str) -> str:
-    """Return the address in "ip:port"; of a Unix socket all there is."""
-    return peer if peer.startswith("unix") else peer.rpartition(":")[0].strip("[]")
 
 
 def _show(address: object) -> str:

@@ -94,6 +94,7 @@ class TcpConversation:
     async def _serve(self) -> None:
         server = self.server
         request = Request(_HEAD, b"", server.now(), self.peer, self.wire.client)
+        request.caller = self.account.caller
         refusal = server.admit(self.account)
         if refusal is not None:
             self._reset(refusal, request)

@@ -77,6 +77,7 @@ def show_exchange(exchange: Exchange, to_epoch: float) -> Json:
         "url": url(exchange),
         "name": exchange.name,
         "rule": _rule(exchange),
+        "policy": None if exchange.policy is None else exchange.policy._asdict(),
         "dtab": None if exchange.dtab is None else exchange.dtab.show(),
         "steps": [
             {"path": step.path, "dentry": step.dentry, "to": step.to, "result": step.result}
@@ -124,7 +125,9 @@ def timings(exchange: Exchange) -> Json:
 
 def summary(record: Json) -> str:
     """Say in a sentence why a request went where it did, of its record."""
-    attempts = record["attempts"]
+    attempts, policy = record["attempts"], record["policy"]
+    if policy is not None and policy["verdict"] == "deny":
+        return f"{record['message']}, by {policy['rule']}"
     if not attempts:
         return record["message"] or "it never got to an endpoint"
     last = next((each for each in reversed(attempts) if each["endpoint"] == record["choice"]), attempts[-1])

@@ -19,6 +19,7 @@ from namer.addr import Endpoint
 from namer.dtab import Dtab
 from namer.path import Path
 from namer.steps import Step
+from nodeagent.policy.decision import Decision
 
 log = structlog.get_logger("nodeagent.exchange")
 
@@ -137,6 +138,8 @@ class Exchange(NamedTuple):
     """How it said it was asked, where some watcher wants to know."""
     identity: str | None = None
     """Who called, by a verified certificate."""
+    policy: Decision | None = None
+    """What the rules of its router say of it, where it has any."""
 
     @property
     def failed(self) -> bool:

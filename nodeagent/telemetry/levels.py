@@ -21,6 +21,7 @@ MAX_SECONDS: Final = 24 * 3600.0
 LOGGERS: Final = {
     ROOT: "all of it",
     "nodeagent": "the agent, without discovery",
+    "nodeagent.policy": "requests that rules refuse, or would refuse",
     "nodeagent.accesslog": "access logs: lines that could not be written",
     "nodeagent.admin": "the admin port",
     "nodeagent.agent": "start, drain, configuration",

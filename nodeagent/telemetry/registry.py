@@ -223,6 +223,7 @@ class Registry:
         "_access_logs",
         "_errors",
         "_namers",
+        "_policies",
         "_servers",
         "_spans",
         "_tunnels",
@@ -249,6 +250,7 @@ class Registry:
         self._namers: dict[str, NamerStats] = {}
         self._errors: dict[str, Counter[str]] = {}
         self._access_logs: dict[str, Counter[str]] = {}
+        self._policies: dict[str, Counter[str]] = {}
         self._tunnels: dict[str, TunnelStats] = {}
         self._spans: dict[str, Counter[str]] = {}
 
@@ -272,6 +274,10 @@ class Registry:
     def access_log(self, router: str) -> Counter[str]:
         """Lines of the access log of a router by what became of them: written or dropped. Made on first use."""
         return self._access_logs.setdefault(router, Counter(written=0, dropped=0))
+
+    def policy(self, router: str) -> Counter[str]:
+        """What the rules of a router decided, by `VERDICT RULE`. Made on first use."""
+        return self._policies.setdefault(router, Counter())
 
     def tunnels(self, router: str) -> TunnelStats:
         """The tunnels of a router, made on first use."""
@@ -307,6 +313,10 @@ class Registry:
     def access_logs_by_router(self) -> dict[str, Counter[str]]:
         """All routers that have an access log, with its lines."""
         return dict(self._access_logs)
+
+    def policies_by_router(self) -> dict[str, Counter[str]]:
+        """All routers that have rules, with what these decided."""
+        return dict(self._policies)
 
     async def sweep(self, now: float) -> None:
         """To be called every `SWEEP_SECONDS` by the owner, with the trio clock. As `Family.sweep`."""

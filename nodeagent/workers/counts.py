@@ -69,6 +69,8 @@ class Counts(msgspec.Struct, tag=True):
     errors: dict[str, dict[str, int]]
     access_logs: dict[str, dict[str, int]]
     """By router: lines by what became of them."""
+    policies: dict[str, dict[str, int]]
+    """By router: requests by what its rules decided of them."""
     tunnels: dict[str, tuple[int, int, int]]
     """By router: how many are open, bytes sent and received."""
     spans: dict[str, dict[str, int]]
@@ -88,6 +90,7 @@ def counts_of(registry: Registry) -> Counts:
         {each.prefix: _numbers(each) for each in registry.namers()},
         {router: dict(errors) for router, errors in registry.errors_by_router().items()},
         {router: dict(lines) for router, lines in registry.access_logs_by_router().items()},
+        {router: dict(decisions) for router, decisions in registry.policies_by_router().items()},
         {each.router: (each.open, each.sent, each.received) for each in registry.tunnels_by_router()},
         {exporter: dict(results) for exporter, results in registry.spans_by_exporter().items()},
         registry.survey_certificates(),

@@ -7,6 +7,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from conf.access import AccessRule, Callers, Calls
 from conf.accesslog import AccessLog
 from conf.admin import Admin
 from conf.agent import AgentConfig
@@ -50,6 +51,8 @@ _TEXTS: Final = [
     "never",
     "http://127.0.0.1:4318",
     "DEBUG",
+    "allow",
+    "root",
 ]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
@@ -84,10 +87,17 @@ def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, o
         left_out = ("ciphers",) if "caCertPath" in given else ("ciphers", "requireClientAuth", "crlPath")
     if issubclass(section, AccessLog):
         left_out = ("slowMs",)
+    if issubclass(section, Callers):
+        given = {"users": ["root"], **given}
+    if issubclass(section, Calls):
+        left_out = ("services",)
+        given = {"methods": ["GET"], **given}
+    if issubclass(section, AccessRule):
+        left_out = ("name",)
     if issubclass(section, HttpRouter):
         left_out = ("httpAccessLog",)
     if issubclass(section, TcpRouter):
-        left_out = ("client", "service")
+        left_out = ("client", "service", "policy")
     return {key: value for key, value in given.items() if key not in left_out}
 
 

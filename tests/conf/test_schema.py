@@ -65,6 +65,7 @@ def test_keys_have_linkerds_names() -> None:
         "service",
         "client",
         "addressGuard",
+        "policy",
         "originator",
         "failover",
         "bindingTimeoutMs",

@@ -54,6 +54,26 @@ def test_address_guard(tmp_path: Path) -> None:
         assert f"127.0.0.1:{private}   refused: 127.0.0.0/8 is loopback" in explained
 
 
+def test_policy(tmp_path: Path) -> None:
+    with driven("policy.yaml", tmp_path, ["users"], ["other"]) as it:
+        assert it.ask("users", "/")[1].startswith("users on ")
+        for path in ("/admin/", "/%61dmin", "/x/../admin", "//admin"):
+            assert it.ask("users", path) == (403, "policy: denied"), path
+        assert it.ask("users", "/old")[0] == 200
+        assert it.at("closed").ask("users", "/")[0] == 200
+        assert it.at("closed").ask("other", "/") == (403, "policy: denied")
+        explained = it.shell(
+            f"nodeagent explain --admin http://127.0.0.1:{it.admin} --as uid:root DELETE http://users/ || true"
+        )
+        page = fetch(it.admin, "127.0.0.1", "/metrics")[1]
+
+    assert "policy: denied by read only, for uid:root, DELETE /\n" in explained
+    assert "  operators   allow   does not fit: users daemon: the caller is uid 0\n" in explained
+    assert '{router="outgoing",rule="no admin",verdict="deny"} 4.0' in page
+    assert '{router="outgoing",rule="old urls",verdict="audit"} 1.0' in page
+    assert '{router="closed",rule="default",verdict="deny"} 1.0' in page
+
+
 def test_access_log(tmp_path: Path) -> None:
     with driven("access-log.yaml", tmp_path, ["one"], ["two"]) as it:
         it.ask("users", "/hello")

@@ -122,3 +122,10 @@ def test_a_zone_that_a_ring_does_not_know(configs: str, place: int | None, other
     expected = f"routers[0].client.configs[{place}].zonePreference: warning: {RING.format(other=f'configs[{other}]')}"
 
     assert told("/svc => /#/io.l5d.fs", more=more, zone="a") == ([] if place is None else [f"a.yaml:6: {expected}"])
+
+
+def test_a_rule_that_never_decides() -> None:
+    policy = "  policy:\n    rules:\n    - {name: all, action: allow}\n    - {what: {methods: [PUT]}, action: deny}\n"
+    assert told("/svc => ~", more=policy) == [
+        "a.yaml:9: routers[0].policy.rules[1]: warning: never decides: all, before it, fits all that this one fits"
+    ]

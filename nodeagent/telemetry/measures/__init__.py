@@ -11,6 +11,7 @@ from nodeagent.telemetry.measures import (
     clients,
     limits,
     namers,
+    policies,
     servers,
     services,
     traces,
@@ -19,7 +20,7 @@ from nodeagent.telemetry.measures import (
 from nodeagent.telemetry.measures.measure import Measure, Shown
 from nodeagent.telemetry.registry import Registry
 
-SUBJECTS = (servers, services, clients, balancers, limits, tunnels, accesslogs, traces, certificates, namers)
+SUBJECTS = (servers, services, clients, balancers, limits, tunnels, accesslogs, traces, certificates, policies, namers)
 
 
 def measures(registry: Registry) -> Iterator[Measure]:

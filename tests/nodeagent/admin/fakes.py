@@ -29,6 +29,7 @@ from nodeagent.proxy.bind import Bindings, CacheLimits
 from nodeagent.proxy.classify import make_classifier
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
+from nodeagent.proxy.permits import Permits
 from nodeagent.proxy.service import ServicePolicy
 from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.levels import Levels
@@ -66,6 +67,7 @@ class FakeListener:
 @dataclass
 class FakeRoute:
     bindings: Bindings
+    permits: Permits | None = None
     prefix: Path = Path(("svc",))
 
 

@@ -299,3 +299,84 @@ def until(act: Callable[[], Finished], holds: Callable[[Finished], bool]) -> Fin
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.05)
     return done
+
+
+POLICY = """
+admin: {{port: 0}}
+routers:
+- protocol: http
+  label: outgoing
+  dtab: /svc/web => /$/inet/127.0.0.1/8081
+  servers: [{{port: 0}}]
+  policy:
+    default: {default}
+    rules:
+    - {{name: no admin, what: {{paths: [/admin/**]}}, action: deny}}
+    - {{name: trial, what: {{methods: [PUT]}}, action: audit}}
+    - name: apps
+      who: [{{users: [root]}}, {{networks: [10.0.0.0/8]}}, {{identities: ["spiffe://a/*"]}}]
+      action: allow
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "heading"),
+    [
+        (("uid:root", "http://web/x?y"), 0, "allowed by apps, for uid:root, GET /x?y"),
+        (("uid:1234", "http://web/"), 1, "denied by default, for uid:1234, GET /"),
+        (("10.1.2.3", "PUT", "http://web/"), 0, "allowed, and would be denied by trial, for 10.1.2.3, PUT /"),
+        (("spiffe://a/b", "DELETE", "/svc/web"), 0, "allowed by apps, for spiffe://a/b, DELETE /"),
+        (("spiffe://b/b", "/svc/web"), 1, "denied by default, for spiffe://b/b, GET /"),
+        (("uid:root", "http://web/%61dmin"), 1, "denied by no admin, for uid:root, GET /%61dmin"),
+        (("uid:root", "https://web/"), 1, "denied by no admin, for uid:root, CONNECT"),
+        (("uid:root", "CONNECT", "web:443"), 1, "denied by no admin, for uid:root, CONNECT"),
+    ],
+)
+def test_whether_somebody_may(cli: Cli, tmp_path: Path, asked: tuple[str, ...], code: int, heading: str) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(POLICY.format(default="deny"))
+    done = cli("explain", "--config", str(config), "--as", *asked)
+    assert (done.code, f"policy: {heading}\n" in done.out) == (code, True), done.out
+
+
+def test_why_a_rule_does_not_fit(cli: Cli, tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(POLICY.format(default="allow"))
+    done = cli("explain", "--config", str(config), "--as", "uid:7", "PUT", "http://web/x")
+    assert done.out.partition("policy: ")[2].splitlines() == [
+        "allowed, and would be denied by trial, for uid:7, PUT /x",
+        "  no admin   deny    does not fit: paths /admin/**: the path is /x",
+        "  trial      audit   fits, and decides nothing",
+        "  apps       allow   does not fit: users root: the caller is uid 7",
+        "  default    allow   decides",
+    ]
+
+
+def test_questions_about_callers_that_make_no_sense(cli: Cli, config: str) -> None:
+    nobody = cli("explain", "--config", config, "--as", "uid:nobody-here", "http://web/")
+    method = cli("explain", "--config", config, "GET", "http://web/")
+    anybody = cli("explain", "--config", config, "--as", "10.0.0.1", "http://web/")
+    assert (nobody.code, "this host has no such user" in nobody.err) == (2, True)
+    assert (method.code, "goes with --as" in method.err) == (2, True)
+    assert "policy: there is none; everybody may call everything, 10.0.0.1 too" in anybody.out
+
+
+@pytest.mark.e2e
+def test_a_running_agent_says_whether_somebody_may(cli: Cli, tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(POLICY.format(default="deny"))
+    with started("run", str(config)) as agent:
+        admin = f"http://127.0.0.1:{ports(agent, 2)['admin']}"
+        allowed = cli("explain", "--admin", admin, "--as", "uid:root", "http://web/")
+        denied = cli("explain", "--admin", admin, "--json", "--as", "uid:1234", "http://web/")
+        unknown = cli("explain", "--admin", admin, "--as", "uid:nobody-here", "http://web/")
+
+    assert (allowed.code, "policy: allowed by apps" in allowed.out) == (0, True)
+    assert json.loads(denied.out)["policy"]["rules"][2] == {
+        "rule": "apps",
+        "action": "allow",
+        "decides": False,
+        "fits": "no",
+        "why": "users root: the caller is uid 1234",
+    }
+    assert (denied.code, "this host has no such user" in unknown.err) == (1, True)

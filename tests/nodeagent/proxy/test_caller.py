@@ -74,7 +74,7 @@ def test_whoever_has_closed_is_not_taken_for_root(callers: Callers) -> None:
     """Of a socket that no process has any more the kernel says user 0."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         socket.create_connection(listener.getsockname()).close()
-        assert accepted(listener, callers) == Caller(None, "127.0.0.1")
+        assert accepted(listener, callers) == Caller(None, "127.0.0.1", here=True)
 
 
 def test_where_the_kernel_cannot_be_asked_an_address_is_what_is_known(
@@ -83,7 +83,7 @@ def test_where_the_kernel_cannot_be_asked_an_address_is_what_is_known(
     monkeypatch.delattr(socket, "AF_NETLINK")
     monkeypatch.setattr(socket, "AF_NETLINK", 255, raising=False)
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
-        assert accepted(listener, callers) == Caller(None, "127.0.0.1")
+        assert accepted(listener, callers) == Caller(None, "127.0.0.1", here=True)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ import trio
 import trio.testing
 
 from nodeagent.proxy.caller import Caller as Identity
+from nodeagent.proxy.caller import host_of
 from nodeagent.proxy.fairness import Accounts
 from nodeagent.proxy.readiness import TURN, readiness
-from nodeagent.proxy.server import ServerLimits, host_of
+from nodeagent.proxy.server import ServerLimits
 from nodeagent.proxy.wire import Wire
 from tests.nodeagent.proxy.world import Backend, Caller, Held, World
 

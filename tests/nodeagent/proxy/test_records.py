@@ -225,7 +225,7 @@ def test_a_summary_says_why() -> None:
             {"endpoint": "10.0.0.2:80", "load": 0.5, "chosen": False},
         ],
     }
-    record = {"attempts": [attempt], "choice": "10.0.0.1:80", "message": None}
+    record = {"attempts": [attempt], "choice": "10.0.0.1:80", "message": None, "policy": None}
     assert summary(record) == "10.0.0.1:80, the least load of those drawn: 0.004 against 10.0.0.2:80 0.5"
     assert summary({**record, "attempts": [attempt | {"trial": True}]}).endswith(
         "a trial of an endpoint that had failed"
@@ -234,7 +234,10 @@ def test_a_summary_says_why() -> None:
     assert summary({**record, "attempts": [alone]}) == "10.0.0.1:80, its only endpoint"
     by_ring = attempt | {"candidates": []}
     assert summary({**record, "attempts": [by_ring]}) == "10.0.0.1:80, chosen among 2 without comparing loads"
-    assert summary({"attempts": [], "choice": None, "message": "bind /svc/web: nothing"}) == "bind /svc/web: nothing"
+    none: dict[str, object] = {"attempts": [], "choice": None, "policy": None}
+    assert summary({**none, "message": "bind /svc/web: nothing"}) == "bind /svc/web: nothing"
+    denied = {"verdict": "deny", "rule": "read only"}
+    assert summary({**none, "message": "policy: denied", "policy": denied}) == "policy: denied, by read only"
 
 
 async def test_what_was_sent_before_is_not_told_of_a_tunnel_that_is_refused() -> None:

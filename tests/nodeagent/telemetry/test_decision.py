@@ -62,6 +62,7 @@ def test_the_whole_record() -> None:
         "url": "http://users/a?b",
         "name": "/svc/users",
         "rule": "/host/users => /#/pool",
+        "policy": None,
         "dtab": "/a => /b",
         "steps": record["steps"],
         "branches": [{"id": "/#/pool", "weight": 1.0}],

@@ -153,3 +153,14 @@ def test_more_names_than_one_worker_shows_are_shown_all() -> None:
     names = {each.name for each in ledger.registry().services.series()}
     assert len(names) == 2 * 16 + 1, "those that each shows, and the rest as other"
     assert sum(each.success for each in ledger.registry().services.series()) == 80
+
+
+def test_what_rules_decided_adds_up() -> None:
+    ledger = Ledger()
+    for worker in (0, 1):
+        registry = Registry()
+        registry.policy("out")["deny no admin"] = 2
+        tell(ledger, worker, registry)
+    ledger.lose(0)
+
+    assert ledger.registry().policies_by_router() == {"out": {"deny no admin": 4}}

@@ -1,0 +1,206 @@
+"""Who may call what: the rules of a router."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from conf.errors import quote
+from conf.fields import ONE_OR_MANY, HeaderName, Reader, about, one_of
+from conf.globs import Template, identity_template, name_template, path_template
+from conf.guard import AddressRange
+from conf.section import Section
+from namer.grammar import NameSyntaxError
+
+DEFAULT: Final = "default"
+"""What decides where no rule does, as if it were the name of a rule."""
+
+
+def uid_of(text: str) -> int:
+    """Return the number of a user of this host, by name or number. Raises ValueError."""
+    if text.isascii() and text.isdigit():
+        if int(text) >= 2**32 - 1:
+            raise ValueError("it is no number of a user")
+        return int(text)
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError):  # ValueError: a NUL in it
+        raise ValueError("this host has no such user; a number needs no name") from None
+
+
+def _user(text: str) -> str:
+    uid_of(text)
+    return text
+
+
+def _method(text: str) -> str:
+    if not (text.isascii() and text.replace("-", "").isalpha()) or text != text.upper():
+        raise ValueError("methods are upper case" if text.upper() != text else "")
+    return text
+
+
+def _value(text: str) -> str:
+    if text != text.strip() or not text.isprintable():
+        raise ValueError
+    return text
+
+
+def _template(read: Callable[[str], Template]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        try:
+            read(text)
+        except NameSyntaxError as error:
+            raise ValueError(error.message) from None
+        return text
+
+    return check
+
+
+def _read_by(takes: str, read: Callable[[str], object]) -> Meta:
+    return Meta(extra={"reader": Reader(takes, read)})
+
+
+Identity = Annotated[
+    str, _read_by("an identity such as spiffe://example.org/svc/web, or a template", _template(identity_template))
+]
+Service = Annotated[str, _read_by("a name such as /svc/users, or a template", _template(name_template))]
+UrlTemplate = Annotated[
+    str, _read_by("the path of a URL such as /users/photo, or a template", _template(path_template))
+]
+User = Annotated[str, _read_by("the name or the number of a user", _user)]
+Method = Annotated[str, Meta(min_length=1, max_length=32), _read_by("a method such as GET", _method)]
+HeaderText = Annotated[str, Meta(max_length=1024), _read_by("printable text without blanks around it", _value)]
+RuleName = Annotated[str, Meta(min_length=1, max_length=64), _read_by("printable text", _value)]
+
+
+class Callers(Section, frozen=True):
+    """Somebody for whom all of the keys that are given hold; of the list of a key one entry is enough."""
+
+    identities: Annotated[
+        Annotated[tuple[Identity, ...], Meta(min_length=1)] | None,
+        about(
+            "Who the certificate of a caller by TLS says it is.",
+            like="Istio's `principals`; none in 1.x",
+            unset="whoever it is",
+        ),
+    ] = None
+    networks: Annotated[
+        Annotated[tuple[AddressRange, ...], Meta(min_length=1)] | None,
+        about(
+            "The address that the connection comes from; what calls by a Unix socket has none.",
+            like="Istio's `ipBlocks`; none in 1.x",
+            unset="wherever it comes from",
+        ),
+    ] = None
+    users: Annotated[
+        Annotated[tuple[User, ...], Meta(min_length=1)] | None,
+        about(
+            "The user of a program of this host, as the kernel tells it for loopback and Unix sockets.",
+            like="none",
+            unset="any user, and callers from elsewhere",
+        ),
+    ] = None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """A caller of whom nothing is said."""
+        if self.identities is None and self.networks is None and self.users is None:
+            yield "users", "says nothing of who calls; leave `who` out for everybody"
+
+
+class Calls(Section, frozen=True):
+    """A request for which all of the keys that are given hold; of the list of a key one entry is enough."""
+
+    services: Annotated[
+        Annotated[tuple[Service, ...], Meta(min_length=1)] | None,
+        about(
+            "The logical name, as the identifier made it. A subset (`users;v=2`) counts as its service.",
+            like="none",
+            unset="any name",
+        ),
+    ] = None
+    methods: Annotated[
+        Annotated[tuple[Method, ...], Meta(min_length=1)] | None,
+        about("The method.", like="Istio; none in 1.x", unset="any method"),
+    ] = None
+    paths: Annotated[
+        Annotated[tuple[UrlTemplate, ...], Meta(min_length=1)] | None,
+        about("The path of the URL that is sent on, without the query.", like="Istio; none in 1.x", unset="any path"),
+    ] = None
+    headers: Annotated[
+        Mapping[HeaderName, HeaderText] | None,
+        about(
+            "Headers of the request, all of them: `{x-team: blue}` must be there once with just that value, "
+            "`{x-team: '*'}` must be there.",
+            like="none",
+            unset="any headers",
+        ),
+    ] = None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """What is said of nothing, and a tunnel that should have a path."""
+        if self.services is None and self.methods is None and self.paths is None and not self.headers:
+            yield "services", "says nothing of what is called; leave `what` out for everything"
+        if self.methods == ("CONNECT",) and self.paths is not None:
+            yield "paths", "CONNECT has no path; leave one of them out"
+
+
+class AccessRule(Section, frozen=True, kw_only=True):
+    """One rule: callers, what they call, and what becomes of that."""
+
+    name: Annotated[
+        RuleName | None,
+        about("What metrics, logs and records call it; unique.", like="none", unset="`rules[0]`, by its place"),
+    ] = None
+    who: Annotated[
+        Annotated[tuple[Callers, ...], Meta(min_length=1), ONE_OR_MANY] | None,
+        about("Who calls: any of these.", like="Istio's `from`; none in 1.x", unset="everybody"),
+    ] = None
+    what: Annotated[
+        Annotated[tuple[Calls, ...], Meta(min_length=1), ONE_OR_MANY] | None,
+        about("What is called: any of these.", like="Istio's `to`; none in 1.x", unset="everything"),
+    ] = None
+    action: Annotated[
+        Annotated[str, one_of("allow", "deny", "audit")],
+        about(
+            "`allow` and `deny` decide. `audit` decides nothing: who passes by what follows all the same is counted "
+            "and logged as one whom it would have refused.",
+            like="Istio, Cilium and Calico; none in 1.x",
+        ),
+    ]
+
+
+class AccessPolicy(Section, frozen=True):
+    """Who may call what. Rules are tried in order, and the first that fits and allows or denies decides.
+
+    In the templates of identities, services and paths `*` stands for any characters of one segment, and `/**` at the
+    end for all that follows, or nothing.
+    It is judged once a request has its name and before that is looked up. The answer to who is refused is 403.
+    """
+
+    default: Annotated[
+        Annotated[str, one_of("allow", "deny", "audit")],
+        about(
+            "What holds where no rule decides. `audit`: allowed, and counted and logged as what `deny` would refuse.",
+            why="a mesh that is new to a host must not stop it",
+            like="Istio without rules; linkerd 1.x: allow",
+        ),
+    ] = "allow"
+    rules: Annotated[tuple[AccessRule, ...], about("The rules.", like="none")] = ()
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Rules of one name."""
+        seen: set[str] = set()
+        for name in self.names:
+            if name == DEFAULT:
+                yield "rules", f"no rule may be called {DEFAULT}: that is what decides where no rule does"
+            elif name in seen:
+                yield "rules", f"two rules are called {quote(name)}; give each its own name"
+            seen.add(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the rules are called, in order."""
+        return tuple(rule.name or f"rules[{index}]" for index, rule in enumerate(self.rules))

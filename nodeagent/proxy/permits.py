@@ -1,0 +1,99 @@
+"""Lets requests through, or not: the rules of a router applied, with what of that is remembered, counted and told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from typing import Final, TypeAlias
+
+import structlog
+
+from namer.path import Path
+from nodeagent.policy.call import Call
+from nodeagent.policy.decision import ALLOW, DENY, Decision
+from nodeagent.policy.rules import Rule, Rules
+from nodeagent.proxy.caller import Caller, host_of
+from nodeagent.proxy.errors import Denied
+from nodeagent.proxy.messages import Request
+
+log = structlog.get_logger("nodeagent.policy")
+
+MEMO: Final = 4096
+"""Calls alike of which is remembered what is left to judge; a flood of names only makes the memo start over."""
+
+MAX_TOLD: Final = 3
+"""Rules that are told of when none has allowed a call: who calls often must not cost much."""
+
+_Alike: TypeAlias = tuple[Caller | None, str, str | None, Path, bytes, bool]
+
+
+class Permits:
+    """Judges the requests to one router."""
+
+    def __init__(self, router: str, rules: Rules, counts: Counter[str], *, by_address: bool = False) -> None:
+        """`counts` counts decisions by `VERDICT RULE`. `by_address` tells that some rule asks where a call is from."""
+        self.rules = rules
+        self._router = router
+        self._counts = counts
+        self._by_address = by_address
+        self._memo: dict[_Alike, Decision | tuple[Rule, ...]] = {}
+
+    @property
+    def remembered(self) -> int:
+        """Of how many calls it is remembered what is left to judge."""
+        return len(self._memo)
+
+    def check(self, request: Request, name: Path) -> None:
+        """Count what becomes of a request for `name`, and raise Denied if it may not be sent on."""
+        decision = request.policy = self._decide(request, name)
+        verdict, rule = decision
+        self._counts[f"{verdict} {rule}"] += 1
+        if verdict == ALLOW:
+            return
+        call = self._call(request, name)
+        said = {
+            "router": self._router,
+            "rule": rule,
+            "name": name.show(),
+            "method": request.head.method.decode("latin-1"),
+            "peer": request.peer,
+            "caller": str(call.identity or request.caller or call.host),
+            "why": why(self.rules, call, decision),
+        }
+        if verdict == DENY:
+            log.warning("policy refuses a request", **said)
+            request.name = name
+            raise Denied("policy: denied")
+        log.warning("policy would refuse a request", **said)
+
+    def check_any(self, request: Request, names: tuple[Path, ...]) -> None:
+        """Raise Denied, as `check` does for the first, unless one of `names` may be asked for."""
+        if all(self._decide(request, name).verdict == DENY for name in names):
+            self.check(request, names[0])
+
+    def _decide(self, request: Request, name: Path) -> Decision:
+        host = host_of(request.peer) if self._by_address else ""
+        identity = None if request.client is None else request.client.identity
+        alike = (request.caller, host, identity, name, request.head.method, request.dtab is not None)
+        left = self._memo.get(alike)
+        if left is None:
+            if len(self._memo) >= MEMO:
+                self._memo.clear()
+            left = self._memo[alike] = self.rules.narrowed(self._call(request, name))
+        if isinstance(left, Decision):
+            return left
+        return self.rules.decide_of(left, self._call(request, name))
+
+    def _call(self, request: Request, name: Path) -> Call:
+        host = host_of(request.peer)
+        caller = request.caller or Caller(None, host)
+        identity = None if request.client is None else request.client.identity
+        return Call(caller, host, identity, name, request.head, led_on=request.dtab is not None)
+
+
+def why(rules: Rules, call: Call, decision: Decision) -> str:
+    """Say in a line what speaks against a call."""
+    if decision.rule != rules.default.rule:
+        return next(each.why(call) for each in rules.rules if each.name == decision.rule) or "it fits"
+    allowing = (f"{each.name} wants {each.why(call)}" for each in rules.rules if each.action == ALLOW)
+    return "; ".join(islice(allowing, MAX_TOLD)) or "no rule allows it"
