@@ -125,11 +125,13 @@ def test_a_running_agent_on_a_unix_socket_with_a_token(tmp_path: Path, workers: 
             f"nodeagent: unix:{path} asks for a token: give it with --admin-token-file FILE, or in "
             "NODEAGENT_ADMIN_TOKEN\n"
         )
-        assert explain(NODEAGENT_ADMIN_TOKEN="wrong")[0] == 1
         assert explain(NODEAGENT_ADMIN_TOKEN="s3cret")[0] == 0
-        assert explain(NODEAGENT_ADMIN_TOKEN_FILE="token")[0] == 0
-        assert explain("--admin-token-file", "token")[0] == 0
-        assert explain("--admin-token-file", "none")[2].startswith("nodeagent: --admin-token-file none: No such file")
+        if workers == 1:  # how a token is found does not depend on who answers
+            assert explain(NODEAGENT_ADMIN_TOKEN="wrong")[0] == 1
+            assert explain(NODEAGENT_ADMIN_TOKEN_FILE="token")[0] == 0
+            assert explain("--admin-token-file", "token")[0] == 0
+            refused = explain("--admin-token-file", "none")[2]
+            assert refused.startswith("nodeagent: --admin-token-file none: No such file")
 
         connection = UnixConnection(str(path))
         connection.request("POST", "/admin/shutdown", headers={"Authorization": "Bearer s3cret"})
