@@ -15,7 +15,7 @@ from namer.pattern import PathPattern, PathTemplate
 
 
 class FsNamer(Namer, frozen=True, tag="io.l5d.fs", kw_only=True):
-    """One file per name, with `host port [* weight] [zone=NAME]` lines; the files are watched."""
+    """One file per name, with `host port [* weight] [zone=NAME] [node=NAME] [agent=PORT]` lines; they are watched."""
 
     root_dir: Annotated[Text, about("The directory of the files; a relative one starts at the working directory.")]
 

@@ -19,6 +19,14 @@ _HostNetwork = Annotated[
         "`false`: by their addresses, of which a node has a /24 (of IPv6 a /64)."
     ),
 ]
+_KeepEndpoints = Annotated[
+    bool,
+    about(
+        "Endpoints stay as they are, and the agent is noted as the way to them, which `client.tls.agents` takes. So an "
+        "endpoint without an agent stays, and can be called in plain where that is `opportunistic`.",
+        why="as in linkerd 1.x, the agent is called in the place of the endpoint",
+    ),
+]
 _BoundPath = Annotated[Path, about("The name, one of those under `/$/`, such as `/$/inet/127.0.0.1/4141`.")]
 
 
@@ -50,9 +58,10 @@ class SpecificHostTransformer(Transformer, frozen=True, tag="io.l5d.specificHost
 
 
 class PortTransformer(Transformer, frozen=True, tag="io.l5d.port", kw_only=True):
-    """The same hosts on another port, such as that of the agent there."""
+    """The same hosts on another port, that of the agent there."""
 
     port: Annotated[Port, Meta(ge=1), about("The port.")]
+    keep_endpoints: _KeepEndpoints = False
 
     @property
     def id_prefix(self) -> Path:
@@ -88,6 +97,7 @@ class DaemonsetTransformer(Transformer, frozen=True, tag="io.l5d.k8s.daemonset",
     k8s_tls: ApiTls = None
     k8s_token_file: ApiTokenFile = None
     host_network: _HostNetwork = False
+    keep_endpoints: _KeepEndpoints = False
 
     @property
     def id_prefix(self) -> Path:

@@ -41,7 +41,8 @@ class Endpoint:
     A Unix socket has its path, which begins with `/`, in the place of the host, and port 0.
 
     `priority` 0 is the best; a worse one is for when all of the better ones fail (RFC 2782). `meta` is what the
-    source says of it besides: tags, zone, node.
+    source says of it besides: tags, zone, node. `agent` is where the agent of its host listens for other agents, None
+    when none is known to be there.
     """
 
     host: str
@@ -49,6 +50,7 @@ class Endpoint:
     weight: float = 1.0
     meta: tuple[tuple[str, str], ...] = ()
     priority: int = 0
+    agent: tuple[str, int] | None = None
 
     def show(self) -> str:
         """`127.0.0.1:80`, `[::1]:80`, `unix:/run/app.sock`."""

@@ -1,13 +1,15 @@
-"""Endpoint files: one endpoint a line, `host port [* weight] [zone=NAME]` or `unix:PATH` in its place, `#` comments.
+"""Endpoint files: one endpoint a line, `host port [* weight] [KEY=VALUE ...]` or `unix:PATH` for the two, `#` comments.
 
     # the two of rack 7
     10.0.7.1 8080
     10.0.7.2 8080 * 0.5 zone=eu-1a
+    10.0.7.3 8080 node=web-3 agent=4141     the name of its host, and the port of the agent there
     web.example.org 8080      each address of the host
     unix:/run/app.sock * 2    a Unix socket
 
-A line that is not of this form is reported with its number, and takes away nothing but itself. A file with more
-endpoints than one name can use is refused as a whole: part of it would be no better than what was there before.
+The keys are zone, node and agent, each at most once. A line that is not of this form is reported with its number, and
+takes away nothing but itself. A file with more endpoints than one name can use is refused as a whole: part of it would
+be no better than what was there before.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from itertools import islice
 from typing import Final
 
 from namer.addr import check_socket_path
+from namer.agents import AGENT, read_port
 from namer.hosts import is_host
 from namer.targets import Target
 
@@ -27,10 +30,18 @@ MAX_ENDPOINTS: Final = 10_000
 MAX_WEIGHT: Final = 1e9
 SHOWN_PROBLEMS: Final = 5
 
-_REST = r"(?:\s*\*\s*(\S+))?(?:\s+zone=(\S*))?"
+_KEYS = "zone|node|agent"
+_REST = rf"(?:\s*\*\s*(\S+))?((?:\s+(?:{_KEYS})=\S*)*)"
 _LINE = re.compile(r"(\S+)\s+(\S+?)" + _REST)
 _UNIX = re.compile(r"unix:([^\s*]*)()" + _REST)
-_ZONE = re.compile(r"[!-~]{1,100}")
+_VALUE = re.compile(r"[!-~]{1,100}")
+
+
+_EXPECTED: Final = {
+    "zone": "the name of a zone, such as eu-1a",
+    "node": "the name of a host, such as web-3",
+    "agent": "the port of an agent, such as 4141",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +96,19 @@ def summary(problems: Iterable[str], more: int = 0) -> str:
 
 def _parse_line(content: str, number: int) -> EndpointLine:
     found = _UNIX.fullmatch(content) or _LINE.fullmatch(content)
-    if found is None:
-        raise ValueError(f"{_clip(content)}: expected 'host port' or 'host port * weight', then maybe zone=NAME")
-    host, port, weight, zone = found.groups()
+    if found is None or _has_twice(found[4]):
+        raise ValueError(
+            f"{_clip(content)}: expected 'host port' or 'host port * weight', then maybe zone=NAME, node=NAME or "
+            "agent=PORT"
+        )
+    host, port, weight, pairs = found.groups()
     if found.re is not _UNIX and not is_host(host):
         raise ValueError(f"{_clip(host)}: expected an IP address or a host name")
     target = Target(
         host if found.re is not _UNIX else _parse_path(host),
         _parse_port(port) if found.re is not _UNIX else 0,
         1.0 if weight is None else _parse_weight(weight),
-        () if zone is None else (("zone", _parse_zone(zone)),),
+        _parse_pairs(pairs),
     )
     return EndpointLine(number, target)
 
@@ -107,9 +121,10 @@ def _parse_path(text: str) -> str:
 
 
 def _parse_port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+    port = read_port(text)
+    if port is None:
         raise ValueError(f"{_clip(text)}: expected a port from 1 to 65535")
-    return int(text)
+    return port
 
 
 def _parse_weight(text: str) -> float:
@@ -122,10 +137,19 @@ def _parse_weight(text: str) -> float:
     return weight
 
 
-def _parse_zone(text: str) -> str:
-    if not _ZONE.fullmatch(text):
-        raise ValueError(f"{_clip(text)}: expected the name of a zone, such as eu-1a: up to 100 printable characters")
-    return text
+def _has_twice(pairs: str) -> bool:
+    keys = [pair.partition("=")[0] for pair in pairs.split()]
+    return len(set(keys)) < len(keys)
+
+
+def _parse_pairs(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [(key, value) for key, _, value in (pair.partition("=") for pair in text.split())]
+    for key, value in pairs:
+        if not _VALUE.fullmatch(value):
+            raise ValueError(f"{_clip(value)}: expected {_EXPECTED[key]}: up to 100 printable characters")
+        if key == AGENT and read_port(value) is None:
+            raise ValueError(f"{_clip(value)}: expected the port of an agent, from 1 to 65535")
+    return tuple(pairs)
 
 
 def _clip(text: str) -> str:

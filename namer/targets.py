@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.agents import agent_port
 from namer.cell import Cell
 from namer.hosts import Hosts
 
@@ -97,7 +98,10 @@ def combine(targets: Sequence[Target], addrs: Sequence[Addr]) -> Addr:
 
 def _endpoint(target: Target, found: Endpoint, of: int) -> Endpoint:
     weight = target.weight / of if target.divided else target.weight
-    return Endpoint(found.host, found.port, weight, target.meta or found.meta, target.priority)
+    meta = target.meta or found.meta
+    port = agent_port(meta) if meta else None
+    agent = None if port is None or found.is_unix else (found.host, port)
+    return Endpoint(found.host, found.port, weight, meta, target.priority, agent)
 
 
 def _why(host: str, addr: Addr) -> str | None:

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from namer.agents import NODE
 from namer.subset import TAG, Meta
 from namer.targets import Target
 
@@ -192,8 +193,9 @@ def _weight(service: Service, status: str, rules: Rules) -> float:
 def _meta(entry: Entry) -> Meta:
     """What is known of an instance: its tags, its pairs over those of its node, and where it is."""
     zones = (place.locality.zone for place in (entry.service, entry.node) if place.locality is not None)
-    pairs = {"zone": next(filter(None, zones), ""), **(entry.node.meta or {}), **(entry.service.meta or {})}
-    pairs |= {"node": entry.node.node, "dc": entry.node.datacenter}
+    place = {NODE: entry.node.node, "dc": entry.node.datacenter}
+    zone = {"zone": next(filter(None, zones), "")}
+    pairs = place | zone | (entry.node.meta or {}) | (entry.service.meta or {}) | place  # first, and not to be changed
     tagged = [(TAG, tag) for tag in entry.service.tags or ()]
-    known = [(key, value) for key, value in (*tagged, *pairs.items()) if value and len(key) + len(value) <= MAX_TEXT]
+    known = [(key, value) for key, value in (*pairs.items(), *tagged) if value and len(key) + len(value) <= MAX_TEXT]
     return tuple(sorted(known[:MAX_META]))

@@ -23,12 +23,12 @@ from typing import Any, Final
 import trio
 
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
+from namer.agents import MAX_PORT
 from namer.cell import Cell
 from namer.k8s.live import Collections, Objects
 from namer.k8s.objects import EndpointSlice, Service
 from namer.k8s.reflector import Query
 from namer.k8s.slices import (
-    MAX_PORT,
     Candidates,
     PortMatch,
     Served,

@@ -17,17 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from namer.addr import Endpoint
+from namer.agents import MAX_PORT, NODE
 from namer.hosts import ip_literal
 from namer.k8s.objects import Conditions, EndpointSlice, Service, SliceEndpoint, SlicePort
 from namer.subset import Subset
-
-NODE: Final = "node"
-"""The key in `Endpoint.meta` of the node that an endpoint is on."""
-
-MAX_PORT: Final = 65535
 
 PortMatch: TypeAlias = Callable[[SlicePort], bool]
 

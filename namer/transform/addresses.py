@@ -2,7 +2,8 @@
 
     localhost       only endpoints on this host
     specific_host   only endpoints on one host
-    port            the same hosts on another port, such as that of the agent there
+    port            the same hosts on another port, that of the agent there; or the endpoints as they are, with a note
+                    of that agent
 
 The one that two agents in a row need is `port` on the way out and `localhost` on the way in (linkerd 1.x's
 "linker-to-linker"). A name that is left without endpoints is bound to none, so that an alternative is taken.
@@ -59,15 +60,25 @@ def specific_host(prefix: Path, host: str, hosts: Hosts) -> AddressTransformer:
     return AddressTransformer(prefix, _only_on, hosts.addr(host, ANY_PORT))
 
 
-def port(prefix: Path, number: int) -> AddressTransformer:
-    """The same hosts, each on this port; Unix sockets, which have none, as they are."""
+def port(prefix: Path, number: int, *, keep_endpoints: bool = False) -> AddressTransformer:
+    """The same hosts, each on this port, where an agent is; Unix sockets, which have none, as they are.
 
-    def change(endpoints: Iterable[Endpoint]) -> Iterable[Endpoint]:
+    With `keep_endpoints` all of them stay, and say that there is an agent on this port.
+    """
+
+    def noted(each: Endpoint) -> Endpoint:
+        return each if each.is_unix else replace(each, agent=(each.host, number))
+
+    def note(endpoints: Iterable[Endpoint]) -> Iterable[Endpoint]:
+        return map(noted, endpoints)
+
+    def move(endpoints: Iterable[Endpoint]) -> Iterable[Endpoint]:
         first_of_host: dict[str, Endpoint] = {}
         for each in endpoints:
-            first_of_host.setdefault(each.host, each if each.is_unix else replace(each, port=number))
+            first_of_host.setdefault(each.host, each if each.is_unix else replace(noted(each), port=number))
         return first_of_host.values()
 
+    change = note if keep_endpoints else move
     return AddressTransformer(prefix, lambda addr: change_endpoints(addr, change))
 
 

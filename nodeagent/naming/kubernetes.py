@@ -53,7 +53,8 @@ def daemonset(config: DaemonsetTransformer, watches: Watches, offload: Offload, 
     source = Path((config.kind, api.url))
     followed = namer.KubernetesNamer(source, Collections(source.show(), api, watches, rng), watches)
     agents = followed.addr(Path((config.namespace, config.port, config.service)))
-    return k8s.daemonset(config.id_prefix, agents, host_network=config.host_network)
+    keep = config.keep_endpoints
+    return k8s.daemonset(config.id_prefix, agents, host_network=config.host_network, keep_endpoints=keep)
 
 
 def localnode(config: LocalnodeTransformer) -> Transformer:

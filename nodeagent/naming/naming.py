@@ -166,8 +166,8 @@ class Naming:
                 return localhost(config.id_prefix)
             case SpecificHostTransformer(host=host):
                 return specific_host(config.id_prefix, host, self._hosts)
-            case PortTransformer(port=number):
-                return port(config.id_prefix, number)
+            case PortTransformer(port=number, keep_endpoints=keep):
+                return port(config.id_prefix, number, keep_endpoints=keep)
             case DaemonsetTransformer():
                 from nodeagent.naming import kubernetes
 

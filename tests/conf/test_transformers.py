@@ -28,6 +28,12 @@ INET = Path.parse("/$/inet/h/80")
         ),
         pytest.param("kind: port, port: 4141", PortTransformer(port=4141), "/io.l5d.port/4141", id="port"),
         pytest.param(
+            "kind: port, port: 4141, keepEndpoints: true",
+            PortTransformer(port=4141, keep_endpoints=True),
+            "/io.l5d.port/4141",
+            id="port, noted",
+        ),
+        pytest.param(
             "kind: replace, path: /$/inet/h/80", ReplaceTransformer(path=INET), "/io.l5d.replace", id="replace"
         ),
         pytest.param("kind: const, path: /$/inet/h/80", ConstTransformer(path=INET), "/io.l5d.const", id="const"),

@@ -27,6 +27,7 @@ def test_a_file() -> None:
         ("10.0.0.1 80 zone=eu-1a", Target("10.0.0.1", 80, 1.0, (("zone", "eu-1a"),))),
         ("10.0.0.1 80 * 2 zone=eu-1a # here", Target("10.0.0.1", 80, 2.0, (("zone", "eu-1a"),))),
         ("10.0.0.1 80*2\tzone=a=b", Target("10.0.0.1", 80, 2.0, (("zone", "a=b"),))),
+        ("10.0.0.1 80 node=web-1 agent=4141", Target("10.0.0.1", 80, 1.0, (("node", "web-1"), ("agent", "4141")))),
     ],
 )
 def test_a_line_may_tell_the_zone(line: str, target: Target) -> None:
@@ -70,6 +71,9 @@ def test_a_line_may_be_a_unix_socket(line: str, target: Target) -> None:
         ("10.0.0.1 80 zone=", "'': expected the name of a zone, such as eu-1a"),
         ("10.0.0.1 80 zone=é", "'é': expected the name of a zone"),
         ("10.0.0.1 80 zone=" + "x" * 101, f"'{'x' * 60}...': expected the name of a zone"),
+        ("10.0.0.1 80 agent=web", "'web': expected the port of an agent, from 1 to 65535"),
+        ("10.0.0.1 80 agent=0", "'0': expected the port of an agent, from 1 to 65535"),
+        ("10.0.0.1 80 node=", "'': expected the name of a host, such as web-3"),
         ("10.0.0.1 80 zone=a * 2", "'10.0.0.1 80 zone=a * 2': expected 'host port' or"),
         ("10.0.0.1 80 zone=a zone=b", "'10.0.0.1 80 zone=a zone=b': expected 'host port' or"),
         ("10.0.0.1 80 rack=a", "'10.0.0.1 80 rack=a': expected 'host port' or"),

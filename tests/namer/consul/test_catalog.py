@@ -163,3 +163,14 @@ def test_why_an_instance_may_not_serve(entry: dict[str, Any], reason: str) -> No
 )
 def test_what_people_are_told_of_it(reasons: list[str], says: str) -> None:
     assert none_may_serve("users", [Barred(reason, ()) for reason in reasons]) == says
+
+
+def test_the_agent_of_a_node_goes_along_and_its_name_cannot_be_changed_or_crowded_out() -> None:
+    crowd = {f"a{number}": "x" for number in range(2 * MAX_META)}
+    entry = instance("10.0.0.1", meta={"node": "web-9", **crowd})
+    entry["Node"] |= {"Node": "web-1", "Meta": {"agent": "4141"}}
+
+    (found,) = registered(read(entry), Rules()).serving
+    assert {("node", "web-1"), ("agent", "4141")} <= set(found.meta)
+    assert ("node", "web-9") not in found.meta
+    assert len(found.meta) == MAX_META

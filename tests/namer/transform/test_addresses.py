@@ -1,5 +1,7 @@
 """Transformers of addresses: which endpoints are left, and that they follow the name's own."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -20,6 +22,11 @@ def endpoints(*authorities: str) -> AddrBound:
     return AddrBound(tuple(Endpoint(host, int(port)) for host, port in (each.rsplit(":", 1) for each in authorities)))
 
 
+def agent(host: str) -> Endpoint:
+    """The agent of a host, in the place of an endpoint."""
+    return Endpoint(host, 4141, agent=(host, 4141))
+
+
 def put(transformer: AddressTransformer, addr: Addr | Cell[Addr], id_: Path = WEB) -> Bound:
     """A name with these addresses, transformed."""
     cell = addr if isinstance(addr, Cell) else Cell.constant(addr)
@@ -38,14 +45,23 @@ def test_the_id_tells_of_the_transformer_and_the_rest_stays() -> None:
 def test_port_moves_each_host_to_the_port_once() -> None:
     bound = put(port(KIND, 4141), endpoints("10.0.0.1:80", "10.0.0.2:80", "10.0.0.1:81"))
 
-    assert bound.addr.value == endpoints("10.0.0.1:4141", "10.0.0.2:4141")
+    assert bound.addr.value == AddrBound(tuple(map(agent, ("10.0.0.1", "10.0.0.2"))))
 
 
 def test_port_keeps_what_else_is_known_of_an_endpoint() -> None:
     known = Endpoint("10.0.0.1", 80, 0.5, (("zone", "a"),), 1)
 
     assert put(port(KIND, 4141), AddrBound((known,))).addr.value == AddrBound(
-        (Endpoint("10.0.0.1", 4141, 0.5, (("zone", "a"),), 1),)
+        (Endpoint("10.0.0.1", 4141, 0.5, (("zone", "a"),), 1, ("10.0.0.1", 4141)),)
+    )
+
+
+def test_port_may_keep_the_endpoints_and_note_the_agent() -> None:
+    transformer = port(KIND, 4141, keep_endpoints=True)
+    known, socket = Endpoint("10.0.0.1", 80, 0.5, (("zone", "a"),), 1), Endpoint("/run/app.sock", 0)
+
+    assert put(transformer, AddrBound((known, socket))).addr.value == AddrBound(
+        (replace(known, agent=("10.0.0.1", 4141)), socket)
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
@@ -18,6 +20,11 @@ ID = Path.parse("/#/io.l5d.k8s/shop/http/users")
 
 def on(host: str, node: str = "", port: int = 80) -> Endpoint:
     return Endpoint(host, port, meta=(("node", node),) if node else ())
+
+
+def agent(host: str, node: str) -> Endpoint:
+    """The agent of a node, in the place of an endpoint."""
+    return replace(on(host, node, 4141), agent=(host, 4141))
 
 
 def transformed(transformer: AddressTransformer, addr: Addr) -> tuple[str, Addr]:
@@ -51,7 +58,7 @@ AGENTS = AddrBound((on("10.1.1.9", "a", 4141), on("10.1.2.9", "b", 4141), on("10
         pytest.param(
             AddrBound((on("10.1.1.1"), on("10.1.1.2"), on("10.1.3.1"))),
             AGENTS,
-            AddrBound((on("10.1.1.9", "a", 4141), on("10.1.3.9", "c", 4141))),
+            AddrBound((agent("10.1.1.9", "a"), agent("10.1.3.9", "c"))),
             id="one for a node",
         ),
         pytest.param(AddrBound((on("10.1.7.1"),)), AGENTS, AddrBound(()), id="a node without one"),
@@ -73,7 +80,38 @@ def test_daemonset_on_the_hosts_network() -> None:
     addr = AddrBound((on("10.1.2.1", "b"),))
     _, found = transformed(daemonset(PREFIX, Cell.constant(agents), host_network=True), addr)
 
-    assert found == AddrBound((on("192.168.0.2", "b", 4141),))
+    assert found == AddrBound((agent("192.168.0.2", "b"),))
+
+
+BESIDE = AddrBound(
+    (
+        Endpoint("10.1.1.1", 80, meta=(("zone", "z"), ("node", "a")), agent=("10.1.1.9", 4141)),
+        Endpoint("10.1.2.1", 80, meta=(("node", "b"),), agent=("10.1.2.9", 4141)),
+        Endpoint("10.1.7.1", 80),
+    )
+)
+OF_BESIDE = AddrBound(
+    (Endpoint("10.1.1.1", 80, meta=(("zone", "z"),)), on("10.1.2.1", "b"), Endpoint("10.1.7.1", 80, agent=("h", 1)))
+)
+
+
+@pytest.mark.parametrize(
+    ("agents", "expected"),
+    [
+        pytest.param(AGENTS, BESIDE, id="each with the agent of its node, and one without"),
+        pytest.param(AddrPending(), AddrPending(), id="not known yet is not the same as none"),
+        pytest.param(AddrFailed("why"), AddrFailed("why"), id="not to be found is not the same as none"),
+        pytest.param(
+            AddrNeg(),
+            AddrBound(tuple(replace(each, agent=None) for each in OF_BESIDE.endpoints)),
+            id="there are none",
+        ),
+    ],
+)
+def test_daemonset_may_keep_the_endpoints_and_note_the_agents(agents: Addr, expected: Addr) -> None:
+    transformer = daemonset(PREFIX, Cell.constant(agents), host_network=False, keep_endpoints=True)
+
+    assert transformed(transformer, OF_BESIDE)[1] == expected
 
 
 TWO_NODES = AddrBound((on("10.1.1.1", "a"), on("10.1.2.1", "b")))

@@ -91,4 +91,4 @@ async def test_the_agents_of_a_daemonset_are_followed(autojump_clock: MockClock)
         await trio.sleep(1)
 
         assert tree.value.id.show() == "/%/io.l5d.k8s.daemonset/shop/incoming/agents/#/x/users"
-        assert tree.value.addr.value == AddrBound((Endpoint("10.1.2.9", 4141),))
+        assert tree.value.addr.value == AddrBound((Endpoint("10.1.2.9", 4141, agent=("10.1.2.9", 4141)),))
