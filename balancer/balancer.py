@@ -302,6 +302,7 @@ class Balancer:
             accrual.ejections,
             kept,
             node.trouble if accrual.reason is not None else None,
+            node.transport,
         )
 
     def _tell_and_change(self, node: Node, change: Change, now: float) -> None:

@@ -21,8 +21,9 @@ class Follower(Protocol):
 class Node:
     """An endpoint and what is known of it: load, health, connections.
 
-    It lives as long as discovery names its host and port. ``pool`` and ``trouble`` belong to the proxy, which keeps
-    there the endpoint's connections, and words for why it is not alive; no decision depends on them.
+    It lives as long as discovery names its host and port. ``pool``, ``trouble`` and ``transport`` belong to the proxy,
+    which keeps there the endpoint's connections, and words for why it is not alive and how it was reached last; no
+    decision depends on them.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Node:
         "rank",
         "served_at",
         "served_from",
+        "transport",
         "trouble",
     )
 
@@ -50,6 +52,7 @@ class Node:
         """When the request began, and was answered, that was served last."""
         self.pool: object | None = None
         self.trouble: str | None = None
+        self.transport: str | None = None
         self.follower: Follower | None = None
         """The picker to tell of load changes, while it chooses among nodes that include this one."""
 

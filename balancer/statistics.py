@@ -23,6 +23,8 @@ class NodeStatistics:
     """It is dead, and gets traffic all the same."""
     trouble: str | None = None
     """What went wrong last, of one with a reason."""
+    transport: str | None = None
+    """How it was reached last, where that is not always the same."""
 
 
 @dataclass(frozen=True, slots=True)

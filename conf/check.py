@@ -18,7 +18,7 @@ from conf.section import Section
 from conf.server import Listener, TcpServer
 from conf.service import ServiceKeys
 from conf.telemetry import CommonMetrics, InfluxDb, Prometheus
-from conf.tls import ClientTlsKeys
+from conf.tls import ApiTlsKeys
 
 S = TypeVar("S", bound=Section)
 
@@ -52,7 +52,7 @@ def conflicts(
     yield from _calls(all_of(Router, "dstPrefix"), sections)
     yield from _pages(all_of(Prometheus, "path"), all_of(InfluxDb))
     yield from _only_one(all_of(CommonMetrics))
-    yield from _captures(all_of(ClientTlsKeys), sections)
+    yield from _captures(all_of(ApiTlsKeys), sections)
 
 
 def _labels(routers: dict[KeyPath, Router]) -> Iterator[tuple[KeyPath, str]]:
@@ -151,9 +151,7 @@ def _only_one(common: dict[KeyPath, CommonMetrics]) -> Iterator[tuple[KeyPath, s
         yield at, f"there is one io.l5d.commonMetrics already, {show_key_path(places[0])}"
 
 
-def _captures(
-    names: dict[KeyPath, ClientTlsKeys], sections: Mapping[KeyPath, Section]
-) -> Iterator[tuple[KeyPath, str]]:
+def _captures(names: dict[KeyPath, ApiTlsKeys], sections: Mapping[KeyPath, Section]) -> Iterator[tuple[KeyPath, str]]:
     """A name may be made of what the prefix beside it captures; a policy for all names captures nothing."""
     for at, tls in names.items():
         match sections.get(at[:-1]):
@@ -163,6 +161,7 @@ def _captures(
                 known = frozenset()
             case _:  # not readable: reported already
                 continue
-        for name in sorted(tls.captures - known):
-            has = ", ".join(sorted(known)) or "none"
-            yield (*at, "commonName"), f"no capture {{{name}}} in the prefix, which has: {has}"
+        has = ", ".join(sorted(known)) or "none"
+        for key, captures in tls.captures.items():
+            for name in sorted(captures - known):
+                yield (*at, key), f"no capture {{{name}}} in the prefix, which has: {has}"

@@ -9,7 +9,7 @@ from msgspec import Meta, field
 from conf.fields import CountFromZero, Port, Secret, Text, about, one_of
 from conf.namer import Namer
 from conf.section import Section
-from conf.tls import ClientTlsKeys
+from conf.tls import ApiTlsKeys
 
 Host = Annotated[Text, about("The host that Consul listens on.", why="Consul runs an agent on every host")]
 HttpPort = Annotated[Port, about("The port of its HTTP interface.")]
@@ -29,7 +29,7 @@ Consistency = Annotated[
     about("How sure an answer must be, as in Consul's documentation.", why="Consul's own default"),
 ]
 FailFast = Annotated[bool, about("Accepted. Consul is asked again after 0.1 to 5 seconds in any case.")]
-Tls = Annotated[ClientTlsKeys | None, about("TLS to Consul.", unset="plain HTTP")]
+Tls = Annotated[ApiTlsKeys | None, about("TLS to Consul.", unset="plain HTTP")]
 
 HealthStatus = Annotated[str, one_of("passing", "warning", "critical", "maintenance", "any")]
 

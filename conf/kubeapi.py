@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from conf.fields import Port, Reader, Text, about
-from conf.tls import ClientTlsKeys
+from conf.tls import ApiTlsKeys
 
 ApiHost = Annotated[
     Text | None,
@@ -30,7 +30,7 @@ ApiPort = Annotated[
     ),
 ]
 ApiTls = Annotated[
-    ClientTlsKeys | None,
+    ApiTlsKeys | None,
     about(
         "TLS to it.",
         why="`kubectl proxy` speaks plain HTTP on loopback",
@@ -75,7 +75,7 @@ ConfigMapKey = Annotated[
 
 
 def api_contradictions(
-    host: str | None, tls: ClientTlsKeys | None, token_file: str | None, keys: tuple[str, str, str]
+    host: str | None, tls: ApiTlsKeys | None, token_file: str | None, keys: tuple[str, str, str]
 ) -> Iterator[tuple[str, str]]:
     """What cannot stand together; `keys` are the names of the three."""
     if tls is not None and host is None:

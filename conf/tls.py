@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 from msgspec.structs import replace
 
-from conf.fields import Count, Millis, Reader, Text, about
+from conf.fields import Count, Millis, Reader, Text, about, one_of
 from conf.section import Section
 from tls.params import PROTOCOLS
 
@@ -35,10 +35,24 @@ def _cipher_suite(text: str) -> str:
     return check_suite(text)
 
 
+def _expected_identity(text: str) -> str:
+    from tls.expected import check_expected  # most configurations name none
+
+    check_expected(_CAPTURE.sub("x", text))
+    return text
+
+
 CommonName = Annotated[str, Meta(extra={"reader": Reader("a host name, with {captures} of the prefix", _common_name)})]
 CipherSuite = Annotated[
     str, Meta(extra={"reader": Reader("a cipher suite, such as ECDHE-ECDSA-AES128-GCM-SHA256", _cipher_suite)})
 ]
+ExpectedIdentity = Annotated[
+    str,
+    Meta(
+        extra={"reader": Reader("a SPIFFE id, such as spiffe://mesh.example/host/{node}", _expected_identity)},
+    ),
+]
+AgentMode = Annotated[str, one_of("strict", "opportunistic")]
 Protocol = Annotated[str, Meta(extra={"reader": Reader(" or ".join(PROTOCOLS), _protocol)})]
 
 
@@ -59,8 +73,8 @@ class ClientAuth(OwnCertificate, frozen=True, kw_only=True):
     """The certificate that the agent shows to an endpoint that asks for one. All files are PEM."""
 
 
-class ClientTlsKeys(Section, frozen=True):
-    """TLS towards the endpoints. The whole mapping counts as one key: of two prefixes, the later one's holds."""
+class ApiTlsKeys(Section, frozen=True):
+    """TLS towards a server."""
 
     enabled: Annotated[bool, about("`false` turns off what an earlier prefix turned on.")] = True
     disable_validation: Annotated[
@@ -99,15 +113,14 @@ class ClientTlsKeys(Section, frozen=True):
     ] = ()
 
     @property
-    def captures(self) -> frozenset[str]:
-        """The captures that the name is made of."""
-        return frozenset(_CAPTURE.findall(self.common_name or ""))
+    def captures(self) -> dict[str, frozenset[str]]:
+        """By key, the captures that it is made of."""
+        return {"commonName": frozenset(_CAPTURE.findall(self.common_name or ""))}
 
-    def filled(self, captured: Mapping[str, str]) -> ClientTlsKeys:
-        """These keys with what was captured in the name."""
-        if self.common_name is None:
-            return self
-        return replace(self, common_name=_CAPTURE.sub(lambda found: captured[found[1]], self.common_name))
+    @property
+    def names_peer(self) -> bool:
+        """Whether it says whom a certificate must be for."""
+        return self.common_name is not None
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.trust_certs_bundle is not None and self.trust_certs:
@@ -116,8 +129,80 @@ class ClientTlsKeys(Section, frozen=True):
             yield "crlPath", "cannot stand beside disableValidation, which believes everybody"
         if self.disable_validation and self.client_auth is not None:
             yield "clientAuth", "cannot stand beside disableValidation, as in linkerd 1.x"
-        if self.enabled and not self.disable_validation and self.common_name is None:
+        if self.enabled and not self.disable_validation and not self.names_peer:
             yield "commonName", "missing; expected the name that the certificates of the endpoints are for"
+
+
+class ClientTlsKeys(ApiTlsKeys, frozen=True):
+    """TLS towards the endpoints. The whole mapping counts as one key: of two prefixes, the later one's holds."""
+
+    agents: Annotated[
+        AgentMode | None,
+        about(
+            "Speak TLS with the agents on the hosts of the endpoints, which hand on what they get. `strict`: an "
+            "endpoint without an agent is not used. `opportunistic`: it is called in plain. Who has one, discovery "
+            "tells: the transformers `io.l5d.port` and `io.l5d.k8s.daemonset`, or `agent=PORT` in the metadata of "
+            "Consul, as a tag, or in a file.",
+            unset="TLS is spoken with the endpoints themselves",
+            like="Istio's `STRICT` and `PERMISSIVE`; linkerd 1.x: by the port only",
+        ),
+    ] = None
+    plain_if_refused: Annotated[
+        bool,
+        about(
+            "With `opportunistic`: call an endpoint in plain also when nobody listens on the port of its agent.",
+            why="an agent that restarts must not expose what is said; nor whoever can forge a refusal",
+        ),
+    ] = False
+    identity: Annotated[
+        ExpectedIdentity | None,
+        about(
+            "The SPIFFE id that the certificate must have, such as `spiffe://mesh.example/host/{node}`. `{node}` is "
+            "the name of the host where discovery tells it (Consul, Kubernetes, `node=NAME` in a file), else any; "
+            "other `{name}` stand for what the prefix captured.",
+            unset="`commonName` counts; with `agents` it must be given",
+            like="Envoy",
+        ),
+    ] = None
+
+    @property
+    def captures(self) -> dict[str, frozenset[str]]:
+        return super().captures | {"identity": frozenset(_CAPTURE.findall(self.identity or "")) - {"node"}}
+
+    @property
+    def names_peer(self) -> bool:
+        return super().names_peer or self.identity is not None or self.agents is not None
+
+    def filled(self, captured: Mapping[str, str]) -> ClientTlsKeys:
+        """These keys with what was captured in the name."""
+
+        def fill(text: str | None) -> str | None:
+            return None if text is None else _CAPTURE.sub(lambda found: captured.get(found[1], found[0]), text)
+
+        return replace(self, common_name=fill(self.common_name), identity=fill(self.identity))
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from super().contradictions()
+        if not self.enabled:
+            return
+        if self.identity is not None and self.disable_validation:
+            yield "identity", "cannot stand beside disableValidation, which believes everybody"
+        elif self.identity is not None and self.trust_certs_bundle is None and not self.trust_certs:
+            yield "trustCertsBundle", "missing; expected the authority whose word an identity is"
+        if self.plain_if_refused and self.agents != "opportunistic":
+            yield "plainIfRefused", "is for agents: opportunistic"
+        if self.agents is None:
+            return
+        if self.disable_validation:
+            yield "agents", "cannot stand beside disableValidation: both sides are verified"
+        if self.identity is None:
+            yield "identity", "missing; expected that of the agents, such as spiffe://mesh.example/host/{node}"
+        if self.client_auth is None:
+            yield "clientAuth", "missing; expected the certificate that this agent shows to the others"
+        if self.common_name is not None:
+            yield "commonName", "cannot stand beside agents, which are known by their identity"
+        if "TLSv1.2" in self.protocols:
+            yield "protocols", "leave it out: agents speak TLSv1.3 with each other"
 
 
 class ServerCertificate(OwnCertificate, frozen=True, kw_only=True):

@@ -67,11 +67,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An endpoint that must not be connected to, and why; `loop` when that would be the agent itself."""
+    """An endpoint that must not be connected to, and why; `loop` when that would be the agent itself.
+
+    `agentless` when only an agent on its host may be, and none is known.
+    """
 
     endpoint: Endpoint
     why: str
     loop: bool = False
+    agentless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from balancer.statistics import NodeStatistics
 from balancer.zones import zone_of
-from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
+from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint, show_address
 from namer.cell import Cell
 from namer.path import Path
 from namer.steps import Step
@@ -88,7 +88,7 @@ class BoundName:
     def to_json(self) -> Json:
         """The leaf as in `explain --json`.
 
-        What is wrong with it, `refused` addresses and `state` stand there only when there are any.
+        What is wrong with it, `agents` by endpoint, `refused` addresses and `state` stand there only if there are any.
         """
         shown: Json = {
             "id": self.id.show(),
@@ -99,6 +99,8 @@ class BoundName:
             "version": self.version,
             "age": self.freshness.age,
         }
+        if agents := {each.show(): show_address(*each.agent) for each in self.endpoints() if each.agent is not None}:
+            shown["agents"] = agents
         if isinstance(self.addr, AddrBound) and self.addr.refused:
             shown["refused"] = [{"endpoint": each.endpoint.show(), "error": each.why} for each in self.addr.refused]
         if self.freshness.error is not None:
@@ -209,6 +211,8 @@ def show_node(node: NodeStatistics) -> Json:
     zone = zone_of(node.endpoint)
     if zone is not None:
         shown["zone"] = zone
+    if node.transport is not None:
+        shown["transport"] = node.transport
     return shown
 
 

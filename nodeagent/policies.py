@@ -16,14 +16,15 @@ from balancer.limiter import AdmissionParams, FixedParams, GradientParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from balancer.zones import ZoneParams
 from conf import balancing, checks, concurrency, identifiers, resolve, retries
-from conf.client import AnyClientPolicy, ClientParams
+from conf.client import AnyClientPolicy, ClientParams, StaticClient
 from conf.guard import AddressGuard
 from conf.hedging import Hedging
 from conf.router import AnyRouter, TcpRouter
 from conf.server import Listener, Server, TcpServer
 from conf.service import AnyServicePolicy, ServiceParams
+from conf.tls import ApiTlsKeys, ClientTlsKeys, ServerCertificate
 from conf.tls import ClientAuth as ClientCertificate
-from conf.tls import ClientTlsKeys, ServerCertificate
+from namer.addr import Endpoint
 from namer.path import Path
 from nodeagent.proxy import identify
 from nodeagent.proxy.affinity import Affinity, ByCookie, ByHeader
@@ -31,14 +32,14 @@ from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import CacheLimits
 from nodeagent.proxy.checks import CheckParams, HttpCheck
 from nodeagent.proxy.classify import RETRYABLE_METHODS, make_classifier
-from nodeagent.proxy.guard import GuardPolicy
+from nodeagent.proxy.guard import Guard, GuardPolicy, nobody
 from nodeagent.proxy.identify import Identifier
 from nodeagent.proxy.messages import RequestHead
 from nodeagent.proxy.pool import PoolLimits
 from nodeagent.proxy.proxyheader import Version
 from nodeagent.proxy.server import ServerLimits
 from nodeagent.proxy.service import ServicePolicy
-from tls.params import PROTOCOLS, ClientAuth, ClientTls, ContextParams, OwnCertificate, ServerParams
+from tls.params import PROTOCOLS, Agents, ClientAuth, ClientTls, ContextParams, OwnCertificate, ServerParams
 
 if TYPE_CHECKING:
     from nodeagent.proxy.permits import Permits
@@ -81,7 +82,8 @@ def _client_policy(params: ClientParams, zone: str | None, opaque: bool) -> Clie
         tls=tls,
         proxy_header=header,
         forward_client_cert=params.forward_client_cert,
-        tunnel_tls=tls if opaque else None,
+        tunnel_tls=tls if opaque or (tls is not None and tls.agents is not None) else None,
+        tunnel_through=not opaque,
         max_retry_after=params.max_retry_after_secs,
         balancer=replace(
             _balancer(params.load_balancer),
@@ -121,6 +123,22 @@ def cache_limits(config: AnyRouter) -> CacheLimits:
     """Return the sizes of the caches of a router."""
     cache = config.binding_cache
     return CacheLimits(names=cache.paths, clients=cache.clients, idle_ttl=cache.idle_ttl_secs)
+
+
+def make_guard(
+    config: AnyRouter, is_own: Callable[[Endpoint], bool] = nobody, is_admin: Callable[[Endpoint], bool] = nobody
+) -> Guard:
+    """Return who judges the addresses of a router's names; `is_own` and `is_admin` as of a guard."""
+
+    policies = config.client.configs if isinstance(config.client, StaticClient) else (config.client,)
+    if not any(each.tls is not None and each.tls.agents == "strict" for each in policies):
+        return Guard(guard_policy(config.address_guard), is_own, is_admin)
+
+    def agents_only(id_: Path) -> bool:
+        tls = client_policy(config.client, id_).tls
+        return tls is not None and tls.agents is not None and tls.agents.strict
+
+    return Guard(guard_policy(config.address_guard), is_own, is_admin, agents_only)
 
 
 def guard_policy(config: AddressGuard) -> GuardPolicy:
@@ -297,15 +315,21 @@ def _own(keys: ServerCertificate | ClientCertificate) -> OwnCertificate:
     return OwnCertificate(keys.cert_path, keys.key_path, keys.intermediate_certs_path, keys.passphrase_path)
 
 
-def client_tls(keys: ClientTlsKeys | None) -> ClientTls | None:
+def client_tls(keys: ApiTlsKeys | None) -> ClientTls | None:
     """The TLS that a `tls` section asks for, None when it asks for none."""
     if keys is None or not keys.enabled:
         return None
     own = None if keys.client_auth is None else _own(keys.client_auth)
     trust = keys.trust_certs if keys.trust_certs_bundle is None else (keys.trust_certs_bundle,)
     revoked = () if keys.crl_path is None else (keys.crl_path,)
-    context = ContextParams(not keys.disable_validation, trust, own, keys.protocols or PROTOCOLS, revoked)
-    return ClientTls(keys.common_name, context)
+    identity, agents = None, None
+    if isinstance(keys, ClientTlsKeys):
+        identity = keys.identity
+        agents = None if keys.agents is None else Agents(keys.agents == "strict", keys.plain_if_refused)
+    protocols = keys.protocols or (PROTOCOLS if agents is None else ("TLSv1.3",))
+    by_name = keys.common_name is not None or identity is None
+    context = ContextParams(not keys.disable_validation, trust, own, protocols, revoked, by_name)
+    return ClientTls(keys.common_name, context, identity, agents)
 
 
 def _admission(config: concurrency.AnyConcurrency | None) -> AdmissionParams | None:

@@ -18,7 +18,6 @@ from nodeagent.proxy.checks import Checks
 from nodeagent.proxy.compose import Composer
 from nodeagent.proxy.dial import Dialer
 from nodeagent.proxy.dispatch import Router
-from nodeagent.proxy.guard import Guard
 from nodeagent.proxy.server import Server
 from nodeagent.telemetry.exchange import Exchanges
 from nodeagent.telemetry.registry import Registry
@@ -63,7 +62,7 @@ def make_router(
 ) -> Router:
     """Return what requests to a router go through. `is_own` tells its own listeners, `is_admin` the admin port."""
     opaque = isinstance(config, TcpRouter)
-    guard = Guard(policies.guard_policy(config.address_guard), is_own, is_admin)
+    guard = policies.make_guard(config, is_own, is_admin)
     composer = Composer(
         config.label,
         client_policy=lambda id_: policies.client_policy(config.client, id_, common.zone, opaque=opaque),

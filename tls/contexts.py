@@ -121,6 +121,7 @@ def make_side(params: Params, now: datetime) -> Side:
     else:
         context.set_alpn_protocols(["http/1.1"])
         if params.verify:
+            context.check_hostname = params.by_name
             _trust(context, params.trust, content.update)
         else:
             context.check_hostname = False

@@ -47,6 +47,8 @@ class ContextParams:
     protocols: tuple[str, ...] = PROTOCOLS
     revoked: tuple[str, ...] = ()
     """Files (PEM) with revocation lists; see `tls.revocation`."""
+    by_name: bool = True
+    """Whether what is verified includes that the certificate is for a host name."""
 
     def __post_init__(self) -> None:
         _check_protocols(self.protocols)
@@ -93,15 +95,37 @@ def _check_protocols(protocols: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Agents:
+    """Endpoints are reached through the agents on their hosts.
+
+    `strict`: no endpoint is called otherwise. Else in plain where no agent is known, and with `plain_if_refused` also
+    where nobody listens on the agent's port; never because TLS failed.
+    """
+
+    strict: bool = True
+    plain_if_refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ClientTls:
-    """TLS towards one backend. `server_name` is sent (SNI), and verified unless verification is off."""
+    """TLS towards one backend. `server_name` is sent (SNI), and verified unless verification is off.
+
+    `identity` is the SPIFFE id that the certificate must have, as of `tls.expected`. With `agents` the backend is the
+    agent on its host.
+    """
 
     server_name: str | None
     context: ContextParams = ContextParams()
+    identity: str | None = None
+    agents: Agents | None = None
 
     def __post_init__(self) -> None:
-        if self.context.verify and self.server_name is None:
+        if not self.context.verify:
+            return
+        if self.context.by_name and self.server_name is None:
             raise ValueError("a certificate cannot be verified without the name that it must be for")
+        if not self.context.by_name and self.identity is None:
+            raise ValueError("a certificate must be for a name or of an identity")
 
 
 def host_name(text: str) -> str:

@@ -189,15 +189,14 @@ async def _resolve(
     from nodeagent.cli.offline import discovery
     from nodeagent.explain import explain_any, known_within
     from nodeagent.naming.naming import assessment
-    from nodeagent.policies import guard_policy
-    from nodeagent.proxy.guard import Guard
+    from nodeagent.policies import make_guard
 
     seconds, tree = router.binding_timeout_ms / 1000, None
     async with discovery(config) as naming, trio.open_nursery() as nursery:
         if sys.stderr.isatty():
             nursery.start_soon(_ask_for_patience, seconds)
         namers, table = naming.namers_of(router), naming.dtab(router)
-        assess, guard = assessment(router), Guard(guard_policy(router.address_guard))
+        assess, guard = assessment(router), make_guard(router)
         explanation = await explain_any(namers, table, names, local=local, timeout=seconds, assess=assess, guard=guard)
         if isinstance(table.value, Dtab):
             dtab = table.value + local

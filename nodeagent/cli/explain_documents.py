@@ -21,6 +21,7 @@ class NodeState(msgspec.Struct, frozen=True):
     error: str | None = None
     priority: int = 0
     zone: str | None = None
+    transport: str | None = None
 
 
 class RefusedEndpoint(msgspec.Struct, frozen=True):
@@ -41,6 +42,7 @@ class BoundLeaf(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     addr: str
     endpoints: tuple[str, ...]
+    agents: dict[str, str] = msgspec.field(default_factory=dict)
     refused: tuple[RefusedEndpoint, ...] = ()
     version: int = 0
     age: float | None = None

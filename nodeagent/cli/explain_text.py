@@ -222,7 +222,9 @@ def _bound(leaf: BoundLeaf) -> str:
 
 def _endpoints(leaf: BoundLeaf) -> Iterator[str]:
     known = {state.endpoint: state for state in leaf.state}
-    yield from (_endpoint(endpoint, known.get(endpoint)) for endpoint in leaf.endpoints)
+    for endpoint in leaf.endpoints:
+        agent = leaf.agents.get(endpoint)
+        yield _endpoint(endpoint, known.get(endpoint)) + ("" if agent is None else f", agent {agent}")
     yield from (f"{each.endpoint}   refused: {each.error}" for each in leaf.refused)
     if not leaf.endpoints and not leaf.refused:
         yield _no_endpoints(leaf)
@@ -261,6 +263,7 @@ def _endpoint(endpoint: str, state: NodeState | None) -> str:
     shown = f"{endpoint}   {health}, {state.pending} in flight, load {state.load:.3g}, {state.ejections} ejections"
     shown += f", {_ordinal(state.priority + 1)} priority" if state.priority else ""
     shown += f", zone {state.zone}" if state.zone else ""
+    shown += f", {state.transport}" if state.transport else ""
     return shown + (f": {state.error}" if state.error else "")
 
 

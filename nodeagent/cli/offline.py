@@ -82,8 +82,7 @@ class Resolver:
         """Explain the one of `names` that a request to the router takes, under the caller's `local` dentries."""
         from nodeagent.explain import explain_any
         from nodeagent.naming.naming import assessment
-        from nodeagent.policies import guard_policy
-        from nodeagent.proxy.guard import Guard
+        from nodeagent.policies import make_guard
 
         async with self._limiter:
             return await explain_any(
@@ -93,5 +92,5 @@ class Resolver:
                 local=local,
                 timeout=router.binding_timeout_ms / 1000,
                 assess=assessment(router),
-                guard=Guard(guard_policy(router.address_guard)),
+                guard=make_guard(router),
             )

@@ -8,7 +8,7 @@ from functools import partial
 
 from conf.interpreters import ConfigMapInterpreter
 from conf.kubernetes import KubernetesNamer, KubernetesNamespaceNamer
-from conf.tls import ClientTlsKeys
+from conf.tls import ApiTlsKeys
 from conf.transformers import DaemonsetTransformer, LocalnodeTransformer
 from namer.cell import Cell
 from namer.dtab import Dtab
@@ -82,9 +82,7 @@ def _api_of(config: ConfigMapInterpreter, offload: Offload) -> Api:
     return _api(config.host, config.port, config.tls, config.token_file, offload)
 
 
-def _api(
-    host: str | None, port: int | None, tls: ClientTlsKeys | None, token_file: str | None, offload: Offload
-) -> Api:
+def _api(host: str | None, port: int | None, tls: ApiTlsKeys | None, token_file: str | None, offload: Offload) -> Api:
     mounted = service_account(os.environ) if host is None and port is None else None
     return Api(access(host, port, tls, token_file, mounted), offload)
 
@@ -92,7 +90,7 @@ def _api(
 def access(
     host: str | None,
     port: int | None,
-    tls: ClientTlsKeys | None,
+    tls: ApiTlsKeys | None,
     token_file: str | None,
     mounted: ServiceAccount | None,
 ) -> Access:

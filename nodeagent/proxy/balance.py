@@ -24,6 +24,7 @@ from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending
 from namer.cell import Cell
 from namer.health import Health, health_of
 from namer.path import Path
+from nodeagent.http1.through import open_through
 from nodeagent.http1.upstream import Http1Connection
 from nodeagent.proxy.affinity import Affinity
 from nodeagent.proxy.checks import CheckedEndpoints, CheckParams
@@ -35,6 +36,7 @@ from nodeagent.proxy.errors import (
     ConnectionStale,
     ConnectTimeout,
     DeadlineExceeded,
+    Denied,
     EndpointFull,
     Overloaded,
     ProxyError,
@@ -49,9 +51,11 @@ from nodeagent.proxy.pushback import TOO_MANY_REQUESTS, lesson, retry_after
 from nodeagent.proxy.requeues import Requeues
 from nodeagent.proxy.retry import is_repeatable
 from nodeagent.proxy.room import pick_with_room, requests_waiting
+from nodeagent.proxy.transports import Transports
 from nodeagent.proxy.tunnel import Opened
 from nodeagent.proxy.unbound import why_nowhere
 from nodeagent.proxy.verdicts import Verdicts, of_error, of_status
+from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.exchange import GIVEN_UP, Attempt, Choice
 from nodeagent.telemetry.registry import Family
 from nodeagent.telemetry.stats import BalancerReading, ClientStats
@@ -59,8 +63,11 @@ from tls.params import ClientTls
 
 _SUCCESS = ResponseClass.SUCCESS
 
-_TELLS_NOTHING = BadRequest | Overloaded | ConnectionStale
+_TELLS_NOTHING = BadRequest | Denied | Overloaded | ConnectionStale
 """Errors that tell nothing of how an endpoint serves."""
+
+LOOK_AGAIN = 30.0
+"""Seconds until connections are replaced that are plain because nobody listened where the agent should be."""
 
 TRIAL = 5.0
 """Seconds that a trial may take to be answered, unless `requestAttemptTimeoutMs` gives another limit."""
@@ -78,6 +85,8 @@ class ClientPolicy:
     tls: ClientTls | None = None
     tunnel_tls: ClientTls | None = None
     """TLS around what goes through a tunnel. What a caller of CONNECT says stays as it is: it is for the endpoint."""
+    tunnel_through: bool = True
+    """Whether agents are asked for tunnels by CONNECT; else they are for the one that the port there stands for."""
     proxy_header: Version | None = None
     """The PROXY header that each connection begins with, to say who calls; then none may serve two callers."""
     forward_client_cert: bool = False
@@ -123,8 +132,10 @@ class Client:
         self._dialer = dialer
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self._seconds = policy.attempt_timeout
+        self._through_agents = policy.tls is not None and policy.tls.agents is not None
         self._pick = balancer.pick if policy.pool.max_size == inf else functools.partial(pick_with_room, balancer)
         self._verdicts = Verdicts(router, id.show())
+        self._transports = Transports(router, id.show(), self.stats)
         balancer.on_health = self._verdicts.heard
         balancer.on_usable = self._turned
         addr.subscribe(self._follow)
@@ -168,13 +179,14 @@ class Client:
                 connected = self._now()
             response = await connection.exchange(request)
         except BaseException as error:
-            request.attempts += (Attempt(*choice, connected, self._now(), 0, None, _show(error)),)
+            transport = None if connection is None else connection.wire.transport
+            request.attempts += (Attempt(*choice, connected, self._now(), 0, None, _show(error), transport=transport),)
             self._failed(request, node, connection, started, error, queued)
             raise
         ended = self._now()
         stats.statuses[response.status // 100] += 1
         verdict = response.verdict = classify(request.head.method, response)
-        outcome = connected, ended, response.status, verdict, None, False, 0
+        outcome = connected, ended, response.status, verdict, None, False, 0, connection.wire.transport
         request.attempts += (tuple.__new__(Attempt, choice + outcome),)
         if verdict is not _SUCCESS:
             request.avoid += (node,)
@@ -296,12 +308,18 @@ class Client:
     async def _dial(self, node: Node, request: Request) -> Http1Connection:
         policy, preface = self.policy, self._preface(node, request)
         connection = await self._dialer.http1(node.endpoint, policy.connect_timeout, policy.tls, preface)
-        self._opened_one()
+        self._opened_one(node, connection.wire)
         return connection
 
-    def _opened_one(self) -> None:
+    def _opened_one(self, node: Node, wire: Wire) -> None:
         self.stats.connections += 1
         self.stats.connects += 1
+        transport = wire.transport
+        if transport is None:
+            return
+        self._transports.heard(node, transport)
+        if transport.why is not None and node.endpoint.agent is not None:
+            node.pool.renew_at = self._now() + LOOK_AGAIN  # type: ignore[attr-defined]
 
     def _closed_one(self) -> None:
         self.stats.connections -= 1
@@ -322,14 +340,16 @@ class Client:
         try:
             policy, preface = self.policy, self._preface(node, request)
             wire = await self._dialer.wire(node.endpoint, policy.connect_timeout, policy.tunnel_tls, preface)
+            if policy.tunnel_through and wire.transport is not None and wire.transport.why is None:
+                await open_through(wire, request, f"dial {wire.transport.address}")
         except BaseException as error:
             request.attempts += (Attempt(*choice, None, self._now(), 0, None, _show(error)),)
             self._failed(request, node, None, started, error)
             raise
         opened = self._now()
-        request.attempts += (Attempt(*choice, opened, opened, 0, _SUCCESS, None),)
+        request.attempts += (Attempt(*choice, opened, opened, 0, _SUCCESS, None, transport=wire.transport),)
         took = opened - started
-        self._opened_one()
+        self._opened_one(node, wire)
         self.balancer.answered(node, started, opened, _SUCCESS)
 
         def over(whole: bool) -> None:
@@ -383,6 +403,7 @@ class Client:
         return sum(node.pool.size for node in self.balancer.nodes)  # type: ignore[attr-defined]
 
     def _follow(self) -> None:
+        agents = {node: node.endpoint.agent for node in self.balancer.nodes} if self._through_agents else {}
         match self.addr.value:
             case AddrBound(endpoints):
                 removed = self.balancer.update(endpoints, self._now())
@@ -395,6 +416,8 @@ class Client:
         for node in self.balancer.nodes:
             if node.pool is None:
                 node.pool = Pool(self.policy.pool, self._closed_one)
+            elif self._through_agents and agents.get(node) != node.endpoint.agent:
+                node.pool.renew(self._now())  # type: ignore[attr-defined]
         if self.checked is not None:
             self.checked.follow()
         self._assess()

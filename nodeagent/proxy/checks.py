@@ -191,7 +191,7 @@ class Checker:
         said = params.proxy_header if params.port is None else None
         self._preface = b"" if said is None else render_local(said)
         self._dialer = dialer
-        self._tls = tls if params.http is not None else None
+        self._tls = tls if params.http is not None or (tls is not None and tls.agents is not None) else None
 
     async def problem(self, endpoint: Endpoint) -> str | None:
         """Ask `endpoint`, and return in one line why it fails, None when it passes. Never raises for what it does.

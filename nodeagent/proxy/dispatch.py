@@ -139,7 +139,7 @@ class Router:
         Raises ProxyError, counted against the name, but not as an answer.
         """
         try:
-            self._context(request, max_call_depth)
+            request.fields = self._context(request, max_call_depth)
             names = self._tunnel_names(request.head)
             if self.permits is not None:
                 self.permits.check_any(request, names)

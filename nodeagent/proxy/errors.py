@@ -130,6 +130,8 @@ class ConnectFailed(ProxyError):
     status = 502
     type = "connection_refused"
     unsent = True
+    nobody_listens = False
+    """Whether the host is there, and nobody on that port."""
 
 
 class ConnectTimeout(ProxyError):

@@ -10,6 +10,9 @@ author's choice and are not judged; whose word an address is, the binder says (n
     file        with `discovery: true` as for a request
     table       not judged
 
+Where a name may be called through agents only (`client.tls.agents: strict`), endpoints without one are refused whoever
+says them.
+
 That the agent calls itself the dialler refuses as well, whoever says so (dial.py).
 """
 
@@ -25,8 +28,10 @@ from namer.addr import Addr, AddrBound, Endpoint, Refused
 from namer.address import Address, embedded_ipv4, read_address
 from namer.cell import Cell
 from namer.derived import Derived
+from namer.http import is_status
 from namer.inet import spelled_out
 from namer.namer import Bound, Provenance
+from namer.path import Path
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Judge: TypeAlias = Callable[[Endpoint], Refused | None]
@@ -81,6 +86,11 @@ def nobody(endpoint: Endpoint) -> bool:  # noqa: ARG001
     return False
 
 
+def no_name(id_: Path) -> bool:  # noqa: ARG001
+    """Tells that no name is meant: for whoever has none."""
+    return False
+
+
 class Guard:
     """Judges the addresses of one router's bound names."""
 
@@ -89,8 +99,13 @@ class Guard:
         policy: GuardPolicy,
         is_own: Callable[[Endpoint], bool] = nobody,
         is_admin: Callable[[Endpoint], bool] = nobody,
+        agents_only: Callable[[Path], bool] = no_name,
     ) -> None:
-        """`is_own` tells whether an endpoint is a listener of the router, `is_admin` whether it is the admin port."""
+        """`is_own` tells whether an endpoint is a listener of the router, `is_admin` whether it is the admin port.
+
+        `agents_only` tells whether a concrete name may be called through agents only.
+        """
+        self._agents_only = agents_only
         self._is_own = is_own
         self._is_admin = is_admin
         self._judges: dict[Provenance, Judge] = {}
@@ -106,6 +121,8 @@ class Guard:
 
     def guarded(self, bound: Bound) -> Bound:
         """The bound name with those of its addresses as endpoints that may be dialled, live as before."""
+        if self._agents_only(bound.id) and not is_status(bound.id):
+            bound = replace(bound, addr=Derived(_with_agents, bound.addr))
         judge = self._judges.get(bound.provenance)
         if judge is None:
             return bound
@@ -121,12 +138,23 @@ class Guard:
             return addr
         judged = [(endpoint, self._own(endpoint) or judge(endpoint)) for endpoint in addr.endpoints]
         refused = tuple(refusal for _, refusal in judged if refusal is not None)
-        return AddrBound(tuple(each for each, refusal in judged if refusal is None), refused) if refused else addr
+        if not refused:
+            return addr
+        return AddrBound(tuple(each for each, refusal in judged if refusal is None), (*refused, *addr.refused))
 
     def _own(self, endpoint: Endpoint) -> Refused | None:
         if self._is_own(endpoint):
             return Refused(endpoint, "that is the agent itself", loop=True)
         return Refused(endpoint, "that is the admin port of the agent") if self._is_admin(endpoint) else None
+
+
+def _with_agents(addr: Addr) -> Addr:
+    """Those of the endpoints that have an agent on their host."""
+    if not isinstance(addr, AddrBound) or all(each.agent is not None for each in addr.endpoints):
+        return addr
+    why = "no agent is known on its host, and client.tls.agents is strict"
+    refused = tuple(Refused(each, why, agentless=True) for each in addr.endpoints if each.agent is None)
+    return AddrBound(tuple(each for each in addr.endpoints if each.agent is not None), (*addr.refused, *refused))
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,18 @@ class Pool:
     An idle connection is not used beyond what its backend announced (`Keep-Alive: timeout=`), or was seen to bear.
     """
 
-    __slots__ = ("_learnt", "_on_close", "closed", "erratic", "idle", "limits", "size", "waiters")
+    __slots__ = (
+        "_learnt",
+        "_on_close",
+        "_renewed_at",
+        "closed",
+        "erratic",
+        "idle",
+        "limits",
+        "renew_at",
+        "size",
+        "waiters",
+    )
 
     def __init__(self, limits: PoolLimits, on_close: Callable[[], None]) -> None:
         """`on_close` is called for each connection that was given out or kept, and is closed now."""
@@ -72,6 +83,9 @@ class Pool:
         """Whether the endpoint was seen to close connections at random: a request that cannot be repeated wants a new
         one."""
         self._learnt: IdleLimit | None = None
+        self._renewed_at = -math.inf
+        self.renew_at = math.inf
+        """When what it has then is to be replaced."""
 
     @property
     def has_room(self) -> bool:
@@ -143,7 +157,9 @@ class Pool:
             self.idle.append(connection)
 
     def expire(self, now: float) -> None:
-        """Close idle connections that are too old, the oldest first."""
+        """Close idle connections that are too old, the oldest first; all of them if it is to be renewed."""
+        if now >= self.renew_at:
+            self.renew(now)
         if self.erratic and self._learnt is not None:
             self.erratic = self._learnt.is_erratic(now)
         if not self.idle:
@@ -169,6 +185,12 @@ class Pool:
         while self.idle:
             self._drop(self.idle.pop())
 
+    def renew(self, now: float) -> None:
+        """Close what is idle now, and what is busy when it comes back: new ones may be made otherwise."""
+        self.renew_at = math.inf
+        self._renewed_at = now
+        self.clear()
+
     def _hung_up(self, connection: Http1Connection, broken: bool) -> None:  # noqa: ARG002
         """Hear that the backend has ended a connection; of an idle one, learn how long it lets them be unused."""
         if connection not in self.idle:
@@ -185,7 +207,8 @@ class Pool:
         self._drop(connection)
 
     def _aged(self, connection: Http1Connection, now: float) -> bool:
-        return now - connection.opened_at >= self.limits.life_time
+        opened_at = connection.opened_at
+        return now - opened_at >= self.limits.life_time or opened_at < self._renewed_at
 
     def _drop(self, connection: Http1Connection) -> None:
         connection.close()

@@ -45,10 +45,10 @@ def why_nowhere(id: Path, addr: Cell[Addr], nodes: Sequence[Node]) -> ProxyError
 
 
 def _refusal(refused: Sequence[Refused]) -> ProxyError:
-    """The reason of one of them, and rather than that it is the agent itself."""
+    """The reason of one of them, rather than that it is the agent itself."""
     chosen = min(refused, key=lambda each: each.loop)
     more = f", and {len(refused) - 1} more addresses are refused" if len(refused) > 1 else ""
-    kind = LoopDetected if chosen.loop else DestinationForbidden
+    kind = LoopDetected if chosen.loop else NoEndpoints if chosen.agentless else DestinationForbidden
     return kind(f"dial {chosen.endpoint.show()}: {chosen.why}{more}", unsent=True)
 
 

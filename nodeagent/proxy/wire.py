@@ -28,6 +28,7 @@ from nodeagent.proxy.frugal import FRUGAL
 from nodeagent.proxy.readiness import Line, readiness
 
 if TYPE_CHECKING:
+    from nodeagent.telemetry.exchange import Transport
     from tls.peer import Peer
 
 BYTES_ACKED = struct.Struct("Q")
@@ -56,6 +57,7 @@ class Wire:
         "line",
         "on_end",
         "sock",
+        "transport",
     )
 
     def __init__(self, sock: socket.socket) -> None:
@@ -65,6 +67,8 @@ class Wire:
         self.buffer = b""
         """Read, and not used yet."""
         self.closed = False
+        self.transport: Transport | None = None
+        """How it was made, where the agent has made it and TLS is configured."""
         self.on_end: Callable[[bool], None] | None = None
         """Called when the peer has sent its last byte (False) or broke the connection (True), whether or not anybody
         reads; a break may follow an end."""

@@ -214,7 +214,7 @@ def _rule(exchange: Exchange) -> str | None:
 
 def _attempt(attempt: Attempt, began: float) -> Json:
     connected = attempt.connected
-    return {
+    shown = {
         "client": attempt.client.show(),
         "endpoint": attempt.endpoint.show(),
         "trial": attempt.health is Health.PROBING or attempt.health is Health.DEAD,
@@ -229,6 +229,9 @@ def _attempt(attempt: Attempt, began: float) -> Json:
         "classification": None if attempt.verdict is None else attempt.verdict.value,
         "error": attempt.error,
     }
+    if attempt.transport is not None:
+        shown["transport"] = attempt.transport._asdict()
+    return shown
 
 
 def candidates(attempt: Attempt) -> list[Json]:

@@ -33,6 +33,28 @@ SLOW = 1.0
 GIVEN_UP = "given up"
 """The error of an attempt that was cancelled: by a copy that was sooner, a limit of time, or its caller."""
 
+
+class Transport(NamedTuple):
+    """How a connection to an endpoint was made, where TLS is configured."""
+
+    kind: str
+    """`mtls`: to the agent on its host, both sides verified. `tls`: to the endpoint itself. `plain`."""
+    address: str
+    """What was connected to."""
+    version: str | None = None
+    """What is spoken: `TLSv1.3`."""
+    identity: str | None = None
+    """The SPIFFE id of who is there, where that was verified."""
+    why: str | None = None
+    """Why it is plain."""
+
+    def show(self) -> str:
+        """All of it in a line."""
+        if self.why is not None:
+            return f"{self.kind}: {self.why}"
+        return f"{self.kind} ({self.version}) with {self.identity or 'whoever'} at {self.address}"
+
+
 Choice: TypeAlias = tuple[Path, Endpoint, Health, int, int, tuple[Any, ...], float]
 """The first seven of `Attempt`: what is known when an endpoint was chosen."""
 
@@ -66,6 +88,8 @@ class Attempt(NamedTuple):
     """Whether it is the second copy of a hedged attempt."""
     span_id: int = 0
     """What the backend was told as the span above its own; 0 when that is the span of the request."""
+    transport: Transport | None = None
+    """How its connection was made; None for one that never stood, and where no TLS is configured."""
 
 
 class Derivation(NamedTuple):

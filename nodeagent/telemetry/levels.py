@@ -44,6 +44,7 @@ LOGGERS: Final = {
     "nodeagent.statsd": "measurements to StatsD servers",
     "nodeagent.supervisor": "worker processes",
     "nodeagent.tcp": "connections of tcp routers",
+    "nodeagent.transports": "which endpoints are called by TLS, through agents, and in plain",
     "nodeagent.verdicts": "endpoints that are taken out, and come back",
     "nodeagent.worker": "one worker process",
     "namer": "all of discovery",

@@ -277,7 +277,7 @@ class ClientStats(Series[BalancerReading]):
     `queue_timeout`. `requeues` are repeats of what was never sent. Those that were not made are counted by what was
     short: `requeue_budget_exhausted`, or what one request may take of it, `requeue_limits`. `checks` counts active
     health checks, which are no attempts, by result: passed or failed. `statuses` counts responses as those of a
-    listener, index 0 attempts without any.
+    listener, index 0 attempts without any. `transports` counts connections where TLS is configured: mtls, tls, plain.
     """
 
     __slots__ = (
@@ -290,10 +290,12 @@ class ClientStats(Series[BalancerReading]):
         "requeue_limits",
         "requeues",
         "statuses",
+        "transports",
     )
 
     def __init__(self, router: str, name: str) -> None:
         super().__init__(router, name)
+        self.transports: Counter[str] = Counter()
         self.connections = 0
         self.connects = 0
         self.statuses = [0] * 10
@@ -317,6 +319,7 @@ class ClientStats(Series[BalancerReading]):
         self.connects += other.connects
         self.statuses = [mine + others for mine, others in zip(self.statuses, other.statuses, strict=True)]
         self.connect_failures.update(other.connect_failures)
+        self.transports.update(other.transports)
         self.rejected.update(other.rejected)
         self.requeues += other.requeues
         self.checks.update(other.checks)
@@ -326,6 +329,7 @@ class ClientStats(Series[BalancerReading]):
     def clear(self) -> None:
         super().clear()
         self.connect_failures.clear()
+        self.transports.clear()
         self.checks.clear()
         self.rejected.clear()
         self.connects = 0

@@ -15,7 +15,7 @@ from conf.router import HttpRouter, TcpRouter
 from conf.schema import Key, Keys, Kinds, Many, Number, Shape, Table, Text, Truth, keys_of
 from conf.section import Section, short_kind
 from conf.server import Listener, TcpServer
-from conf.tls import ServerTlsKeys
+from conf.tls import ClientTlsKeys, ServerTlsKeys
 
 Data = st.SearchStrategy[object]
 
@@ -53,6 +53,8 @@ _TEXTS: Final = [
     "DEBUG",
     "allow",
     "root",
+    "strict",
+    "spiffe://mesh.example/host/{node}",
 ]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
@@ -85,6 +87,14 @@ def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, o
         given = {"port": 0, **given}
     if issubclass(section, ServerTlsKeys):
         left_out = ("ciphers",) if "caCertPath" in given else ("ciphers", "requireClientAuth", "crlPath")
+    if issubclass(section, ClientTlsKeys):
+        left_out = ("plainIfRefused", "disableValidation", "trustCerts", "protocols")
+        if "agents" in given:
+            own = {"certPath": "cert.pem", "keyPath": "key.pem"}
+            given = {"identity": "spiffe://mesh.example/host/{node}", "clientAuth": own, **given}
+            left_out += ("commonName",)
+        if "identity" in given:
+            given = {"trustCertsBundle": "ca.pem", **given}
     if issubclass(section, AccessLog):
         left_out = ("slowMs",)
     if issubclass(section, Callers):

@@ -6,7 +6,7 @@ import pytest
 
 import conf
 from conf.consul import ConsulNamer, TagWeight
-from conf.tls import ClientTlsKeys
+from conf.tls import ApiTlsKeys
 from namer.path import Path
 from tests.conf.texts import MINIMAL, problems
 
@@ -38,7 +38,7 @@ PREFIX = Path(("io.l5d.consul",))
                 weights=(TagWeight(tag="primary", weight=100),),
                 fixed_length_streamed_after_kb=1,
                 transfer_metadata=True,
-                tls=ClientTlsKeys(common_name="c"),
+                tls=ApiTlsKeys(common_name="c"),
             ),
             id="everything",
         ),

@@ -6,7 +6,7 @@ import pytest
 
 from conf.interpreters import ConsulInterpreter, DefaultInterpreter, FsInterpreter
 from conf.retries import ConstantBackoff
-from conf.tls import ClientTlsKeys
+from conf.tls import ApiTlsKeys
 from namer.path import Path
 from tests.conf.texts import router, router_problems
 
@@ -39,7 +39,7 @@ from tests.conf.texts import router, router_problems
                 write_consistency_mode="consistent",
                 fail_fast=True,
                 backoff=ConstantBackoff(5),
-                tls=ClientTlsKeys(common_name="c"),
+                tls=ApiTlsKeys(common_name="c"),
             ),
             id="Consul, everything",
         ),

@@ -7,7 +7,7 @@ import pytest
 import conf
 from conf.interpreters import ConfigMapInterpreter
 from conf.kubernetes import KubernetesNamer, KubernetesNamespaceNamer
-from conf.tls import ClientTlsKeys
+from conf.tls import ApiTlsKeys
 from conf.transformers import DaemonsetTransformer, LocalnodeTransformer
 from namer.path import Path
 from tests.conf.texts import MINIMAL, problems, router
@@ -37,7 +37,7 @@ def namer(keys: str) -> object:
                 host="api",
                 port=6443,
                 token_file="t",
-                tls=ClientTlsKeys(common_name="kubernetes", trust_certs=("ca",)),
+                tls=ApiTlsKeys(common_name="kubernetes", trust_certs=("ca",)),
             ),
             id="from outside",
         ),

@@ -147,6 +147,68 @@ def test_a_name_may_use_only_what_its_own_prefix_captures(prefix: str, printed: 
     assert [line[: len(expected)] for line, expected in zip(lines, printed, strict=True)] == printed
 
 
+AGENTS = "identity: 'spiffe://mesh.example/host/{node}', trustCertsBundle: b, clientAuth: {certPath: c, keyPath: k}"
+
+
+def test_agents() -> None:
+    keys = of(f"{{tls: {{agents: opportunistic, plainIfRefused: true, {AGENTS}}}}}")
+
+    assert keys == ClientTlsKeys(
+        agents="opportunistic",
+        plain_if_refused=True,
+        identity="spiffe://mesh.example/host/{node}",
+        trust_certs_bundle="b",
+        client_auth=ClientAuth(cert_path="c", key_path="k"),
+    )
+
+
+def test_an_identity_may_be_made_of_captures() -> None:
+    policy = (
+        '{kind: static, configs: [{prefix: "/#/*/{service}", tls: '
+        '{identity: "spiffe://a/svc/{service}/{node}", trustCertsBundle: b}}]}'
+    )
+    keys = of(policy)
+
+    assert keys is not None
+    assert keys.identity == "spiffe://a/svc/users/{node}"
+    (problem,) = router_problems(f"client: {policy.replace('{service}/{node}', '{name}')}")
+    assert "tls.identity: no capture {name} in the prefix, which has: service" in problem
+
+
+@pytest.mark.parametrize(
+    ("tls", "line"),
+    [
+        pytest.param("agents: on", '.agents: expected strict or opportunistic, found the text "on"', id="no mode"),
+        pytest.param("plainIfRefused: true", ".plainIfRefused: is for agents: opportunistic", id="strict and plain"),
+        pytest.param("commonName: a", ".commonName: cannot stand beside agents, which are known by", id="a name"),
+        pytest.param("protocols: [TLSv1.2]", ".protocols: leave it out: agents speak TLSv1.3", id="too old"),
+        pytest.param("identity: 'mesh.example'", ".identity: expected a SPIFFE id, such as", id="no identity"),
+        pytest.param("identity: 'spiffe://mesh.example'", ".identity: expected a SPIFFE id, such as", id="a domain"),
+    ],
+)
+def test_what_is_wrong_with_agents(tls: str, line: str) -> None:
+    keys = f"agents: strict, {AGENTS}".split(", ")
+    given = [key for key in keys if not key.startswith(tls.partition(":")[0])]
+    (problem,) = router_problems(f"client: {{tls: {{{', '.join([*given, tls])}}}}}")
+
+    assert line in problem.replace("routers[0].client.tls", "")
+
+
+@pytest.mark.parametrize(
+    ("without", "line"),
+    [
+        ("identity", "identity: missing; expected that of the agents"),
+        ("trustCertsBundle", "trustCertsBundle: missing; expected the authority"),
+        ("clientAuth", "clientAuth: missing; expected the certificate"),
+    ],
+)
+def test_what_agents_need(without: str, line: str) -> None:
+    keys = [key for key in f"agents: strict, {AGENTS}".split(", ", 3) if not key.startswith(without)]
+    (problem,) = router_problems(f"client: {{tls: {{{', '.join(keys)}}}}}")
+
+    assert line in problem
+
+
 def listener(protocol: str, tls: str) -> ServerTlsKeys | None:
     """What a listener has."""
     text = f"routers: [{{protocol: {protocol}, servers: [{{name: db, port: 1, tls: {tls}}}]}}]"

@@ -30,6 +30,13 @@ def measures(shown: Shown) -> Iterator[Measure]:
         [(key, client.connections) for key, client in rows],
     )
     yield counter(
+        "client_transports",
+        "Connections made where TLS to the endpoints is configured; mtls: to agents, both sides verified, tls: to the "
+        "endpoints themselves, plain: to endpoints without an agent, where that is allowed.",
+        (*labels, "transport"),
+        [((*key, kind), count) for key, client in rows for kind, count in client.transports.items()],
+    )
+    yield counter(
         "client_connect_failures",
         "Connections that could not be made, by reason.",
         (*labels, "reason"),

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from conf.kubernetes import KubernetesNamespaceNamer
-from conf.tls import ClientTlsKeys
+from conf.tls import ApiTlsKeys
 from conf.transformers import DaemonsetTransformer
 from namer.addr import Addr, AddrBound, Endpoint
 from namer.cell import Cell
@@ -44,7 +44,7 @@ def shown(found: Access) -> tuple[str, bool, str | None, str | None]:
         pytest.param(
             "api",
             6443,
-            ClientTlsKeys(common_name="kubernetes"),
+            ApiTlsKeys(common_name="kubernetes"),
             "token",
             None,
             ("https://api:6443", True, "kubernetes", "token"),
@@ -55,7 +55,7 @@ def shown(found: Access) -> tuple[str, bool, str | None, str | None]:
 def test_how_the_api_is_reached(
     host: str | None,
     port: int | None,
-    tls: ClientTlsKeys | None,
+    tls: ApiTlsKeys | None,
     token_file: str | None,
     mounted: ServiceAccount | None,
     expected: tuple[str, bool, str | None, str | None],
