@@ -22,7 +22,7 @@ $(FUZZ): PACKAGE := .[dev,fuzz]
 PARTS := chromium:chromium curl:curl dnsmasq:dnsmasq-base h2load:nghttp2-client haproxy:haproxy ip:iproute2 \
   javac:default-jdk-headless kubectl:kubernetes-client named:bind9 nginx:nginx-light node:nodejs npm:npm \
   nsupdate:bind9-dnsutils openssl:openssl promtool:prometheus systemd-analyze:systemd systemd-nspawn:systemd-container \
-  unbound:unbound wget:wget wrk:wrk
+  tcpdump:tcpdump unbound:unbound wget:wget wrk:wrk
 MISSING = for part in $(PARTS); do command -v $${part%:*} >/dev/null || echo $${part\#*:}; done
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
