@@ -222,9 +222,7 @@ def _bound(leaf: BoundLeaf) -> str:
 
 def _endpoints(leaf: BoundLeaf) -> Iterator[str]:
     known = {state.endpoint: state for state in leaf.state}
-    for endpoint in leaf.endpoints:
-        agent = leaf.agents.get(endpoint)
-        yield _endpoint(endpoint, known.get(endpoint)) + ("" if agent is None else f", agent {agent}")
+    yield from (_endpoint(endpoint, known.get(endpoint), leaf.agents.get(endpoint)) for endpoint in leaf.endpoints)
     yield from (f"{each.endpoint}   refused: {each.error}" for each in leaf.refused)
     if not leaf.endpoints and not leaf.refused:
         yield _no_endpoints(leaf)
@@ -255,15 +253,15 @@ def _as_of(answer: Doubt | BoundLeaf | None) -> str:
     return f" (as of {answer.age:.0f} s ago; {problem})"
 
 
-def _endpoint(endpoint: str, state: NodeState | None) -> str:
+def _endpoint(endpoint: str, state: NodeState | None, agent: str | None) -> str:
     if state is None:
-        return endpoint
+        return endpoint if agent is None else f"{endpoint}   agent {agent}"
     health = "kept" if state.kept else state.health
     health += f" ({state.reason})" if state.reason else ""
     shown = f"{endpoint}   {health}, {state.pending} in flight, load {state.load:.3g}, {state.ejections} ejections"
     shown += f", {_ordinal(state.priority + 1)} priority" if state.priority else ""
     shown += f", zone {state.zone}" if state.zone else ""
-    shown += f", {state.transport}" if state.transport else ""
+    shown += f", {state.transport}" if state.transport else f", agent {agent}" if agent else ""
     return shown + (f": {state.error}" if state.error else "")
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nodeagent.telemetry.decision import why
+from nodeagent.telemetry.exchange import Transport
 
 INDENT = " " * 10
 
@@ -42,6 +43,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     for number, attempt in enumerate(record["attempts"], 1):
         yield f"{f'attempt {number}':10}{attempt['endpoint']}, {why(attempt)}{_kind(attempt)}"
         yield INDENT + _course(attempt)
+        if transport := attempt.get("transport"):
+            yield INDENT + Transport(**transport).show()
     yield f"{'limits':10}{_limits(record)}"
     times = ((name, record["timings_ms"][name]) for name in TIMES)
     yield f"{'times':10}{', '.join(f'{name} {_ms(value)}' for name, value in times if value is not None)}"

@@ -169,6 +169,7 @@ _SEVERAL: Final[dict[str, Callable[[Exchange], Iterable[str]]]] = {
     "caller": _caller,
     "client": lambda exchange: _attempted(exchange, "client"),
     "endpoint": lambda exchange: _attempted(exchange, "endpoint"),
+    "transport": lambda exchange: [each.transport.kind for each in exchange.attempts if each.transport] or ("",),
 }
 """Fields of which a request may have several texts, and has at least one."""
 
@@ -186,5 +187,6 @@ _VALUES: Final[dict[str, tuple[str, ...]]] = {
     "blame": tuple(dict.fromkeys(each.replace(" ", "*") for each in BLAME.values())),
     "error": tuple(BLAME),
     "classification": ("success", "failure"),
+    "transport": ("mtls", "tls", "plain"),
 }
 """What some fields can be, so that a slip of the pen does not pass for silence."""

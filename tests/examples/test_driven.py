@@ -104,12 +104,16 @@ def test_workers(tmp_path: Path) -> None:
 def test_mutual_tls(tmp_path: Path) -> None:
     header = (EXAMPLES / "mutual-tls.yaml").read_text()
     before = re.findall(r"^#   nodeagent (ca .*)$", header, re.MULTILINE)
-    with driven("mutual-tls.yaml", tmp_path, ["users"], ["unused"], others={4141: free_port()}, before=before) as it:
+    with driven("mutual-tls.yaml", tmp_path, ["users"], ["users"], others={4141: free_port()}, before=before) as it:
         assert it.ask("users")[1].startswith("users on ")
         records = json.loads(fetch(it.admin, "127.0.0.1", "/requests.json")[1])
         identities = {each["router"]: each["identity"] for each in records}
         assert identities == {"outgoing": None, "incoming": "spiffe://mesh.local/host/this"}
-        assert it.run("curl -s --cacert") == "refused\n"
+        (attempt,) = next(each["attempts"] for each in records if each["router"] == "outgoing")
+        assert attempt["transport"]["kind"] == "mtls"
+        explained = it.shell(f"nodeagent explain --admin http://127.0.0.1:{it.admin} http://users/")
+        assert "mtls (TLSv1.3) with spiffe://mesh.local/host/this at 127.0.0.1:" in explained
+        assert it.run("curl -sk") == "refused\n"
         page = fetch(it.admin, "127.0.0.1", "/metrics")[1]
 
     assert re.search(r'server_tls_failures_total\{reason="no_certificate",router="incoming".*\} 1.0', page)

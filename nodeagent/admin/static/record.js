@@ -95,6 +95,7 @@ function attempted(one, index) {
   return h("div.attempt",
     h("h3", `${index + 1}. `, code(one.endpoint), " ", one.status && chip(one.classification === "success" ? "ok" : "bad", String(one.status)), one.trial && chip("warn", "trial"), one.copy && chip("", "second copy")),
     one.error && h("p.bad", "✕ ", one.error),
+    one.transport && h(one.transport.why ? "p.warn" : "p.muted", one.transport.why ? `! in plain: ${one.transport.why}` : `${one.transport.kind} (${one.transport.version}) with ${one.transport.identity ?? "whoever"} at ${one.transport.address}`),
     h("p.muted", `of ${one.client}; ${plural(one.endpoints, "endpoint")} to choose from; ${one.in_flight} in flight there; began after ${ms(one.start_ms)}, took ${ms(one.duration_ms)}`),
     one.candidates.length > 0 && h("table.candidates",
       h("caption", "Loads that were compared"),

@@ -11,7 +11,7 @@ from namer.path import Path
 from namer.steps import Step
 from nodeagent.cli.request_text import story
 from nodeagent.telemetry.decision import show_exchange
-from nodeagent.telemetry.exchange import Derivation
+from nodeagent.telemetry.exchange import Derivation, Transport
 from tests.nodeagent.telemetry.exchanges import attempt, exchange
 from tests.nodeagent.telemetry.test_decision import Drawn
 
@@ -63,6 +63,16 @@ def test_a_retry_a_copy_and_a_trial() -> None:
         "attempt 3 127.0.0.1:8083, its only endpoint; the second copy of a slow attempt",
         "          at 4 ms, connected in 1 ms, answered in 6 ms: 200, success",
     ]
+
+
+def test_how_an_attempt_got_there() -> None:
+    agent = attempt(8081, transport=Transport("mtls", "10.0.7.1:4141", "TLSv1.3", "spiffe://mesh.example/host/web-1"))
+    plain = attempt(
+        8082, started=0.02, transport=Transport("plain", "10.0.7.2:80", why="no agent is known on its host")
+    )
+    lines = told(attempts=(agent, plain))
+    assert "          mtls (TLSv1.3) with spiffe://mesh.example/host/web-1 at 10.0.7.1:4141" in lines
+    assert "          plain: no agent is known on its host" in lines
 
 
 def test_a_failure_says_whose_it_is() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from namer.addr import Endpoint
 from nodeagent.telemetry.decision import BLAME
-from nodeagent.telemetry.exchange import Exchange
+from nodeagent.telemetry.exchange import Exchange, Transport
 from nodeagent.telemetry.filter import Filter, FilterError
 from tests.nodeagent.telemetry.exchanges import attempt, exchange
 
@@ -104,6 +104,12 @@ def test_a_filter(text: str, wanted: bool) -> None:
         pytest.param({"identity": "spiffe://a/web"}, "identity=spiffe://a/*", id="known by its certificate"),
         pytest.param(
             {"attempts": (attempt(endpoint=Endpoint("/run/a.sock", 0)),)}, "endpoint=unix:/run/*", id="to one"
+        ),
+        pytest.param({"attempts": ()}, "transport=", id="by no way"),
+        pytest.param(
+            {"attempts": (attempt(transport=Transport("plain", "10.0.0.7:80", why="no agent")),)},
+            "transport=plain transport!=mtls",
+            id="in plain",
         ),
         pytest.param({"status": 0}, "status=0", id="no answer"),
         pytest.param({}, "blame= error= classification=success", id="all is well"),
