@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from tests.nodeagent.proxy.world import OK, Answer, Backend, Caller, free_port
 from tests.nodeagent.running import Running, running
@@ -70,22 +71,26 @@ class Mesh:
 
 @asynccontextmanager
 async def mesh(
-    files: Files, tls: str = "agents: strict", identity: str = "spiffe://mesh.example/host/{node}", out: str = ""
+    files: Files,
+    tls: str = "agents: strict",
+    identity: str = "spiffe://mesh.example/host/{node}",
+    out: str = "",
+    client: str = "",
 ) -> AsyncIterator[Mesh]:
-    """An agent that calls itself as if it were two, with `tls` for its calls."""
+    """An agent that calls itself as if it were two, with `tls` for its calls. `out` and `client` are more keys."""
     disco = files.folder / "disco"
     disco.mkdir()
     services, incoming = (Backend([OK]), Backend([OK])), free_port()
     async with trio.open_nursery() as nursery:
         for each in services:
             await nursery.start(each.run)
-        client = files.folder / "client"
-        own = f"clientAuth: {{certPath: {client}/cert.pem, keyPath: {client}/key.pem}}"
+        folder = files.folder / "client"
+        own = f"clientAuth: {{certPath: {folder}/cert.pem, keyPath: {folder}/key.pem}}"
         routers = f"""
 - protocol: http
   label: out
   dtab: /svc => /#/io.l5d.fs
-  client: {{tls: {{{tls}, identity: "{identity}", trustCertsBundle: {client}/bundle.pem, {own}}}}}
+  client: {{tls: {{{tls}, identity: "{identity}", trustCertsBundle: {folder}/bundle.pem, {own}}}{client}}}
   servers: [{{port: 0}}]
 {out}
 - protocol: http
@@ -148,6 +153,37 @@ async def test_whoever_else_is_there_gets_nothing(
     assert "error=tls_certificate_error" in (answer.get("proxy-status") or "")
     assert reason in answer.body.decode()
     assert [each.seen for each in world.services] == [[], []]
+
+
+async def test_the_log_tells_of_each_endpoint_once(files: Files) -> None:
+    with capture_logs() as logs:
+        async with mesh(files, "agents: opportunistic") as world:
+            world.tell(world.endpoint(), world.endpoint(1, ""))
+            for _ in range(20):
+                await world.ask(b"GET / HTTP/1.1\r\nHost: users\r\nConnection: close\r\n\r\n")
+
+    about = {"router": "out", "client": "/#/io.l5d.fs/users"}
+    secured, plain = (f"127.0.0.1:{each.port}" for each in world.services)
+    told = sorted((each for each in logs if "called" in each["event"]), key=lambda each: str(each["log_level"]))
+    assert told == [
+        {
+            "event": "an endpoint is called by TLS",
+            "log_level": "info",
+            "transport": "mtls",
+            "at": f"127.0.0.1:{world.incoming}",
+            "identity": AGENT,
+            "version": "TLSv1.3",
+            "endpoint": secured,
+            **about,
+        },
+        {
+            "event": "an endpoint is called in plain",
+            "log_level": "warning",
+            "why": "no agent is known on its host",
+            "endpoint": plain,
+            **about,
+        },
+    ]
 
 
 async def test_where_the_node_is_not_told_any_host_of_the_domain_will_do(files: Files) -> None:
@@ -282,3 +318,46 @@ async def test_the_agent_may_be_known_by_its_port_alone(files: Files, keep: str,
     assert shown["endpoints"] == ([agent] if moved else services)
     assert shown["agents"] == dict.fromkeys([agent] if moved else services, agent)
     assert Counter(len(each.seen) for each in world.services) == {0: 2}
+
+
+async def test_health_checks_go_through_agents_too(files: Files) -> None:
+    check = ", healthCheck: {kind: http, path: /health, host: users, intervalMs: 100}"
+    async with mesh(files, client=check) as world:
+        world.tell(world.endpoint())
+        await world.ask()
+        with trio.fail_after(5):
+            while not any(seen.startswith(b"GET /health ") for seen in world.services[0].seen):
+                await trio.sleep(0.02)
+
+    assert all(b"l5d-client-id" in seen for seen in world.services[0].seen)
+
+
+async def test_any_protocol_goes_from_a_tcp_router_to_that_of_the_other_agent(files: Files) -> None:
+    incoming, service, client = free_port(), Backend([OK]), files.folder / "client"
+    tls = (
+        f'{{agents: strict, identity: "spiffe://mesh.example/host/{{node}}", trustCertsBundle: {client}/bundle.pem, '
+        f"clientAuth: {{certPath: {client}/cert.pem, keyPath: {client}/key.pem}}}}"
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(service.run)
+        routers = f"""
+- protocol: tcp
+  label: out
+  dtab: /svc => /$/inet/127.0.0.1/{service.port}
+  interpreter: {{transformers: [{{kind: io.l5d.port, port: {incoming}}}]}}
+  client: {{tls: {tls}}}
+  servers: [{{port: 0, name: db}}]
+- protocol: tcp
+  label: in
+  dtab: /svc => /$/inet/127.0.0.1/{service.port}
+  servers: [{{port: {incoming}, name: db, tls: {files.keys()}}}]
+"""
+        async with running(routers) as agent:
+            assert (await agent.ask("router out", GET)).body == b"ok"
+            with trio.fail_after(5):
+                while not (told := json.loads((await agent.admin("/requests.json?filter=router=out")).body)):
+                    await trio.sleep(0.02)
+        nursery.cancel_scope.cancel()
+
+    assert service.seen == [GET]
+    assert told[0]["attempts"][0]["transport"]["identity"] == AGENT

@@ -358,6 +358,25 @@ async def test_what_is_idle_can_be_closed_at_once(backend: Backend) -> None:
     pool.close()
 
 
+async def test_what_was_opened_before_it_was_renewed_is_used_no_more(backend: Backend) -> None:
+    pool = Pool(PoolLimits(), nothing)
+    idle, busy = await pool.acquire(backend.dial, 0.0), await pool.acquire(backend.dial, 0.0)
+    served(pool, idle)
+    pool.renew_at = 2.0
+    pool.expire(1.0)
+    assert pool.idle == [idle]
+    pool.expire(2.0)
+    assert (pool.size, pool.renew_at) == (1, math.inf)
+
+    served(pool, busy, 3.0)
+    assert pool.size == 0
+    fresh = await pool.acquire(backend.dial, 3.0)
+    fresh.opened_at = 3.0
+    served(pool, fresh, 4.0)
+    assert pool.idle == [fresh]
+    pool.close()
+
+
 async def test_nobody_waits_for_an_endpoint_that_has_left(backend: Backend) -> None:
     pool = Pool(PoolLimits(max_size=1), nothing)
     held = await pool.acquire(backend.dial, 0.0)
