@@ -22,6 +22,7 @@ from conf.balancing import (
     ZonePreference,
 )
 from conf.checks import AnyHealthCheck, NoCheck
+from conf.errors import KeyPath
 from conf.fields import CountFromZero, Millis, MillisFromZero, about, one_of
 from conf.retries import RetryBudget
 from conf.section import Kinded, Section, laid_over, not_yet
@@ -243,3 +244,12 @@ class StaticClient(ClientPolicy, frozen=True, tag="io.l5d.static"):
 
 
 AnyClientPolicy = GlobalClient | StaticClient
+
+
+def parts_of(policy: AnyClientPolicy) -> Iterator[tuple[KeyPath, ClientKeys]]:
+    """The mappings that a policy is made of, each with its place below that of the policy."""
+    match policy:
+        case GlobalClient():
+            yield (), policy
+        case StaticClient(configs):
+            yield from ((("configs", number), keys) for number, keys in enumerate(configs))

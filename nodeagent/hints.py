@@ -13,7 +13,7 @@ from itertools import islice
 from conf import AgentConfig
 from conf.access import AccessPolicy
 from conf.balancing import RingHash
-from conf.client import AnyClientPolicy, ClientKeys, GlobalClient, StaticClient
+from conf.client import AnyClientPolicy, StaticClient, parts_of
 from conf.errors import KeyPath, did_you_mean, nearest, show_key_path
 from conf.guard import AddressGuard
 from conf.interpreters import DefaultInterpreter
@@ -94,15 +94,9 @@ def _ring_and_zone(at: KeyPath, policy: AnyClientPolicy) -> Iterator[tuple[KeyPa
 
 def _without_zone(at: KeyPath, policy: AnyClientPolicy) -> Iterator[KeyPath]:
     """Where a zone is preferred and none is given."""
-    places: list[tuple[KeyPath, ClientKeys]] = []
-    match policy:
-        case GlobalClient():
-            places.append((at, policy))
-        case StaticClient(configs):
-            places += (((*at, "configs", number), keys) for number, keys in enumerate(configs))
-    for place, keys in places:
+    for place, keys in parts_of(policy):
         if keys.zone_preference is not None and keys.zone_preference.zone is None:
-            yield (*place, "zonePreference")
+            yield (*at, *place, "zonePreference")
 
 
 def _lost(router: AnyRouter, prefixes: list[Path], builtins: Collection[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The TLS of listeners, from configuration: what is wrong with their files, and how long their certificates last."""
+"""The TLS of listeners and between agents, from configuration: faults of its files, and how long certificates last."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from conf import AgentConfig
+from conf.client import parts_of
 from conf.errors import KeyPath, show_key_path
 from conf.server import Listener
-from nodeagent.policies import server_tls
+from nodeagent.policies import client_tls, server_tls
 from nodeagent.proxy.handshakes import Handshakes
 from nodeagent.telemetry.stats import ServerStats
-from tls.contexts import Contexts, Side, Validity
+from tls.contexts import Contexts, Params, Side, Validity
 from tls.files import TlsConfigError
 from tls.params import ServerParams
 
@@ -23,20 +24,31 @@ WARN_MOST: Final = timedelta(days=14)
 
 
 def tls_faults(config: AgentConfig, contexts: Contexts) -> Iterator[str]:
-    """Say what is wrong with the files of listeners, one line each. Blocks on the disk."""
+    """Say what is wrong with the files of listeners, and of calls to other agents, one line each.
+
+    Blocks on the disk.
+    """
     origins = config.origins
+    for at, params in _of_agents(config):
+        try:
+            contexts.side(params)
+        except TlsConfigError as error:
+            line = origins.lines.get(at)
+            place = origins.origin if line is None else f"{origins.origin}:{line}"
+            yield f"{place}: {show_key_path(at)}: {error}"
+
+
+def _of_agents(config: AgentConfig) -> Iterator[tuple[KeyPath, Params]]:
+    """What the agent needs to be one among others. Who calls an endpoint by TLS finds out about its files then."""
     for number, router in enumerate(config.routers):
         for index, server in enumerate(router.servers):
             params = server_tls(server)
-            if params is None:
-                continue
-            try:
-                contexts.side(params)
-            except TlsConfigError as error:
-                at: KeyPath = ("routers", number, "servers", index, "tls")
-                line = origins.lines.get(at)
-                place = origins.origin if line is None else f"{origins.origin}:{line}"
-                yield f"{place}: {show_key_path(at)}: {error}"
+            if params is not None:
+                yield ("routers", number, "servers", index, "tls"), params
+        for place, keys in parts_of(router.client):
+            tls = client_tls(keys.tls)
+            if tls is not None and tls.agents is not None:
+                yield ("routers", number, "client", *place, "tls"), tls.context
 
 
 def make_handshakes(server: Listener, contexts: Contexts, stats: ServerStats) -> Handshakes | None:

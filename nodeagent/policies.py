@@ -16,7 +16,7 @@ from balancer.limiter import AdmissionParams, FixedParams, GradientParams
 from balancer.params import AccrualParams, BalancerParams, RetryBudgetParams
 from balancer.zones import ZoneParams
 from conf import balancing, checks, concurrency, identifiers, resolve, retries
-from conf.client import AnyClientPolicy, ClientParams, StaticClient
+from conf.client import AnyClientPolicy, ClientParams, parts_of
 from conf.guard import AddressGuard
 from conf.hedging import Hedging
 from conf.router import AnyRouter, TcpRouter
@@ -130,8 +130,7 @@ def make_guard(
 ) -> Guard:
     """Return who judges the addresses of a router's names; `is_own` and `is_admin` as of a guard."""
 
-    policies = config.client.configs if isinstance(config.client, StaticClient) else (config.client,)
-    if not any(each.tls is not None and each.tls.agents == "strict" for each in policies):
+    if not any(keys.tls is not None and keys.tls.agents == "strict" for _, keys in parts_of(config.client)):
         return Guard(guard_policy(config.address_guard), is_own, is_admin)
 
     def agents_only(id_: Path) -> bool:

@@ -34,8 +34,11 @@ def read_source(path: str) -> tuple[AgentConfig, str]:
 
 
 def check_tls(config: AgentConfig) -> None:
-    """Look at the files of the listeners that speak TLS; what is wrong is told as by `read_config`."""
-    if not any(server.tls is not None for router in config.routers for server in router.servers):
+    """Look at the files of listeners that speak TLS, and of calls to agents; as `read_config` tells what is wrong."""
+    from conf.client import parts_of
+
+    listeners = (server.tls for router in config.routers for server in router.servers)
+    if not any(listeners) and not any(keys.tls for router in config.routers for _, keys in parts_of(router.client)):
         return
     from nodeagent.listenertls import tls_faults
     from tls.contexts import Contexts

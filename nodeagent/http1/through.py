@@ -13,6 +13,7 @@ import trio
 from nodeagent.http1.head import MAX_RESPONSE_HEAD, ResponseHead, parse_response
 from nodeagent.proxy.errors import ConnectTimeout, Denied, ProxyError, ResponseIncomplete, ResponseInvalid
 from nodeagent.proxy.messages import Request, field_of
+from nodeagent.proxy.tlsfaults import refused_by_peer
 from nodeagent.proxy.wire import CLOSED, Wire
 
 PATIENCE: Final = 15.0
@@ -37,7 +38,8 @@ async def open_through(wire: Wire, request: Request, where: str) -> None:
         raise ConnectTimeout(f"{where}: the agent has not opened a tunnel within {PATIENCE:g} s") from None
     except CLOSED as error:
         wire.close()
-        raise ResponseIncomplete(f"{where}: broke the connection before it opened a tunnel ({error})") from None
+        broken = ResponseIncomplete(f"{where}: broke the connection before it opened a tunnel ({error})")
+        raise refused_by_peer(error, where) or broken from None
     except BaseException:
         wire.close()
         raise

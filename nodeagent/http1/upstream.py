@@ -20,6 +20,7 @@ from nodeagent.proxy.idlelimit import announced
 from nodeagent.proxy.messages import Body, Request, Response
 from nodeagent.proxy.replay import ReplayBody
 from nodeagent.proxy.splice import BULK
+from nodeagent.proxy.tlsfaults import refused_by_peer
 from nodeagent.proxy.wire import CLOSED, Wire
 
 MAX_INTERIM = 32
@@ -159,6 +160,8 @@ class Http1Connection:
     def _broken(self, error: BaseException) -> ProxyError:
         if self._sender is not None and self._sender.error is not None:
             return self._sender.error
+        if self.exchanges == 1 and (refusal := refused_by_peer(error, self.where)) is not None:
+            return refusal
         return ResponseIncomplete(f"{self.where} broke the connection before a whole response head ({error})")
 
     def _response(self, request: Request, head: ResponseHead) -> Response:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from nodeagent.proxy.fairness import Accounts
-from nodeagent.proxy.tlswire import HandshakeTooLong, TlsWire, certificate_fault
+from nodeagent.proxy.tlsfaults import certificate_fault
+from nodeagent.proxy.tlswire import HandshakeTooLong, TlsWire
 
 if TYPE_CHECKING:
     from nodeagent.proxy.caller import Caller

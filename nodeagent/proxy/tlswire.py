@@ -14,13 +14,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 from trio.lowlevel import ParkingLot, wait_writable
 
-from nodeagent.proxy.errors import TlsCertificateFailed, TlsFailed
+from nodeagent.proxy.errors import TlsCertificateFailed
 from nodeagent.proxy.frugal import FRUGAL, PIECE
+from nodeagent.proxy.tlsfaults import tls_failure
 from nodeagent.proxy.wire import Wire
 from tls.params import host_name
 
@@ -36,17 +37,6 @@ MAX_HELLO = 16 * 1024
 
 MAX_HANDSHAKE = 256 * 1024
 """Bytes of all that follows. OpenSSL takes chains of certificates of 100 KiB."""
-
-CERTIFICATE_FAULTS: Final = {
-    9: ("not_yet_valid", "it is not valid yet"),
-    10: ("expired", "it has expired"),
-    18: ("untrusted", "it is self-signed, and not trusted"),
-    19: ("untrusted", "its issuer is not trusted"),
-    20: ("untrusted", "its issuer is unknown"),
-    21: ("untrusted", "its issuer is unknown"),
-    26: ("usage", "it is not for this use (extended key usage)"),
-}
-"""By X509_V_ERR_... of OpenSSL, in a word and in a sentence about a certificate; the others are said in its words."""
 
 
 async def start_tls(
@@ -75,32 +65,8 @@ async def start_tls(
     return wire
 
 
-def tls_failure(error: Exception, where: str) -> TlsFailed:
-    """Say why TLS did not come about; the `type` tells a certificate that is refused from the rest."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            _, fault = certificate_fault(error)
-            return TlsCertificateFailed(f"{where}: the certificate is refused: {fault}")
-        case ssl.SSLEOFError() | ssl.SSLError(reason="UNEXPECTED_EOF_WHILE_READING"):  # the latter before 3.11.4
-            reason = "the connection was closed"
-        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
-            reason = "the endpoint does not speak TLS"
-        case ssl.SSLError(reason=str(reason)):
-            reason = reason.replace("_", " ").lower()
-        case OSError(strerror=str(reason)):
-            reason = reason.lower()
-        case _:
-            reason = str(error)
-    return TlsFailed(f"{where}: no TLS: {reason}")
-
-
 class HandshakeTooLong(ssl.SSLError):
     """The peer says more than a handshake takes."""
-
-
-def certificate_fault(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
-    """Say what is wrong with a certificate that is refused: in a word of which there are few, and in a sentence."""
-    return CERTIFICATE_FAULTS.get(error.verify_code, ("invalid", error.verify_message.rstrip(".").lower()))
 
 
 class TlsWire(Wire):

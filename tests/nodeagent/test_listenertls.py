@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from nodeagent.listenertls import ExpiryWarnings, expired
-from tls.contexts import Validity
+import conf
+from nodeagent.listenertls import ExpiryWarnings, expired, tls_faults
+from tests.tls.authorities import Fleet
+from tls.contexts import Contexts, Validity
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -44,3 +47,32 @@ def test_a_new_certificate_is_warned_of_anew() -> None:
 def test_what_has_expired_is_named() -> None:
     assert expired(certificate(1), BEGIN) is None
     assert expired(certificate(1), BEGIN + DAY) == "the certificate in cert.pem has expired on 2026-03-02 00:00:00 UTC"
+
+
+AGENTS = """
+routers:
+- protocol: http
+  client:
+    kind: io.l5d.static
+    configs:
+    - prefix: /
+      tls:
+        agents: strict
+        identity: spiffe://mesh.example/host/{node}
+        trustCertsBundle: FOLDER/bundle.pem
+        clientAuth: {certPath: FOLDER/cert.pem, keyPath: FOLDER/key.pem}
+    - prefix: /$/inet
+      tls: {commonName: example.org, trustCertsBundle: FOLDER/nothing.pem}
+  servers: [{port: 0}]
+"""
+
+
+def test_what_is_called_agents_is_looked_at_before_anything_is_opened(tmp_path: Path) -> None:
+    config = conf.load(AGENTS.replace("FOLDER", str(tmp_path)), "agent.yaml")
+    Fleet.made(datetime.now(UTC)).write(tmp_path, now=datetime.now(UTC))
+    assert list(tls_faults(config, Contexts())) == []
+
+    (tmp_path / "key.pem").unlink()
+    (fault,) = tls_faults(config, Contexts())
+    place = "agent.yaml:9: routers[0].client.configs[0].tls"
+    assert fault == f"{place}: {tmp_path}/key.pem: cannot be read: No such file or directory"

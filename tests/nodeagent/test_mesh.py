@@ -202,6 +202,26 @@ async def test_a_certificate_of_another_authority_is_no_reason_to_be_plain(files
     assert b"the certificate is refused: its issuer is" in answer.body
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST / HTTP/1.1\r\nHost: users\r\nContent-Length: 2\r\n\r\nab",
+        b"CONNECT users:80 HTTP/1.1\r\nHost: users:80\r\n\r\n",
+    ],
+)
+async def test_that_the_other_agent_refuses_our_certificate_is_said(files: Files, request_: bytes) -> None:
+    trusted = (files.folder / "client" / "bundle.pem").read_bytes()
+    Fleet.made(now()).write(files.folder / "client", "db-7", now())
+    (files.folder / "client" / "bundle.pem").write_bytes(trusted)
+    async with mesh(files) as world:
+        world.tell(world.endpoint())
+        answer = await world.ask(request_)
+
+    assert "error=tls_certificate_error" in (answer.get("proxy-status") or "")
+    assert answer.get("l5d-retryable") == "true", "nothing of it was looked at"
+    assert b"our certificate is refused: its issuer is not trusted there" in answer.body
+
+
 async def test_who_speaks_no_tls_is_no_reason_to_be_plain(files: Files) -> None:
     async def talk(stream: trio.SocketStream) -> None:
         async with stream:
