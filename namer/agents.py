@@ -23,6 +23,8 @@ AGENT: Final = "agent"
 NODE: Final = "node"
 """The key in `Endpoint.meta` of the name of the host: Consul's node, Kubernetes's node."""
 
+NO_AGENT: Final = "no agent is known on its host"
+
 MAX_PORT: Final = 65535
 
 

@@ -19,7 +19,7 @@ import structlog
 import trio
 
 from namer.addr import Endpoint, show_address
-from namer.agents import node_of
+from namer.agents import NO_AGENT, node_of
 from nodeagent.http1.upstream import Http1Connection
 from nodeagent.proxy.errors import (
     ConnectFailed,
@@ -42,8 +42,6 @@ is_enabled = logging.getLogger("nodeagent.dial").isEnabledFor
 
 OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 """What connecting fails with when this host has no descriptor, memory or port left: the endpoint is not to blame."""
-
-NO_AGENT = "no agent is known on its host"
 
 FULL = 0.01
 """Seconds until a Unix socket that has a full queue is tried again."""

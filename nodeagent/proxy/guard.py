@@ -26,6 +26,7 @@ from typing import Final, TypeAlias
 
 from namer.addr import Addr, AddrBound, Endpoint, Refused
 from namer.address import Address, embedded_ipv4, read_address
+from namer.agents import NO_AGENT
 from namer.cell import Cell
 from namer.derived import Derived
 from namer.http import is_status
@@ -148,12 +149,16 @@ class Guard:
         return Refused(endpoint, "that is the admin port of the agent") if self._is_admin(endpoint) else None
 
 
+AGENTLESS: Final = (
+    f"{NO_AGENT}, and client.tls.agents is strict; discovery tells of one by agent=PORT, or a transformer does"
+)
+
+
 def _with_agents(addr: Addr) -> Addr:
     """Those of the endpoints that have an agent on their host."""
     if not isinstance(addr, AddrBound) or all(each.agent is not None for each in addr.endpoints):
         return addr
-    why = "no agent is known on its host, and client.tls.agents is strict"
-    refused = tuple(Refused(each, why, agentless=True) for each in addr.endpoints if each.agent is None)
+    refused = tuple(Refused(each, AGENTLESS, agentless=True) for each in addr.endpoints if each.agent is None)
     return AddrBound(tuple(each for each in addr.endpoints if each.agent is not None), (*addr.refused, *refused))
 
 

@@ -7,6 +7,7 @@ by what stands in front of the agent, and tests/deploy/test_mesh.py has two host
 from __future__ import annotations
 
 import json
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from tests.nodeagent.proxy.tlsends import CUT
 from tests.nodeagent.proxy.world import OK, Answer, Backend, Caller, free_port
 from tests.nodeagent.running import Running, running
 from tests.nodeagent.servertls import Files, now
@@ -222,10 +224,21 @@ async def test_that_the_other_agent_refuses_our_certificate_is_said(files: Files
     assert b"our certificate is refused: its issuer is not trusted there" in answer.body
 
 
-async def test_who_speaks_no_tls_is_no_reason_to_be_plain(files: Files) -> None:
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"no TLS: the endpoint does not speak TLS"),
+        (b"", b"no TLS: connection reset by peer"),
+    ],
+)
+async def test_a_handshake_that_fails_is_no_reason_to_be_plain(files: Files, says: bytes, reason: bytes) -> None:
     async def talk(stream: trio.SocketStream) -> None:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CUT)
         async with stream:
-            await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            await stream.receive_some()
+            await stream.send_all(says)
+            if says:
+                await stream.receive_some()
 
     async with trio.open_nursery() as nursery, mesh(files, "agents: opportunistic, plainIfRefused: true") as world:
         (listener,) = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), talk, 0)
@@ -234,7 +247,7 @@ async def test_who_speaks_no_tls_is_no_reason_to_be_plain(files: Files) -> None:
         nursery.cancel_scope.cancel()
 
     assert (answer.status, world.services[0].seen) == (502, [])
-    assert b"no TLS: the endpoint does not speak TLS" in answer.body
+    assert reason in answer.body
 
 
 async def test_strict_uses_no_endpoint_without_an_agent(files: Files) -> None:
