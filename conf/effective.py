@@ -84,8 +84,6 @@ def _plain(value: object) -> Json:
             return value.show()
         case PathPattern():
             return show_pattern(value)
-        case Mapping():
-            return {str(name): _plain(item) for name, item in value.items()}
         case tuple():
             return [_plain(item) for item in value]
         case _:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 ALLOW: Final = "allow"
 DENY: Final = "deny"
 AUDIT: Final = "audit"
+VERDICTS: Final = (ALLOW, DENY, AUDIT)
 
 
 class Decision(NamedTuple):

@@ -73,8 +73,7 @@ class Permits:
 
     def _decide(self, request: Request, name: Path) -> Decision:
         host = host_of(request.peer) if self._by_address else ""
-        identity = None if request.client is None else request.client.identity
-        alike = (request.caller, host, identity, name, request.head.method, request.dtab is not None)
+        alike = (request.caller, host, identity_of(request), name, request.head.method, request.dtab is not None)
         left = self._memo.get(alike)
         if left is None:
             if len(self._memo) >= MEMO:
@@ -87,8 +86,12 @@ class Permits:
     def _call(self, request: Request, name: Path) -> Call:
         host = host_of(request.peer)
         caller = request.caller or Caller(None, host)
-        identity = None if request.client is None else request.client.identity
-        return Call(caller, host, identity, name, request.head, led_on=request.dtab is not None)
+        return Call(caller, host, identity_of(request), name, request.head, led_on=request.dtab is not None)
+
+
+def identity_of(request: Request) -> str | None:
+    """Return who the certificate of the caller says it is."""
+    return None if request.client is None else request.client.identity
 
 
 def why(rules: Rules, call: Call, decision: Decision) -> str:

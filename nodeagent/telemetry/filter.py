@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Final, TypeAlias
 
+from nodeagent.policy.decision import VERDICTS
 from nodeagent.telemetry.decision import BLAME, blame, classification, show_bytes, url
 from nodeagent.telemetry.exchange import Exchange
 from nodeagent.telemetry.trace import request_id
@@ -161,9 +162,11 @@ _SINGLE: Final[dict[str, Callable[[Exchange], str]]] = {
     "error": lambda exchange: exchange.error or "",
     "classification": classification,
     "identity": lambda exchange: exchange.identity or "",
+    "verdict": lambda exchange: "" if exchange.policy is None else exchange.policy.verdict,
+    "policy": lambda exchange: "" if exchange.policy is None else exchange.policy.rule,
     "id": lambda exchange: request_id(exchange.trace).decode(),
 }
-"""Fields that are text. A path is without its query, which `url` has."""
+"""Fields that are text. A path is without its query, which `url` has; `policy` is the rule that decided."""
 
 _SEVERAL: Final[dict[str, Callable[[Exchange], Iterable[str]]]] = {
     "caller": _caller,
@@ -188,5 +191,6 @@ _VALUES: Final[dict[str, tuple[str, ...]]] = {
     "error": tuple(BLAME),
     "classification": ("success", "failure"),
     "transport": ("mtls", "tls", "plain"),
+    "verdict": VERDICTS,
 }
 """What some fields can be, so that a slip of the pen does not pass for silence."""

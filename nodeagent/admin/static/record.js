@@ -53,6 +53,7 @@ function facts(each) {
     fact("Time", h("time", { datetime: each.time }, clock(each.time))),
     fact("Router", `${each.router}, at ${each.server}`),
     fact("Caller", code(each.caller)),
+    each.policy && fact("Policy", `${each.policy.verdict}, by ${each.policy.rule}`),
     fact("Outcome", each.classification, each.error ? [", ", code(each.error)] : ""),
     fact("To blame", each.blame ?? "nobody"),
     fact("Deadline", each.deadline_ms === null ? "none" : ms(each.deadline_ms)),

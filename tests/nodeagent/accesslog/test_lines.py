@@ -33,6 +33,7 @@ def test_a_line_of_json_has_all_that_is_known() -> None:
         "method": "GET",
         "url": "http://users/a?b=1",
         "name": "/svc/users",
+        "policy": None,
         "client": "/#/io.l5d.fs/users",
         "endpoint": "10.0.0.8:80",
         "status": 200,

@@ -10,6 +10,7 @@ from namer.dtab import Dtab
 from namer.path import Path
 from namer.steps import Step
 from nodeagent.cli.request_text import story
+from nodeagent.policy.decision import Decision
 from nodeagent.telemetry.decision import show_exchange
 from nodeagent.telemetry.exchange import Derivation, Transport
 from tests.nodeagent.telemetry.exchanges import attempt, exchange
@@ -84,6 +85,18 @@ def test_a_failure_says_whose_it_is() -> None:
     }
     lines = told(attempts=(), **failed)
     assert lines[2] == "502 after 12 ms: failure, by naming: bind /svc/users: nothing"
+
+
+def test_rules_that_refused_it() -> None:
+    denied: dict[str, Any] = {
+        "status": 403,
+        "verdict": None,
+        "error": "http_request_denied",
+        "message": "policy: denied",
+    }
+    lines = told(attempts=(), policy=Decision("deny", "no admin"), **denied)
+    assert lines[2] == "403 after 12 ms: failure, by policy: policy: denied"
+    assert "policy    deny by no admin" in lines
 
 
 def test_a_caller_that_left() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namer.addr import Endpoint
+from nodeagent.policy.decision import Decision
 from nodeagent.telemetry.decision import BLAME
 from nodeagent.telemetry.exchange import Exchange, Transport
 from nodeagent.telemetry.filter import Filter, FilterError
@@ -102,6 +103,8 @@ def test_a_filter(text: str, wanted: bool) -> None:
         pytest.param({"trace": b""}, "id=", id="never a request"),
         pytest.param({"peer": "unix"}, "caller=unix identity=", id="over a Unix socket"),
         pytest.param({"identity": "spiffe://a/web"}, "identity=spiffe://a/*", id="known by its certificate"),
+        pytest.param({"policy": Decision("deny", "no admin")}, "verdict=deny policy=no*admin", id="refused by a rule"),
+        pytest.param({"policy": None}, "verdict= policy=", id="judged by no rules"),
         pytest.param(
             {"attempts": (attempt(endpoint=Endpoint("/run/a.sock", 0)),)}, "endpoint=unix:/run/*", id="to one"
         ),
