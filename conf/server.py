@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Annotated, ClassVar
 
-from msgspec import field
+from msgspec import Meta, field
 
-from conf.fields import Count, FileMode, HeaderName, IpAddress, Label, LogicalName, Millis, Port, SocketPath, about
+from conf.access import Callers
+from conf.fields import (
+    ONE_OR_MANY,
+    Count,
+    FileMode,
+    HeaderName,
+    IpAddress,
+    Label,
+    LogicalName,
+    Millis,
+    Port,
+    SocketPath,
+    about,
+)
 from conf.section import Kinded, Section, not_here, not_yet
 from conf.tls import ServerTlsKeys
 
@@ -156,7 +170,21 @@ class Listener(Section, frozen=True, kw_only=True):
         ),
     ] = None
     tls: Annotated[ServerTlsKeys | None, about("TLS: callers must speak it.", unset="plain")] = None
+    callers: Annotated[
+        Annotated[tuple[Callers, ...], Meta(min_length=1), ONE_OR_MANY] | None,
+        about(
+            "Who may connect: any of these. Everybody else's connection is closed, whatever it would ask for.",
+            like="Envoy's RBAC network filter",
+            unset="everybody",
+        ),
+    ] = None
     socket_options: Annotated[SocketOptions, about("Options of the socket.")] = SocketOptions()
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Identities where nobody is asked for one."""
+        asks = self.tls is not None and self.tls.ca_cert_path is not None
+        if not asks and any(each.identities is not None for each in self.callers or ()):
+            yield "callers", "nobody who connects here has an identity: that needs tls with caCertPath"
 
     @property
     def address(self) -> tuple[str, int]:

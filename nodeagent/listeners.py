@@ -136,6 +136,7 @@ class Listeners:
                     everyone=self._connections,
                     who=self._callers.of,
                     tls=tls,
+                    entrance=policies.entrance(config, stats),
                 )
             )
             yield listening, sock

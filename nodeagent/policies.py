@@ -42,8 +42,10 @@ from nodeagent.proxy.service import ServicePolicy
 from tls.params import PROTOCOLS, Agents, ClientAuth, ClientTls, ContextParams, OwnCertificate, ServerParams
 
 if TYPE_CHECKING:
+    from nodeagent.proxy.entrance import Entrance
     from nodeagent.proxy.permits import Permits
     from nodeagent.telemetry.registry import Registry
+    from nodeagent.telemetry.stats import ServerStats
 
 MAX_SHARED: Final = 256
 """Names with the same policy share its values, of as many policies: few but those that capture parts of a name."""
@@ -162,6 +164,17 @@ def permits(config: AnyRouter, stats: Registry) -> Permits | None:
 
     counts = stats.policy(config.label)
     return Permits(config.label, compiled(policy), counts, by_address=asks_for_addresses(policy))
+
+
+def entrance(config: Listener, stats: ServerStats) -> Entrance | None:
+    """Return who may connect to a listener; None for everybody. Raises ValueError when a user is gone by now."""
+    if config.callers is None:
+        return None
+    # Imported here, because most agents have none.
+    from nodeagent.policy.compiled import allowing
+    from nodeagent.proxy.entrance import Entrance
+
+    return Entrance(allowing(config.callers), stats)
 
 
 def server_limits(router: AnyRouter, server: Server | TcpServer) -> ServerLimits:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 
 from conf.access import DEFAULT, AccessPolicy, AccessRule, Callers, Calls, uid_of
 from conf.globs import identity_template, name_template, path_template
 from nodeagent.policy.conditions import Condition, Headers, Identities, Methods, Networks, Paths, Services, Users
-from nodeagent.policy.decision import Decision
+from nodeagent.policy.decision import ALLOW, Decision
 from nodeagent.policy.rules import Rule, Rules
 
 ANY_VALUE = "*"
@@ -18,6 +18,11 @@ def compiled(config: AccessPolicy) -> Rules:
     """Return the rules of a router. Raises ValueError when a user is gone since the configuration was read."""
     rules = (_rule(name, rule) for name, rule in zip(config.names, config.rules, strict=True))
     return Rules(tuple(rules), Decision(config.default, DEFAULT))
+
+
+def allowing(callers: Sequence[Callers]) -> Rule:
+    """Return the rule that allows just these. Raises ValueError when a user is gone by now."""
+    return Rule("callers", ALLOW, tuple(tuple(_callers(each)) for each in callers))
 
 
 def asks_for_addresses(config: AccessPolicy) -> bool:

@@ -10,6 +10,7 @@ import math
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -31,6 +32,9 @@ from nodeagent.proxy.records import Records
 from nodeagent.proxy.tcp import TcpConversation
 from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServerStats
+
+if TYPE_CHECKING:
+    from nodeagent.proxy.entrance import Entrance
 
 log = structlog.get_logger("nodeagent.server")
 
@@ -108,11 +112,12 @@ class Server:
         everyone: Accounts | None = None,
         who: Callable[[socket.socket, object], Caller] | None = None,
         tls: Handshakes | None = None,
+        entrance: Entrance | None = None,
     ) -> None:
         """`listener` is bound and listening. `edge` is what this listener adds to or hides from heads.
 
         `everyone` has the connections of all listeners, `who` tells who has opened one, and from which address. With
-        `tls` all speak it.
+        `tls` all speak it. `entrance` knows who may connect, None for everybody.
         """
         listener.setblocking(False)
         self.listener = listener
@@ -129,6 +134,7 @@ class Server:
         stats.connections_limit = min(each.bound for each in self._bounds)
         self._who = who or Callers().of
         self._tls = tls
+        self._entrance = entrance
         self.draining = False
         self.conversations: set[Conversing] = set()
         self.on_growth: Callable[[], None] | None = None
@@ -280,6 +286,11 @@ class Server:
                     account = self._open(caller)
             if self._tls is not None:
                 wire = await self._tls.secure(wire, account.caller)
+            if self._entrance is not None:
+                client = wire.client
+                if not self._entrance.admits(account.caller, peer, None if client is None else client.identity):
+                    wire.abort()
+                    return
             await self._converse_with(wire, peer, account)
         except HandshakeFailed as error:
             self.stats.tls_failures[error.kind] += 1

@@ -54,6 +54,7 @@ class ServerStats:
 
     __slots__ = (
         "connections",
+        "connections_denied",
         "connections_evicted",
         "connections_limit",
         "connections_refused",
@@ -84,6 +85,8 @@ class ServerStats:
         """Above which callers who have more than their part get no more; infinity where there is none."""
         self.connections_refused = 0
         """Closed as they were accepted, because of that."""
+        self.connections_denied = 0
+        """Closed because of who has opened them."""
         self.connections_evicted = 0
         """Closed while they idled, to make room for others."""
         self.connects = 0
@@ -112,6 +115,7 @@ class ServerStats:
         self.failure += other.failure
         self.connects += other.connects
         self.connections_refused += other.connections_refused
+        self.connections_denied += other.connections_denied
         self.connections_evicted += other.connections_evicted
         self.proxy_header_errors += other.proxy_header_errors
         self.tls_handshakes.update(other.tls_handshakes)

@@ -82,7 +82,7 @@ def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, o
     """The same without keys that cannot stand together, or nearly every configuration would be refused."""
     left_out: Collection[str] = ()
     if issubclass(section, Listener | Admin):
-        left_out = ("ip", "port") if "path" in given else ("mode", "allowUids")
+        left_out = ("callers", *(("ip", "port") if "path" in given else ("mode", "allowUids")))
     if issubclass(section, TcpServer) and "path" not in given:
         given = {"port": 0, **given}
     if issubclass(section, ServerTlsKeys):

@@ -62,6 +62,14 @@ def test_it_is_shown_with_where_it_comes_from() -> None:
     }
 
 
+def test_a_listener_says_who_may_connect() -> None:
+    text = "routers:\n- protocol: http\n  servers: [{port: 0, callers: %s}]\n"
+    (server,) = conf.load(text % "{users: [root]}", "l5d").routers[0].servers
+    assert server.callers == (Callers(users=("root",)),)
+    (line,) = problems(text % "[{identities: ['spiffe://a/*']}]")
+    assert "servers[0].callers: nobody who connects here has an identity: that needs tls with caCertPath" in line
+
+
 def test_users_have_names_or_numbers() -> None:
     assert (uid_of("root"), uid_of("0"), uid_of("4294967294")) == (0, 0, 2**32 - 2)
     for text in ("4294967295", "no such user", "", "a\0b"):

@@ -94,6 +94,12 @@ def _room(rows: Rows) -> Iterator[Measure]:
         [(key, server.connections_refused) for key, server in rows],
     )
     yield counter(
+        "server_connections_denied",
+        "Connections closed because of who has opened them (callers of a server).",
+        LABELS,
+        [(key, server.connections_denied) for key, server in rows],
+    )
+    yield counter(
         "server_connections_evicted",
         "Connections closed while they idled, to make room.",
         LABELS,

@@ -45,6 +45,7 @@ def busy_registry() -> Registry:
     server.tls_handshakes["TLSv1.3"] = 5
     server.tls_failures["timeout"] = 6
     server.connections_limit, server.connections_refused, server.connections_evicted = 100, 7, 8
+    server.connections_denied = 9
     registry.tunnels("out").absorb(TunnelStats("out", sent=1000, received=2000))
     registry.tunnels("out").adopt_open(TunnelStats("out", open_elsewhere=3))
     registry.namer("/io.l5d.fs").updates = 6
