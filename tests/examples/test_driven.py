@@ -74,6 +74,21 @@ def test_policy(tmp_path: Path) -> None:
     assert '{router="closed",rule="default",verdict="deny"} 1.0' in page
 
 
+def test_egress(tmp_path: Path) -> None:
+    with driven("egress.yaml", tmp_path, ["users"], ["api"]) as it:
+        assert it.ask("users", "/")[1].startswith("users on ")
+        assert it.ask("api.example.com", "http://api.example.com/")[1].startswith("api on ")
+        assert it.ask("evil.example.org", "http://evil.example.org/") == (403, "policy: denied")
+        explained = it.shell(
+            f"nodeagent explain --admin http://127.0.0.1:{it.admin} --as uid:root http://evil.example.org/ || true"
+        )
+        page = fetch(it.admin, "127.0.0.1", "/metrics")[1]
+
+    assert "policy: denied by default, for uid:root, GET /\n" in explained
+    assert '{router="outgoing",rule="outside",verdict="allow"} 1.0' in page
+    assert '{router="outgoing",rule="default",verdict="deny"} 1.0' in page
+
+
 def test_access_log(tmp_path: Path) -> None:
     with driven("access-log.yaml", tmp_path, ["one"], ["two"]) as it:
         it.ask("users", "/hello")

@@ -93,6 +93,37 @@ async def test_a_refusal_does_not_tell_what_there_is() -> None:
     assert "/svc/nothing" not in [each["name"] for each in names]
 
 
+async def test_nothing_goes_out_but_to_hosts_that_are_listed() -> None:
+    listed = "/svc/api.example.com, '/svc/api.example.com:443', '/svc/*.example.net', '/svc/*.example.net:443'"
+    policy = f"{{default: deny, rules: [{{what: {{services: [{listed}]}}, action: allow}}]}}"
+    asked = [("api.example.com", 200), ("www.example.net", 200), ("api.example.com.evil.example", 403)]
+    dtab = "  dtab: /svc => /$/inet/127.0.0.1/{port}\n"
+    backend = Backend()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(backend.run)
+        text = f"- protocol: http\n  servers: [{{port: 0}}]\n  policy: {policy}\n{dtab.format(port=backend.port)}"
+        async with running(text) as agent:
+            with capture_logs() as logs:
+                for host, status in [*asked, ("evil.example", 403), ("10.0.0.1", 403)]:
+                    answer = await agent.ask("router http", get(host=host))
+                    assert answer.status == status, host
+                    async with await agent.connect("router http") as stream:
+                        caller = Caller(stream)
+                        await caller.send(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode())
+                        assert (await caller.answer("CONNECT")).status == status, host
+        nursery.cancel_scope.cancel()
+    told = [(line["name"], line["rule"]) for line in logs if line["event"] == "policy refuses a request"]
+    assert [name for name, _ in told] == [
+        "/svc/api.example.com.evil.example",
+        "/svc/api.example.com.evil.example:443",
+        "/svc/evil.example",
+        "/svc/evil.example:443",
+        "/svc/10.0.0.1",
+        "/svc/10.0.0.1:443",
+    ]
+    assert {rule for _, rule in told} == {"default"}
+
+
 async def test_a_connection_goes_on_after_a_refusal() -> None:
     policy = "rules: [{what: {paths: [/admin/**]}, action: deny}]"
     async with guarded(Backend(), policy) as agent, await agent.connect("router http") as stream:
