@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -53,6 +53,8 @@ class Side:
     """Its own certificates."""
     digest: bytes
     """Of all that was read: the same for the same content."""
+    names: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
+    """Of a server with several certificates, by name: what is spoken with who asks for that."""
 
     @property
     def expires(self) -> datetime | None:
@@ -116,8 +118,9 @@ def make_side(params: Params, now: datetime) -> Side:
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     content = sha256()
     own: tuple[Validity, ...] = ()
+    names: dict[str, ssl.SSLContext] = {}
     if isinstance(params, ServerParams):
-        own = _serve(context, params, now, content.update)
+        own, names = _serve(context, params, now, content.update)
     else:
         context.set_alpn_protocols(["http/1.1"])
         if params.verify:
@@ -129,20 +132,20 @@ def make_side(params: Params, now: datetime) -> Side:
         if params.certificate is not None:
             leaf = _appear_as(context, params.certificate, now, content.update, server=False)
             own = (_validity(params.certificate, leaf),)
-    return Side(context, _revoked(params.revoked, content.update), own, content.digest())
+    return Side(context, _revoked(params.revoked, content.update), own, content.digest(), names)
 
 
 def _serve(
     context: ssl.SSLContext, params: ServerParams, now: datetime, read: Callable[[bytes], None]
-) -> tuple[Validity, ...]:
-    """Set up what is special to a server; return its certificates."""
+) -> tuple[tuple[Validity, ...], dict[str, ssl.SSLContext]]:
+    """Set up what is special to a server; return its certificates, and of several which name each is for."""
     if params.alpn:
         context.set_alpn_protocols(params.alpn)
     if params.ciphers:
         context.set_ciphers(":".join(params.ciphers))
     _ask(context, params, read)
     leaf = _appear_as(context, params.certificate, now, read, server=True)
-    own = [_validity(params.certificate, leaf)]
+    own, names = [_validity(params.certificate, leaf)], dict[str, ssl.SSLContext]()
     if params.others:
         # Without itself among them, so that nothing is a circle: a context that was swapped goes at once.
         known: dict[str, ssl.SSLContext | None] = dict.fromkeys(_names(params.certificate, leaf))
@@ -153,7 +156,8 @@ def _serve(
             own.append(_validity(other, leaf))
             known = {**dict.fromkeys(_names(other, leaf), one), **known}
         context.sni_callback = _chooser(known)
-    return tuple(own)
+        names = {name: one or context for name, one in known.items()}
+    return tuple(own), names
 
 
 def _chooser(

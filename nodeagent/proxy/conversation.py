@@ -199,6 +199,7 @@ class Conversation:
 
     async def _serve(self) -> None:
         server, wire = self.server, self.wire
+        is_misdirected = wire.is_misdirected
         keep = True
         while keep:
             self.deadline = server.now() + (QUIET if self._last else server.limits.idle)
@@ -217,6 +218,9 @@ class Conversation:
             self.deadline = inf
             self._head_begun = False
             self._asked_at = now = server.now()
+            if is_misdirected is not None and head.method != b"CONNECT" and is_misdirected(head.authority):
+                await self._misdirected(head, now)
+                return
             if framing == 0 and head.method != b"CONNECT":
                 keep = await self._respond(Request(head, b"", now, self.peer, self._client), None)
             else:
@@ -426,6 +430,12 @@ class Conversation:
         else:
             status, verdict = 0 if why is None else why.status, None
         self.server.records.settle(request, status, received, self._sent, whole, verdict)
+
+    async def _misdirected(self, head: RequestHead, now: float) -> None:
+        """Refuse a request for a name whose certificate this connection has not shown (RFC 9110, 15.5.20)."""
+        host = head.authority.decode("latin-1")
+        why = f"identify: {host} has a certificate of its own here, and this connection has asked for another (SNI)"
+        await self._refuse(BadRequest(why, status=421), Request(head, b"", now, self.peer, self._client))
 
     async def _refuse(self, why: ProxyError, request: Request | None = None) -> None:
         """Answer what cannot be served, and stop listening."""

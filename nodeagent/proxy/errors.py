@@ -1,7 +1,7 @@
 """Every answer that the agent gives on its own, as one small tree of errors.
 
     ProxyError
-      BadRequest            the request cannot be understood           400 (or 414, 417, 431, 501, 505)
+      BadRequest            the request cannot be understood           400 (or 414, 417, 421, 431, 501, 505)
       Denied                policy says no                             403
       DestinationForbidden  that address may not be dialled            403
       NoSuchName            the name binds to nothing                  502

@@ -7,8 +7,9 @@ up. What fails is counted by a reason, one of few, and said in the log with more
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -16,6 +17,7 @@ import trio
 from nodeagent.proxy.fairness import Accounts
 from nodeagent.proxy.tlsfaults import certificate_fault
 from nodeagent.proxy.tlswire import HandshakeTooLong, TlsWire
+from tls.names import by_name
 
 if TYPE_CHECKING:
     from nodeagent.proxy.caller import Caller
@@ -106,10 +108,18 @@ async def accept_tls(plain: Wire, side: Side) -> TlsWire:
         certificate = wire.peer_certificate()
         if certificate is not None:
             wire.client = _peer(certificate, side)
+        if side.names:
+            wire.is_misdirected = partial(_is_misdirected, side.names, wire.context)
     except BaseException:
         wire.close()
         raise
     return wire
+
+
+def _is_misdirected(names: Mapping[str, ssl.SSLContext], shown: ssl.SSLContext, authority: bytes) -> bool:
+    """Tell whether a host is one of the listener's names, and of another certificate than the one that was shown."""
+    found = by_name(names, authority.decode("latin-1").partition(":")[0])
+    return found is not None and found is not shown
 
 
 def _peer(certificate: bytes, side: Side) -> Peer:

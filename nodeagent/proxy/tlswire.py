@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
@@ -74,7 +75,18 @@ class TlsWire(Wire):
 
     plain = False
 
-    __slots__ = ("_encrypted", "_filled", "_filling", "_incoming", "_outgoing", "_silent", "_tls", "_unsent", "client")
+    __slots__ = (
+        "_encrypted",
+        "_filled",
+        "_filling",
+        "_incoming",
+        "_outgoing",
+        "_silent",
+        "_tls",
+        "_unsent",
+        "client",
+        "is_misdirected",
+    )
 
     def __init__(
         self,
@@ -97,6 +109,8 @@ class TlsWire(Wire):
         self._incoming.write(begun)
         self.client: Peer | None = None
         """Who has called, where that was asked for and a certificate shown."""
+        self.is_misdirected: Callable[[bytes], bool] | None = None
+        """As of `Wire`."""
         self._unsent = b""
         """Taken out of `_outgoing`, and not taken by the kernel yet."""
         self._encrypted = 0
@@ -135,6 +149,11 @@ class TlsWire(Wire):
     def version(self) -> str:
         """What is spoken: `TLSv1.3`."""
         return self._tls.version() or "none"
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What is spoken with: of a server with several certificates the one for the name that was asked for."""
+        return self._tls.context
 
     def peer_certificate(self) -> bytes | None:
         """The certificate (DER) that the peer has shown in the handshake, None when it had none."""

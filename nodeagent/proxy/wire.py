@@ -271,6 +271,11 @@ class Wire:
         return None
 
     @property
+    def is_misdirected(self) -> Callable[[bytes], bool] | None:
+        """Tells of a Host whether it should have been asked for otherwise; None where every Host is as good."""
+        return None
+
+    @property
     def peer(self) -> str:
         """The other side as "ip:port"."""
         return _peer_name(self.sock)

@@ -501,6 +501,35 @@ async def test_by_name_everybody_gets_the_right_certificate(files: Files) -> Non
     assert page.count("nodeagent_tls_certificate_expiry_seconds{") == 3
 
 
+async def test_who_asks_for_one_name_by_sni_and_for_another_by_host_is_misdirected(files: Files) -> None:
+    """S81 (RFC 9110, 15.5.20). Names that no certificate is for are those of the mesh, and may be any."""
+    (files.folder / "shop").mkdir()
+    files.fleet.write(files.folder / "shop", "shop", now(), dns=("shop.example", "*.shop.example"))
+    shop = f"certificates: [{{certPath: {files.folder}/shop/cert.pem, keyPath: {files.folder}/shop/key.pem}}]"
+    every = "  identifier: {kind: io.l5d.static, path: /web}\n"
+    policy = "  policy: {default: deny, rules: [{who: {identities: ['spiffe://mesh.example/**']}, action: allow}]}\n"
+    async with serving(files.keys(f"{shop}, requireClientAuth: true"), router=every + policy) as world:
+        for sni, host, status in (
+            ("shop.example", "shop.example", 200),
+            ("shop.example", "EU.Shop.example:443", 200),
+            ("eu.shop.example", "shop.example", 200),
+            ("shop.example", NAME, 421),
+            (NAME, "shop.example", 421),
+            (NAME, "a.shop.example:8443", 421),
+            (NAME, "users", 200),
+        ):
+            async with await world.call(files.client(), sni) as stream:
+                await stream.send_all(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                assert (await stream.receive_some()).startswith(f"HTTP/1.1 {status} ".encode()), (sni, host)
+                if status == 421:
+                    assert await stream.receive_some() == b"", "the connection is of no use"
+        newest = json.loads((await world.running.admin("/requests.json?limit=2")).body)[1]
+
+    assert len(world.backend.seen) == 4
+    assert (newest["status"], newest["blame"], newest["identity"]) == (421, "caller", DB7)
+    assert "shop.example:8443 has a certificate of its own here" in newest["message"]
+
+
 # Files.
 
 
