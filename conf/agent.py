@@ -13,6 +13,7 @@ from conf.admin import Admin
 from conf.dns import Dns
 from conf.errors import KeyPath
 from conf.fields import NOT_A_KEY, Count, Secret, about, one_of
+from conf.identity import Identity
 from conf.namers import AnyNamer
 from conf.router import AnyRouter
 from conf.section import Section
@@ -48,6 +49,15 @@ class AgentConfig(Section, frozen=True, kw_only=True):
     dns: Annotated[
         Dns, about("How host names are resolved.", why="as the host resolves them", like="linkerd 1.x: none")
     ] = Dns()
+    identity: Annotated[
+        Identity | None,
+        about(
+            "The certificate of this host, which the agent gets and renews itself.",
+            why="most fleets bring their certificates by other means, if any",
+            like="none",
+            unset="files of certificates are somebody else's concern",
+        ),
+    ] = None
     telemetry: Annotated[tuple[AnyTelemeter, ...], about("Exporters of measurements.")] = ()
     memory_limit_mb: Annotated[
         Count | None,

@@ -2,6 +2,7 @@
 
 root -- naming      files, watches: one child a name that somebody needs
      |- certificates  certificates and keys whose files change: one child a file
+     |- identity    renews the certificate of this host, where it is configured and this agent is the whole
      |- checks      active health checks: one child an endpoint that is checked
      |- admin       the administrative port; outlives the traffic, so that a drain can be watched
      |- pushes      one a StatsD server, if there are any; these two only where this agent is the whole
@@ -21,6 +22,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -34,7 +36,7 @@ from nodeagent.certificates import CertificateFiles
 from nodeagent.hints import hints
 from nodeagent.listen import Listening
 from nodeagent.listeners import Listeners
-from nodeagent.listenertls import ExpiryWarnings, expired, own_certificates, served_certificates
+from nodeagent.listenertls import ExpiryWarnings, ends_soon, expired, own_certificates, served_certificates
 from nodeagent.memory import ceiling, guard
 from nodeagent.naming.naming import Naming
 from nodeagent.priming import prime
@@ -50,6 +52,9 @@ from nodeagent.telemetry.log import look_after
 from nodeagent.telemetry.registry import SWEEP_SECONDS, Registry
 from nodeagent.tracing import make_tracing
 from tls.contexts import Contexts
+
+if TYPE_CHECKING:
+    from nodeagent.identity import HostIdentity
 
 log = structlog.get_logger("nodeagent.agent")
 
@@ -88,6 +93,13 @@ class Agent:
         self.stats = Registry(idle=config.common_metrics.idle_ttl_secs)
         self.stats.survey_namers = self._report_naming
         self.stats.survey_certificates = self._report_certificates
+        self.identity: HostIdentity | None = None
+        """What keeps the certificate of this host, None where nobody does, or whoever has the admin port."""
+        if config.identity is not None and admin is None:
+            from nodeagent.identity import HostIdentity  # an agent without one should not pay for it
+
+            self.identity = HostIdentity(config.identity, rng)
+            self.stats.survey_identity = self.identity.renewals
         self.stats.originators.update(router.label for router in config.routers if router.originator)
         self.levels = Levels()
         self._alarms = Alarms()
@@ -146,6 +158,8 @@ class Agent:
         async with trio.open_nursery() as root:
             await root.start(self.naming.run)
             root.start_soon(CertificateFiles(self.contexts, self.naming.files).run)
+            if self.identity is not None:
+                root.start_soon(self.identity.run)
             root.start_soon(self._checks.run)
             root.start_soon(self._housekeeping)
             root.start_soon(self._alarms.run)
@@ -213,6 +227,12 @@ class Agent:
         """Return None when traffic is welcome, else the reason why not."""
         return self._unready or expired(served_certificates(self.contexts), datetime.now(UTC))
 
+    def warnings(self) -> list[str]:
+        """Return what an operator should see to before it makes the agent unready."""
+        own = ends_soon(own_certificates(self.contexts), datetime.now(UTC))
+        kept = None if self.identity is None else self.identity.warning()
+        return own if kept is None else [*own, kept]
+
     def _router(self, config: AnyRouter, common: Common) -> Router:
         is_own = functools.partial(self._listeners.is_own, config.label)
         return make_router(config, common, is_own=is_own, is_admin=self._listeners.is_admin)
@@ -264,7 +284,8 @@ class Agent:
             stats.staleness, stats.overdue_answers = found.staleness, found.overdue
 
     def _report_certificates(self) -> dict[str, float]:
-        return {file: each.expires.timestamp() for file, each in own_certificates(self.contexts).items()}
+        own = {file: each.expires.timestamp() for file, each in own_certificates(self.contexts).items()}
+        return own if self.identity is None else self.identity.expiry() | own
 
     async def _prime(self) -> None:
         """Try names, so that the first request finds them bound; then traffic is welcome."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from conf import AgentConfig
@@ -26,13 +28,15 @@ WARN_MOST: Final = timedelta(days=14)
 def tls_faults(config: AgentConfig, contexts: Contexts) -> Iterator[str]:
     """Say what is wrong with the files of listeners, and of calls to other agents, one line each.
 
-    Blocks on the disk.
+    Those that the agent gets itself when it joins an authority may be missing. Blocks on the disk.
     """
-    origins = config.origins
+    origins, awaited = config.origins, _awaited(config)
     for at, params in _of_agents(config):
         try:
             contexts.side(params)
         except TlsConfigError as error:
+            if awaited is not None and any(Path(file).parent == awaited for file in params.files):
+                continue
             line = origins.lines.get(at)
             place = origins.origin if line is None else f"{origins.origin}:{line}"
             yield f"{place}: {show_key_path(at)}: {error}"
@@ -49,6 +53,14 @@ def _of_agents(config: AgentConfig) -> Iterator[tuple[KeyPath, Params]]:
             tls = client_tls(keys.tls)
             if tls is not None and tls.agents is not None:
                 yield ("routers", number, "client", *place, "tls"), tls.context
+
+
+def _awaited(config: AgentConfig) -> Path | None:
+    """The directory that will have a certificate once this host has joined; None when it has one, or never will."""
+    if config.identity is None:
+        return None
+    folder = Path(config.identity.dir)
+    return None if os.path.lexists(folder / "cert.pem") else folder
 
 
 def make_handshakes(server: Listener, contexts: Contexts, stats: ServerStats) -> Handshakes | None:
@@ -84,6 +96,20 @@ def expired(certificates: dict[str, Validity], now: datetime) -> str | None:
     return None
 
 
+def near_end(validity: Validity, now: datetime) -> bool:
+    """Tell whether a certificate should have been renewed by now. Pure."""
+    return validity.expires - now <= min((validity.expires - validity.begins) / WARN_PART, WARN_MOST)
+
+
+def ends_soon(certificates: dict[str, Validity], now: datetime) -> list[str]:
+    """Say which certificates near their end. Pure."""
+    return [
+        f"the certificate in {file} expires on {each.expires:%Y-%m-%d %H:%M:%S} UTC, and was not replaced"
+        for file, each in certificates.items()
+        if each.expires > now and near_end(each, now)
+    ]
+
+
 class ExpiryWarnings:
     """Which certificates near their end, each of them told once. Pure."""
 
@@ -94,10 +120,8 @@ class ExpiryWarnings:
         """Return those of which it is time to warn: once when the end is near, and once when they have expired."""
         due = []
         for file, validity in certificates.items():
-            left = validity.expires - now
-            near = left <= min((validity.expires - validity.begins) / WARN_PART, WARN_MOST)
-            told = (validity.expires, left <= timedelta(0))
-            if near and self._told.get(file) != told:
+            told = (validity.expires, validity.expires <= now)
+            if near_end(validity, now) and self._told.get(file) != told:
                 self._told[file] = told
                 due.append(validity)
         return due

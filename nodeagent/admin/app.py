@@ -31,7 +31,7 @@ from nodeagent.admin.guard import Guard
 from nodeagent.admin.security import Gate, PathRules
 from nodeagent.admin.tap import TapPage, watching
 from nodeagent.admin.token import token_of
-from nodeagent.admin.view import AgentView
+from nodeagent.admin.view import AgentView, IdentityView
 from nodeagent.telemetry import influxdb, linkerd_metrics
 from nodeagent.telemetry import log as agent_log
 from nodeagent.telemetry.prometheus import Exposition
@@ -100,6 +100,7 @@ class _Pages:
             Route("/requests.json", self.requests),
             Route("/requests/{id}.json", self.request),
             Route("/tap", self._tap.page),
+            Route("/identity.json", self.identity),
             Route("/logging.json", self.levels, methods=["GET", "POST"]),
             Route("/log.json", self.recent),
             Route("/profile", profiles.profile_page),
@@ -111,8 +112,7 @@ class _Pages:
         return PlainTextResponse("pong")
 
     async def ready(self, request: Request) -> Response:  # noqa: ARG002
-        waiting = self._agent.readiness()
-        return PlainTextResponse("ready\n") if waiting is None else PlainTextResponse(f"{waiting}\n", 503)
+        return readiness(self._agent.readiness(), self._agent.warnings())
 
     async def metrics(self, request: Request) -> Response:
         return await exposed(request, self._expositions[request.url.path])
@@ -159,6 +159,9 @@ class _Pages:
     async def recent(self, request: Request) -> Response:  # noqa: ARG002
         return JsonAnswer(agent_log.recent())
 
+    async def identity(self, request: Request) -> Response:  # noqa: ARG002
+        return identity(self._agent.identity)
+
     async def shutdown(self, request: Request) -> Response:  # noqa: ARG002
         async def begin() -> None:
             log.info("shutdown was asked for on the admin port")
@@ -166,6 +169,20 @@ class _Pages:
 
         # Only once the answer is sent: the end of the agent must not overtake it.
         return PlainTextResponse("shutting down\n", background=BackgroundTask(begin))
+
+
+def readiness(waiting: str | None, warnings: list[str]) -> Response:
+    """Answer a probe: why the agent is not ready, or that it is, with what an operator should see to all the same."""
+    if waiting is not None:
+        return PlainTextResponse(f"{waiting}\n", 503)
+    return PlainTextResponse("".join(f"{line}\n" for line in ("ready", *(f"warning: {each}" for each in warnings))))
+
+
+def identity(kept: IdentityView | None) -> Response:
+    """Answer how the certificate of this host stands. Raises HTTPException 404 where the agent does not keep one."""
+    if kept is None:
+        raise HTTPException(404, "this agent does not keep the certificate of its host: there is no `identity`")
+    return JsonAnswer(kept.to_json())
 
 
 async def metrics_json(request: Request, registry: Registry) -> Response:

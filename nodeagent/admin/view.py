@@ -75,6 +75,14 @@ class NamingView(Protocol):
         ...
 
 
+class IdentityView(Protocol):
+    """What keeps the certificate of this host."""
+
+    def to_json(self) -> dict[str, object]:
+        """How it stands."""
+        ...
+
+
 class AgentView(Protocol):
     """The running agent."""
 
@@ -119,6 +127,15 @@ class AgentView(Protocol):
 
     def readiness(self) -> str | None:
         """None when the agent is ready for traffic, else the reason why not."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """What an operator should see to before it makes the agent unready."""
+        ...
+
+    @property
+    def identity(self) -> IdentityView | None:
+        """What keeps the certificate of this host, None where the agent does not."""
         ...
 
     def shutdown(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -29,10 +30,23 @@ from tls.request import authority_name, make_request
 SECONDS = 15.0
 """How long one answer may take."""
 
+AGAIN = (429, 500, 503)
+"""Statuses of what another time may go well."""
+
 
 async def join(address: str, token: Token, folder: Path) -> Membership:
     """Become a member: make a key, and get a certificate for it into a new directory. Raises CaError."""
-    Membership(folder).check_free()
+    membership = Membership(folder)
+    membership.check_free()
+    await rejoin(address, token, membership)
+    return membership
+
+
+async def rejoin(address: str, token: Token, membership: Membership) -> None:
+    """Join, and put what is got in the place of what there is, if anything: a certificate has expired, say.
+
+    Raises CaError.
+    """
     root = await _root(address, token.fingerprint)
     domain = _domain(root)
     key = make_key()
@@ -42,7 +56,7 @@ async def join(address: str, token: Token, folder: Path) -> Membership:
             "POST", JOIN, headers=headers, content=make_request(key), timeout=SECONDS, limit=MAX_ANSWER
         )
         given = reply.json(Given)
-    return Membership.create(folder, key, given, address=address, domain=domain)
+    await trio.to_thread.run_sync(partial(membership.take, key, given, address=address, domain=domain))
 
 
 async def renew(membership: Membership) -> None:
@@ -126,7 +140,8 @@ async def _errors() -> AsyncIterator[None]:
     try:
         yield
     except StatusError as error:
-        raise CaRefusedError(str(error)) from None
+        refusal = CaAwayError if error.status in AGAIN else CaRefusedError
+        raise refusal(str(error)) from None
     except NoAnswerError as error:
         stranger = "CERTIFICATE_VERIFY_FAILED" in str(error)
         hint = (
@@ -134,10 +149,15 @@ async def _errors() -> AsyncIterator[None]:
             if stranger
             else "does `nodeagent ca serve` run there?"
         )
-        raise CaError(f"{error}; {hint}") from None
+        trouble = CaError if stranger else CaAwayError
+        raise trouble(f"{error}; {hint}") from None
     except ApiError as error:
         raise CaError(str(error)) from None
 
 
 class CaRefusedError(CaError):
     """The authority has answered, and says no."""
+
+
+class CaAwayError(CaError):
+    """It does not answer, or cannot do it now: another time it may."""

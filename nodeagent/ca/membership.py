@@ -38,8 +38,10 @@ class _Authority(msgspec.Struct, frozen=True):
 class Membership:
     """What a host has from its authority. Methods raise CaError."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str | None = None) -> None:
+        """`address` is where the authority is, if that is known better than where the host has joined."""
         self.folder = folder
+        self._address = address
         self.certificate = folder / "cert.pem"
         self.key = folder / "key.pem"
         self.bundle = folder / "bundle.pem"
@@ -50,14 +52,19 @@ class Membership:
         """Write a new one; `address` is where it is renewed, None where nobody does that."""
         membership = Membership(folder)
         membership.check_free()
-        make_private(folder)
-        membership.write_trust(given)
-        if address is not None:
-            replace(folder / "authority.json", msgspec.json.encode(_Authority(address, domain)))
-        membership.write_pair(key, given.certificate)
-        for file in (membership.key, membership.certificate):
-            file.symlink_to(Path("current") / file.name)
+        membership.take(key, given, address=address, domain=domain)
         return membership
+
+    def take(self, key: Key, given: Given, *, address: str | None, domain: str) -> None:
+        """Write what an authority has given to who has joined it, in the place of what there is; as `create`."""
+        make_private(self.folder)
+        self.write_trust(given)
+        if address is not None:
+            replace(self.folder / "authority.json", msgspec.json.encode(_Authority(address, domain)))
+        self.write_pair(key, given.certificate)
+        for file in (self.key, self.certificate):
+            if not os.path.lexists(file):
+                file.symlink_to(Path("current") / file.name)
 
     def check_free(self) -> None:
         """Raise CaError when there is a certificate already."""
@@ -74,7 +81,7 @@ class Membership:
             found = msgspec.json.decode(read(file), type=_Authority)
         except msgspec.DecodeError as error:
             raise CaError(f"{file}: {error}") from None
-        return found.address, found.domain
+        return self._address or found.address, found.domain
 
     def leaf(self) -> x509.Certificate:
         """The current certificate."""

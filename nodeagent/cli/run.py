@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import trio
 
     from conf import AgentConfig
+    from conf.identity import Identity
     from nodeagent.agent import Agent
     from nodeagent.systemd import ServiceManager
     from nodeagent.workers.supervisor import Supervisor
@@ -42,14 +43,16 @@ def command(config: str, log_level: str | None) -> int:
     from nodeagent.telemetry import log  # before all that logs: it brings structlog in without what it need not have
 
     settings, text = read_source(config)
+    level = log_level or settings.log_level
+    log.configure(level)
+    if settings.identity is not None:
+        _join(settings.identity)
     check_tls(settings)
 
     from nodeagent.admin.token import TokenError, token_of
     from nodeagent.listen import ListenError
     from nodeagent.systemd import ServiceManager, listen_fds
 
-    level = log_level or settings.log_level
-    log.configure(level)
     try:
         manager = ServiceManager.from_environ(os.environ)
         inherited = [each.socket for each in listen_fds(os.environ)]
@@ -89,6 +92,19 @@ async def serve(
             root.cancel_scope.cancel()
             return 0
     return 1
+
+
+def _join(config: Identity) -> None:
+    """See to it that this host has its certificate, before anything reads it. Raises ClickException."""
+    import random
+
+    from nodeagent.ca.disk import CaError
+    from nodeagent.identity import HostIdentity
+
+    try:
+        run_tasks(HostIdentity(config, random.Random()).join)
+    except CaError as error:
+        raise click.ClickException(f"identity: {error}") from None
 
 
 def _alone(config: AgentConfig) -> Agent:

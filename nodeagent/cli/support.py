@@ -29,6 +29,7 @@ PAGES: Final = {
     "client_state.json": ("/client_state.json", {}),
     "namer_state.json": ("/namer_state.json", {}),
     "workers.json": ("/workers.json", {}),
+    "identity.json": ("/identity.json", {}),
     "metrics.txt": ("/metrics", {}),
     "metrics.json": ("/admin/metrics.json", {}),
     "requests.json": ("/requests.json", {"limit": "1000"}),

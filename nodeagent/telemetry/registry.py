@@ -61,6 +61,15 @@ class Bounds:
     idle: float
 
 
+@dataclass(frozen=True, slots=True)
+class Renewals:
+    """How often the certificate of this host was renewed, and could not be; when it is due, in seconds since 1970."""
+
+    done: int
+    failed: int
+    due: float | None
+
+
 @dataclass(slots=True)
 class _Entry(Generic[S]):
     stats: S
@@ -232,6 +241,7 @@ class Registry:
         "originators",
         "services",
         "survey_certificates",
+        "survey_identity",
         "survey_namers",
     )
 
@@ -246,6 +256,8 @@ class Registry:
         """Brings the counters of the namers up to date; called when somebody looks."""
         self.survey_certificates: Callable[[], dict[str, float]] = dict
         """Tells when each certificate that the agent shows expires, by its file; in seconds since 1970."""
+        self.survey_identity: Callable[[], Renewals | None] = _no_identity
+        """Tells of the renewals of this host's certificate; None where the agent does not renew it."""
         self._servers: dict[tuple[str, str, int], ServerStats] = {}
         self._namers: dict[str, NamerStats] = {}
         self._errors: dict[str, Counter[str]] = {}
@@ -325,3 +337,7 @@ class Registry:
 
 
 def _nothing() -> None: ...
+
+
+def _no_identity() -> None:
+    return None

@@ -95,6 +95,8 @@ class Standing(msgspec.Struct, tag=True):
 
     serves: bool
     unready: str | None
+    warnings: list[str] = []
+    """What an operator should see to."""
 
 
 class Pong(msgspec.Struct, tag=True):

@@ -52,6 +52,7 @@ class WorkerProcess:
         self.served = trio.Event()
         """Set once it serves."""
         self.unready: str | None = "starting"
+        self.warnings: list[str] = []
         self.silent = False
         """Whether it gives no answer now, so that there is no use in asking."""
         self.hung = False
@@ -116,7 +117,7 @@ class WorkerProcess:
         try:
             while (message := await self._channel.receive()) is not None:
                 if isinstance(message, Standing):
-                    self.unready = message.unready
+                    self.unready, self.warnings = message.unready, message.warnings
                     if message.serves:
                         self.served.set()
                     changed()

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable
 from functools import partial
 from math import ceil
-from typing import Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from nodeagent.telemetry.histogram import STEP_SECONDS
 from nodeagent.telemetry.registry import IDLE_SECONDS, Registry
@@ -26,6 +26,9 @@ from nodeagent.telemetry.stats import (
 )
 from nodeagent.telemetry.tunnels import TunnelStats
 from nodeagent.workers.counts import Counts, clients_in, joined, namers_in, servers_in, services_in, tunnels_in
+
+if TYPE_CHECKING:
+    from nodeagent.identity import HostIdentity
 
 
 class _Absorbs(Protocol):
@@ -112,6 +115,8 @@ class Ledger:
         self._certificates: dict[int, dict[str, float]] = {}
         self.originators: set[str] = set()
         """As in a registry."""
+        self.identity: HostIdentity | None = None
+        """What the supervisor keeps itself."""
 
     def tell(self, worker: int, counts: Counts) -> None:
         """Take in what a worker has counted so far."""
@@ -198,7 +203,11 @@ class Ledger:
         limits = [limit for limit, _ in self._memory.values() if limit is not None]
         whole.memory.limit = sum(limits) if limits else None
         whole.memory.shedding = any(shedding for _, shedding in self._memory.values())
-        whole.survey_certificates = partial(_first_ends, list(self._certificates.values()))
+        certificates = list(self._certificates.values())
+        if self.identity is not None:
+            certificates.append(self.identity.expiry())
+            whole.survey_identity = self.identity.renewals
+        whole.survey_certificates = partial(_first_ends, certificates)
         return whole
 
 

@@ -24,7 +24,16 @@ import conf
 from nodeagent import __version__
 from nodeagent.admin import dashboard
 from nodeagent.admin.answers import JsonAnswer
-from nodeagent.admin.app import exposed, guarded, influxdb_page, influxdb_pages, metrics_json, prometheus_pages
+from nodeagent.admin.app import (
+    exposed,
+    guarded,
+    identity,
+    influxdb_page,
+    influxdb_pages,
+    metrics_json,
+    prometheus_pages,
+    readiness,
+)
 from nodeagent.admin.logs import levels_page, read_change, set_level
 from nodeagent.admin.names import read_body
 from nodeagent.admin.profiles import MAX_TRACED, profile_question, show
@@ -80,6 +89,7 @@ class _Pages:
             Route("/requests.json", self.requests),
             Route("/requests/{id}.json", self.merged(merge.request)),
             Route("/tap", self._tap.page),
+            Route("/identity.json", self.identity),
             Route("/logging.json", self.levels, methods=["GET", "POST"]),
             Route("/log.json", self.recent),
             Route("/profile", self.profile),
@@ -92,8 +102,7 @@ class _Pages:
         return PlainTextResponse("pong")
 
     async def ready(self, request: Request) -> Response:  # noqa: ARG002
-        waiting = self._supervisor.readiness()
-        return PlainTextResponse("ready\n") if waiting is None else PlainTextResponse(f"{waiting}\n", 503)
+        return readiness(self._supervisor.readiness(), self._supervisor.warnings())
 
     async def metrics(self, request: Request) -> Response:
         supervisor = self._supervisor
@@ -191,6 +200,9 @@ class _Pages:
         answers, missing = await self._supervisor.ask_all(await _asking(request, "GET"))
         documents = [json.loads(answer.body) for answer in answers.values() if answer.status == 200]
         return _with(JsonAnswer(merge.recent([agent_log.recent(), *documents])), missing.values())
+
+    async def identity(self, request: Request) -> Response:  # noqa: ARG002
+        return identity(self._supervisor.identity)
 
     async def shutdown(self, request: Request) -> Response:  # noqa: ARG002
         async def begin() -> None:

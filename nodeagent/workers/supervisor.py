@@ -3,6 +3,7 @@
 run -- admin    the administrative port; outlives the workers, so that a drain can be watched
     |- survey   asks what was counted
     |- pushes   one a StatsD server, if there are any
+    |- identity renews the certificate of this host, where that is configured
     '- keep     one a worker: starts it, waits for its end, starts another one
 """
 
@@ -14,7 +15,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, closing
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 import trio
@@ -33,6 +34,9 @@ from nodeagent.workers.hire import Hire, memory_part
 from nodeagent.workers.ledger import Ledger
 from nodeagent.workers.sockets import open_ports
 from nodeagent.workers.table import Table, make_table
+
+if TYPE_CHECKING:
+    from nodeagent.identity import HostIdentity
 
 log = structlog.get_logger("nodeagent.supervisor")
 
@@ -71,6 +75,12 @@ class Supervisor:
         self.log_level = log_level
         self.levels = Levels()
         self.ledger.originators.update(router.label for router in config.routers if router.originator)
+        self.identity: HostIdentity | None = None
+        """What keeps the certificate of this host, None where nobody does; the workers see its files change."""
+        if config.identity is not None:
+            from nodeagent.identity import HostIdentity
+
+            self.identity = self.ledger.identity = HostIdentity(config.identity, self._rng)
         self._all_serve = trio.Event()
         self.primed = trio.Event()
         """Set once all workers were ready for traffic."""
@@ -109,6 +119,8 @@ class Supervisor:
             root.start_soon(self._survey_often)
             await self._start_pushes(root)
             root.start_soon(self._look_after_log)
+            if self.identity is not None:
+                root.start_soon(self.identity.run)
             async with trio.open_nursery() as workers:
                 for worker in range(self.config.workers):
                     workers.start_soon(self._keep, worker, hire, table)
@@ -147,6 +159,12 @@ class Supervisor:
             if worker.silent:
                 return f"worker {number}: gives no answer"
         return None
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should see to before it makes the agent unready, each once."""
+        of_workers = [each for worker in self.workers if worker is not None for each in worker.warnings]
+        kept = None if self.identity is None else self.identity.warning()
+        return list(dict.fromkeys([*of_workers, *([] if kept is None else [kept])]))
 
     # What the pages ask for
 

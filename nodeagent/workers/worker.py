@@ -2,7 +2,7 @@
 
     work -- agent      the traffic
          |- exchange   learns from the other workers, and lets them learn
-         |- report     how far it is
+         |- report     how far it is, and how well
          |- pump       sends what was said
          '- obey       one child a page, or a look of a tap, that is asked for
 
@@ -60,6 +60,9 @@ log = structlog.get_logger("nodeagent.worker")
 ASKED: Final = 16
 """Pages that are made at once."""
 
+LOOK: Final = 1.0
+"""Seconds between two looks at whether it is still as well as it was."""
+
 
 async def work(sock: socket.socket) -> None:
     """Serve until the supervisor, or a signal, ends it."""
@@ -111,9 +114,15 @@ class Worker:
             root.cancel_scope.cancel()
 
     async def _report(self) -> None:
-        await self._channel.send(Standing(serves=True, unready=self.agent.readiness()))
-        await self.agent.primed.wait()
-        await self._channel.send(Standing(serves=True, unready=None))
+        """Say how far it is: at once, and when that has changed."""
+        told = None
+        while True:
+            standing = Standing(serves=True, unready=self.agent.readiness(), warnings=self.agent.warnings())
+            if standing != told:
+                await self._channel.send(standing)
+                told = standing
+            with trio.move_on_after(LOOK):
+                await (trio.sleep_forever if self.agent.primed.is_set() else self.agent.primed.wait)()
 
     async def _heed(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:

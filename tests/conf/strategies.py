@@ -50,6 +50,7 @@ _TEXTS: Final = [
     "all",
     "never",
     "http://127.0.0.1:4318",
+    "ca.example:4150",
     "DEBUG",
     "allow",
     "root",

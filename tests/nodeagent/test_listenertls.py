@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import conf
-from nodeagent.listenertls import ExpiryWarnings, expired, tls_faults
+from nodeagent.listenertls import ExpiryWarnings, ends_soon, expired, tls_faults
 from tests.tls.authorities import Fleet
 from tls.contexts import Contexts, Validity
 
@@ -76,3 +76,11 @@ def test_what_is_called_agents_is_looked_at_before_anything_is_opened(tmp_path: 
     (fault,) = tls_faults(config, Contexts())
     place = "agent.yaml:9: routers[0].client.configs[0].tls"
     assert fault == f"{place}: {tmp_path}/key.pem: cannot be read: No such file or directory"
+
+
+def test_what_ends_soon_is_named_until_it_has() -> None:
+    assert ends_soon(certificate(1), BEGIN + 0.7 * DAY) == []
+    assert ends_soon(certificate(1), BEGIN + 0.9 * DAY) == [
+        "the certificate in cert.pem expires on 2026-03-02 00:00:00 UTC, and was not replaced"
+    ]
+    assert ends_soon(certificate(1), BEGIN + DAY) == []

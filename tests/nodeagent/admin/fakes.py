@@ -22,7 +22,7 @@ from namer.hosts import Hosts
 from namer.path import Path
 from namer.watch import Watches
 from nodeagent.admin.app import admin_app
-from nodeagent.admin.view import AgentView
+from nodeagent.admin.view import AgentView, IdentityView
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.proxy.bind import Bindings, CacheLimits
@@ -103,6 +103,8 @@ class FakeAgent:
             self.router(router.label, a_table(router.dtab), router.servers[0].port) for router in self.config.routers
         )
         self.unready: str | None = None
+        self.troubles: list[str] = []
+        self.identity: IdentityView | None = None
         self.stopped = trio.Event()
         self.exchanges = Exchanges()
         self.recent: Recent | None = Recent(10)
@@ -112,6 +114,9 @@ class FakeAgent:
 
     def readiness(self) -> str | None:
         return self.unready
+
+    def warnings(self) -> list[str]:
+        return self.troubles
 
     def shutdown(self) -> None:
         self.stopped.set()

@@ -76,6 +76,26 @@ async def test_errors(method: str, path: str, status: int, body: str) -> None:
         assert (answer.status_code, answer.text) == (status, body)
 
 
+async def test_who_is_ready_says_what_to_see_to_all_the_same() -> None:
+    agent = FakeAgent()
+    agent.troubles = ["the certificate in cert.pem expires on 2026-03-02 00:00:00 UTC, and was not replaced"]
+    async with asking(agent) as client:
+        answer = await client.get("/ready")
+        assert (answer.status_code, answer.text) == (200, f"ready\nwarning: {agent.troubles[0]}\n")
+
+
+async def test_the_certificate_of_this_host_has_a_page_where_the_agent_keeps_it() -> None:
+    class Kept:
+        def to_json(self) -> dict[str, object]:
+            return {"identity": "spiffe://mesh.example/host/web-1"}
+
+    agent = FakeAgent()
+    async with asking(agent) as client:
+        assert (await client.get("/identity.json")).status_code == 404
+        agent.identity = Kept()
+        assert (await client.get("/identity.json")).json() == {"identity": "spiffe://mesh.example/host/web-1"}
+
+
 async def test_the_agent_is_ready_when_it_says_so() -> None:
     agent = FakeAgent()
     agent.unready = "trying /svc/web of router outgoing"

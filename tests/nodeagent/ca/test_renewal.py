@@ -31,6 +31,7 @@ class Host:
         self.offset = timedelta()
         self.fault: str | None = None
         self.asked: list[float] = []
+        self.lifetime = timedelta(hours=24)
         key = make_key()
         leaf = FLEET.issue("web-1", key, NOW)
         given = Given(pem(FLEET.root.certificate), "", pem(leaf))
@@ -46,7 +47,7 @@ class Host:
         if self.fault:
             raise CaError(self.fault)
         key = make_key()
-        membership.write_pair(key, pem(FLEET.issue("web-1", key, self.now())))
+        membership.write_pair(key, pem(FLEET.issue("web-1", key, self.now(), self.lifetime)))
 
     async def refresh(self, membership: Membership) -> None:
         """Nobody is revoked."""
@@ -116,6 +117,17 @@ async def test_what_fails_is_tried_again_the_later_the_less_often_and_in_time(
         errors = [each for each in logs if each["log_level"] == "error"]
         assert errors[0]["error"] == "https://ca:4150/v1/renew: cannot connect: connection refused"
         assert len([each for each in logs if each["event"] == "whom to trust cannot be brought up to date"]) == 1
+
+
+async def test_what_is_valid_for_a_minute_is_not_renewed_without_a_pause(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """It begins five minutes ago, so that 70 % of it are over from the start."""
+    async with host(tmp_path) as one:
+        one.lifetime = timedelta(minutes=1)
+        await trio.sleep(hours(24))
+
+        assert 600 < len(one.asked) * 5 <= hours(24)
 
 
 async def test_a_clock_that_is_set_forward_is_noticed_within_a_minute(

@@ -14,7 +14,7 @@ import trio
 from cryptography import x509
 from structlog.testing import capture_logs
 
-from nodeagent.ca.client import CaRefusedError, join, refresh_trust, renew
+from nodeagent.ca.client import CaAwayError, CaRefusedError, join, refresh_trust, renew
 from nodeagent.ca.disk import CaError
 from nodeagent.ca.membership import Membership, pem
 from nodeagent.ca.messages import Given
@@ -295,7 +295,7 @@ async def test_trouble_of_its_own_is_in_its_log_and_not_in_the_answer(tmp_path: 
         (ca.folder / "intermediate-1" / "key.pem").chmod(0o644)
         with (
             capture_logs() as logs,
-            pytest.raises(CaRefusedError, match="503 the authority cannot do this now; its log"),
+            pytest.raises(CaAwayError, match="503 the authority cannot do this now; its log"),
         ):
             await join(ca.address, token, tmp_path / "web")
         (ca.folder / "intermediate-1" / "key.pem").chmod(0o600)
@@ -325,7 +325,7 @@ async def test_a_fault_in_it_ends_one_request_and_not_the_server(tmp_path: Path)
         kept.write_bytes(whole.replace(b"spiffe://", b"elsewhere:"))
         with (
             capture_logs() as logs,
-            pytest.raises(CaRefusedError, match="500 a fault in the authority; its log has it"),
+            pytest.raises(CaAwayError, match="500 a fault in the authority; its log has it"),
         ):
             await join(ca.address, token, tmp_path / "web")
         kept.write_bytes(whole)

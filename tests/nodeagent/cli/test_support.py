@@ -54,7 +54,7 @@ def test_a_bundle_has_what_helps_and_no_secret(cli: Cli, tmp_path: Path, monkeyp
         files = {Path(each.name).name: tar.extractfile(each).read().decode() for each in tar}  # type: ignore[union-attr]
     manifest = json.loads(files["manifest.json"])
     assert set(manifest["files"]) | set(manifest["missing"]) == {*PAGES, "system.json"}
-    assert set(manifest["missing"]) == {"workers.json"}  # there is one process
+    assert set(manifest["missing"]) == {"workers.json", "identity.json"}  # there is one process, and no `identity`
     for name, text in files.items():
         for secret in SECRETS:
             assert secret not in text, name
