@@ -13,6 +13,8 @@
 Envoy keeps counters and latency histograms per cluster and listener in both.
 """
 
+from pathlib import Path
+
 Json = dict[str, object]
 
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
@@ -48,6 +50,45 @@ def tunnel_bootstrap(port: int, admin_port: int, backends: tuple[int, ...]) -> J
     manager: Json = {"upgrade_configs": [{"upgrade_type": "CONNECT"}]}
     clusters = [_cluster("web", backends, {"lb_policy": "LEAST_REQUEST"})]
     return _bootstrap(port, admin_port, clusters, tunnel, manager, host="*", match={"connect_matcher": {}})
+
+
+def secure(document: Json, folder: Path, name: str, *, listener: bool, cluster: bool) -> None:
+    """Have the listener of a bootstrap, or its cluster of endpoints, speak mutual TLS 1.3.
+
+    Both appear as `cert.pem` in *folder*, and verify by `bundle.pem` there; endpoints must be *name*.
+    """
+    resources = document["static_resources"]
+    assert isinstance(resources, dict)
+    match: Json = {"san_type": "DNS", "matcher": {"exact": name}}
+    trust: Json = {"trusted_ca": {"filename": f"{folder}/bundle.pem"}}
+    common: Json = {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "tls_certificates": [
+            {
+                "certificate_chain": {"filename": f"{folder}/cert.pem"},
+                "private_key": {"filename": f"{folder}/key.pem"},
+            }
+        ],
+    }
+    if listener:
+        context = {
+            "@type": _EXTENSIONS + "transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {**common, "validation_context": trust},
+            "require_client_certificate": True,
+        }
+        resources["listeners"][0]["filter_chains"][0]["transport_socket"] = _tls(context)
+    if cluster:
+        validation = {**trust, "match_typed_subject_alt_names": [match]}
+        context = {
+            "@type": _EXTENSIONS + "transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": {**common, "validation_context": validation},
+            "sni": name,
+        }
+        resources["clusters"][0]["transport_socket"] = _tls(context)
+
+
+def _tls(context: Json) -> Json:
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
 def _bootstrap(
