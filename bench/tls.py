@@ -11,7 +11,7 @@ each connection is a whole handshake. Only the CPU time of the proxy is counted,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -305,27 +305,28 @@ def _site(here: Stage, name: str, port: int, plain: int, backends: tuple[int, ..
 @click.option("--only", metavar="TEXT", default="", help="Only the cases that have this in their name.")
 def main(rounds: int, seconds: int, only: str) -> None:
     """Compare what mutual TLS costs the agent and Envoy."""
-    results: dict[str, Samples] = {}
+    turns: dict[str, Callable[[], Sample]] = {}
     try:
         with stage() as here:
             folder = here.directory / "certificates"
             folder.mkdir()
             write_certificates(folder)
-            for name, case in CASES.items():
-                if only not in name:
-                    continue
-                _say(f"-- {name}")
-                turns = {
-                    peer.name: partial(measure, here, case, folder, peer, seconds)
-                    for peer in present(peers(case, folder), _say)
-                }
-                results[name] = alternate(turns, rounds, _say)
+            names = [peer.name for peer in present(peers(Case(), folder), _say)]
+            cases = {name: case for name, case in CASES.items() if only in name}
+            for name, case in cases.items():
+                for peer in peers(case, folder):
+                    if peer.name in names:
+                        turns[_turn(name, peer.name)] = partial(measure, here, case, folder, peer, seconds)
+            samples = alternate(turns, rounds, _say)
     except BenchError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(table(results))
-    lost = [f"{name}: {each}" for name, samples in results.items() for each in losses(samples)]
-    if lost:
+    click.echo(table({case: {name: samples[_turn(case, name)] for name in names} for case in cases}))
+    if lost := losses(samples):
         raise click.ClickException("not comparable: " + "; ".join(lost))
+
+
+def _turn(case: str, peer: str) -> str:
+    return f"{case}: {peer}"
 
 
 def _say(text: str) -> None:

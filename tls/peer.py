@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -20,6 +21,9 @@ from tls.params import host_name
 
 MAX_IDENTITY: Final = 2048
 """Bytes."""
+
+REMEMBERED: Final = 256
+"""Certificates that are not read anew: half a megabyte."""
 
 MAX_NAMES: Final = 16
 """Names of one kind that are told to endpoints."""
@@ -38,8 +42,12 @@ class Peer:
     """What `X-Forwarded-Client-Cert` says of it, in Envoy's form: `Hash=...;Subject="...";URI=...;DNS=...`."""
 
 
+@lru_cache(REMEMBERED)
 def read_peer(certificate: bytes) -> Peer:
-    """Read a certificate (DER) whose chain was verified already. Raises IdentityError when it is nobody's."""
+    """Read a certificate (DER) whose chain was verified already. Raises IdentityError when it is nobody's.
+
+    The last ones are remembered: the same few callers come again and again, and reading costs a tenth of a handshake.
+    """
     try:
         read = x509.load_der_x509_certificate(certificate)
         uris, dns = _alternative_names(read)

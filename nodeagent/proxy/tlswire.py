@@ -76,6 +76,7 @@ class TlsWire(Wire):
     plain = False
 
     __slots__ = (
+        "_dry",
         "_encrypted",
         "_filled",
         "_filling",
@@ -107,6 +108,8 @@ class TlsWire(Wire):
         name = None if server_name is None else host_name(server_name)
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
         self._incoming.write(begun)
+        self._dry = False
+        """Nothing that came in is left to decrypt: asking OpenSSL all the same costs an exception."""
         self.client: Peer | None = None
         """Who has called, where that was asked for and a certificate shown."""
         self.is_misdirected: Callable[[bytes], bool] | None = None
@@ -165,10 +168,22 @@ class TlsWire(Wire):
         Raises OSError when the connection broke, or ended without close_notify.
         """
         while True:
-            try:
-                return self._decrypt()
-            except ssl.SSLWantReadError:
+            if not self._dry:
+                try:
+                    return self._decrypt()
+                except ssl.SSLWantReadError:
+                    self._dry = True
+            if self._filling or self._outgoing.pending or self.closed:
                 await self._fill()
+                continue
+            self._filling = True  # as `_fill` does it, without a coroutine for it
+            try:
+                await self.wait_readable()
+                self._feed_nowait()
+            finally:
+                self._filling = False
+                if self._filled:
+                    self._filled.unpark_all()
 
     def send_nowait(self, data: bytes) -> int:
         """Encrypt and write what the kernel takes at once, return how many bytes that were. Raises OSError.
@@ -178,7 +193,7 @@ class TlsWire(Wire):
         if self._unsent:
             return 0
         try:
-            taken = self._tls.write(memoryview(data)[:BATCH])
+            taken = self._tls.write(data if len(data) <= BATCH else memoryview(data)[:BATCH])
         except ssl.SSLWantReadError:
             return 0
         if self._flush_nowait():
@@ -209,6 +224,8 @@ class TlsWire(Wire):
         """
         if self.buffer:
             return True
+        if self._dry and not self._ready and not super().has_bytes():
+            return False
         try:
             self._feed_nowait()
             self.buffer = self._decrypt()
@@ -253,6 +270,9 @@ class TlsWire(Wire):
             data = self._tls.read(PIECE)
         except ssl.SSLZeroReturnError:
             return b""
+        if not self._incoming.pending:
+            self._dry = bool(data) and not self._tls.pending()  # the end can be read again and again
+            return data
         pieces = [data]
         while data and self._incoming.pending:
             try:
@@ -276,6 +296,7 @@ class TlsWire(Wire):
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+        self._dry = False
 
     async def _fill(self) -> None:
         """Wait for bytes of the peer; of two tasks that do, one asks the kernel. Cancelling is safe.
@@ -297,7 +318,8 @@ class TlsWire(Wire):
             self._feed_nowait()
         finally:
             self._filling = False
-            self._filled.unpark_all()
+            if self._filled:
+                self._filled.unpark_all()
 
     async def _flush(self) -> None:
         while not self._flush_nowait():
@@ -305,12 +327,18 @@ class TlsWire(Wire):
 
     def _flush_nowait(self) -> bool:
         """Give the kernel what is encrypted; True when it took all of it. Raises OSError."""
-        waiting = self._unsent + self._outgoing.read() if self._unsent else self._outgoing.read()
+        waiting = self._outgoing.read()
+        if self._unsent:
+            waiting = self._unsent + waiting
+        if not waiting:
+            return True
         self._unsent = waiting
-        if waiting:
-            with contextlib.suppress(BlockingIOError, InterruptedError):
-                self._unsent = waiting[self.sock.send(waiting) :]
-        return not self._unsent
+        try:
+            sent = self._write(waiting)
+        except (BlockingIOError, InterruptedError):
+            return False
+        self._unsent = waiting[sent:]
+        return sent == len(waiting)
 
     def _say_end(self) -> None:
         """Send close_notify, behind what is on its way. Raises OSError."""
