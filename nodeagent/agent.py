@@ -33,6 +33,7 @@ from conf.router import AnyRouter
 from namer.namer import Bound
 from namer.watch import SourceTotals
 from nodeagent.certificates import CertificateFiles
+from nodeagent.endpointtls import endpoint_hints
 from nodeagent.hints import hints
 from nodeagent.listen import Listening
 from nodeagent.listeners import Listeners
@@ -216,7 +217,10 @@ class Agent:
 
     def give_hints(self) -> None:
         """Log what in the configuration is hardly meant."""
-        for hint in hints(self.config, self.naming.builtins, self.zone):
+        for hint in (
+            *hints(self.config, self.naming.builtins, self.zone),
+            *endpoint_hints(self.config, self.contexts),
+        ):
             log.warning("the configuration has what is hardly meant", hint=str(hint))
 
     def to_epoch(self) -> float:

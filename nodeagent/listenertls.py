@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -30,12 +30,12 @@ def tls_faults(config: AgentConfig, contexts: Contexts) -> Iterator[str]:
 
     Those that the agent gets itself when it joins an authority may be missing. Blocks on the disk.
     """
-    origins, awaited = config.origins, _awaited(config)
+    origins = config.origins
     for at, params in _of_agents(config):
         try:
             contexts.side(params)
         except TlsConfigError as error:
-            if awaited is not None and any(Path(file).parent == awaited for file in params.files):
+            if will_be_got(config, params.files):
                 continue
             line = origins.lines.get(at)
             place = origins.origin if line is None else f"{origins.origin}:{line}"
@@ -55,12 +55,12 @@ def _of_agents(config: AgentConfig) -> Iterator[tuple[KeyPath, Params]]:
                 yield ("routers", number, "client", *place, "tls"), tls.context
 
 
-def _awaited(config: AgentConfig) -> Path | None:
-    """The directory that will have a certificate once this host has joined; None when it has one, or never will."""
+def will_be_got(config: AgentConfig, files: Collection[str]) -> bool:
+    """Tell whether some of the files come only when this host joins its authority, at the start of the agent."""
     if config.identity is None:
-        return None
+        return False
     folder = Path(config.identity.dir)
-    return None if os.path.lexists(folder / "cert.pem") else folder
+    return not os.path.lexists(folder / "cert.pem") and any(Path(file).parent == folder for file in files)
 
 
 def make_handshakes(server: Listener, contexts: Contexts, stats: ServerStats) -> Handshakes | None:

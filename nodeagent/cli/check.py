@@ -55,10 +55,11 @@ def command(config: str, routes: str | None, against: str | None, as_json: bool)
 async def build(config: AgentConfig) -> list[Hint]:
     """Build the agent as `run` does, and let it go. Raises ValueError when that cannot be done."""
     from nodeagent.agent import Agent
+    from nodeagent.endpointtls import endpoint_hints
     from nodeagent.hints import hints
 
     agent = Agent(config)
-    return list(hints(config, agent.naming.builtins, agent.zone))
+    return [*hints(config, agent.naming.builtins, agent.zone), *endpoint_hints(config, agent.contexts)]
 
 
 def _count(number: int, what: str) -> str:

@@ -12,13 +12,17 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from nodeagent.proxy.errors import TlsFailed
 from nodeagent.proxy.tlswire import BATCH, TlsWire, start_tls
 from tests.nodeagent.proxy.tlsends import CUT, LARGE, NAME, Trust, connected, encrypted, handshaken
-from tests.tls.authorities import Fleet
-from tls.authority import Revoked, sign_crl
+from tests.tls.authorities import Fleet, key_pem, pem
+from tls.authority import Revoked, make_key, sign_crl
 from tls.contexts import client_context, make_side
 from tls.params import PROTOCOLS, ContextParams, OwnCertificate, ServerParams
 
@@ -178,6 +182,57 @@ async def test_an_expired_certificate(trust: Trust) -> None:
     message = await refused(trust.client(), trust.server(expired=True), kind=CERTIFICATE)
 
     assert message == "dial 10.0.0.7:443: the certificate is refused: it has expired"
+
+
+async def test_a_certificate_that_is_valid_only_later_and_one_of_a_client(trust: Trust, tmp_path: pathlib.Path) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    fleet = Fleet.made(now)
+
+    def shows(leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
+        (tmp_path / "cert.pem").write_bytes(pem(leaf, fleet.intermediate.certificate))
+        (tmp_path / "key.pem").write_bytes(key_pem(key))
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+        return server
+
+    key = make_key()
+    (tmp_path / "bundle.pem").write_bytes(pem(fleet.root.certificate))
+    client = client_context(ContextParams(trust=(str(tmp_path / "bundle.pem"),)))
+    later = fleet.issue("users", key, now + datetime.timedelta(hours=1), dns=(NAME,))
+    message = await refused(client, shows(later, key), kind=CERTIFICATE)
+    assert message == "dial 10.0.0.7:443: the certificate is refused: it is not valid yet"
+
+    only_client = for_clients_only(fleet, key, now)
+    message = await refused(client, shows(only_client, key), kind=CERTIFICATE)
+    assert message == "dial 10.0.0.7:443: the certificate is refused: it is not for this use (extended key usage)"
+
+
+def for_clients_only(fleet: Fleet, key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x509.Certificate:
+    """A certificate for the right name and the wrong end."""
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(fleet.intermediate.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(fleet.intermediate.key, hashes.SHA256())
+    )
+
+
+@pytest.mark.parametrize("version", PROTOCOLS)
+async def test_no_session_is_taken_up_again(version: str, trust: Trust) -> None:
+    """S84: each connection is a handshake of its own, under the trust of its time; whatever tickets a backend gives."""
+    client, server = trust.client(protocols=(version,)), trust.server()
+    for _ in range(3):
+        async with handshaken(client, server) as (wire, peer), trio.open_nursery() as nursery:
+            nursery.start_soon(peer.send_all, b"tickets come before this")
+            assert await wire.receive()
+            assert not wire._tls.session_reused
+    assert server.session_stats()["hits"] == 0
 
 
 async def test_an_old_version(trust: Trust) -> None:
