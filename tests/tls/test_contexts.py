@@ -32,6 +32,12 @@ def test_by_default_it_verifies_against_the_systems_store() -> None:
     assert (context.minimum_version, context.maximum_version) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
 
+@pytest.mark.parametrize("option", [ssl.OP_NO_RENEGOTIATION, ssl.OP_NO_COMPRESSION])
+def test_what_has_been_attacked_is_off(option: ssl.Options) -> None:
+    """Renegotiation by a client (RFC 5746), and compression (RFC 7525, 3.3), which TLS 1.2 has."""
+    assert client_context(ContextParams()).options & option
+
+
 def test_verification_can_be_turned_off() -> None:
     context = client_context(ContextParams(verify=False))
 
