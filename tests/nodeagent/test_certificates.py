@@ -98,7 +98,7 @@ async def test_new_files_are_picked_up_within_a_second_on_both_sides(
 async def test_of_a_pair_there_is_never_half(
     tmp_path: Path, real: datetime, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """S85: the certificate comes long before its key, and the key half."""
+    """The certificate comes long before its key, and the key half."""
     async with followed(tmp_path, real) as one:
         first, key = one.shown(), make_key()
         with capture_logs() as logs:
@@ -224,7 +224,7 @@ async def test_lists_of_revoked_ones_are_followed_too(
 
 @pytest.mark.e2e
 async def test_certificates_change_under_load_and_no_request_is_lost(tmp_path: Path) -> None:
-    """F03, scaled down: endpoint and agent get new keys a few times, and a new authority at last."""
+    """Endpoint and agent get new keys a few times, and a new authority at last."""
     now = datetime.now(NOW.tzinfo)
     fleet, agent, endpoint = Fleet.made(now), tmp_path / "agent", tmp_path / "endpoint"
     bundle = tmp_path / "bundle.pem"
@@ -301,7 +301,7 @@ async def test_certificates_change_under_load_and_no_request_is_lost(tmp_path: P
 
 @pytest.mark.e2e
 async def test_an_endpoint_that_is_revoked_is_refused_from_then_on(tmp_path: Path) -> None:
-    """F14, by the keys of a configuration."""
+    """By the keys of a configuration."""
     now = datetime.now(NOW.tzinfo)
     fleet = Fleet.made(now)
     leaf = fleet.write(tmp_path, "web", now, dns=("web.example",))

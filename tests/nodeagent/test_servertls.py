@@ -502,7 +502,7 @@ async def test_by_name_everybody_gets_the_right_certificate(files: Files) -> Non
 
 
 async def test_who_asks_for_one_name_by_sni_and_for_another_by_host_is_misdirected(files: Files) -> None:
-    """S81 (RFC 9110, 15.5.20). Names that no certificate is for are those of the mesh, and may be any."""
+    """RFC 9110, 15.5.20. Names that no certificate is for are those of the mesh, and may be any."""
     (files.folder / "shop").mkdir()
     files.fleet.write(files.folder / "shop", "shop", now(), dns=("shop.example", "*.shop.example"))
     shop = f"certificates: [{{certPath: {files.folder}/shop/cert.pem, keyPath: {files.folder}/shop/key.pem}}]"

@@ -1,4 +1,4 @@
-"""Callers that mean no good, on real sockets, in bytes: they get no more than their part (S93)."""
+"""Callers that mean no good, on real sockets, in bytes: they get no more than their part."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def for_clients_only(fleet: Fleet, key: ec.EllipticCurvePrivateKey, now: datetim
 
 @pytest.mark.parametrize("version", PROTOCOLS)
 async def test_no_session_is_taken_up_again(version: str, trust: Trust) -> None:
-    """S84: each connection is a handshake of its own, under the trust of its time; whatever tickets a backend gives."""
+    """Each connection is a handshake of its own, under the trust of its time; whatever tickets a backend gives."""
     client, server = trust.client(protocols=(version,)), trust.server()
     for _ in range(3):
         async with handshaken(client, server) as (wire, peer), trio.open_nursery() as nursery:
@@ -336,7 +336,7 @@ async def test_in_tls_1_3_the_client_learns_that_with_the_first_answer(trust: Tr
 
 
 async def test_a_peer_that_is_revoked_gets_nothing(tmp_path: pathlib.Path) -> None:
-    """F14: its certificate is verified, and on the list."""
+    """Its certificate is verified, and on the list."""
     now = datetime.datetime.now(datetime.UTC)
     fleet = Fleet.made(now)
     leaf = fleet.write(tmp_path, now=now, dns=(NAME,))

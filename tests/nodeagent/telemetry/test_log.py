@@ -148,7 +148,7 @@ def test_setting_up_again_replaces_and_does_not_double() -> None:
     assert len(lines(second)) == 1
 
 
-# Nothing that a caller says breaks a line (S94)
+# Nothing that a caller says breaks a line
 
 ANYTHING = st.text(st.characters() | st.sampled_from("\r\n\x1b\"'\\\u2028\u202e\x00\x7f\x9b"), max_size=40)
 
