@@ -126,6 +126,26 @@ async def test_the_datacenter_is_asked_for_unless_it_is_the_own(path: str, autoj
         assert source.fake.asked[0].query == ({} if "local" in path else {"dc": "dc1"})
 
 
+async def test_who_has_an_agent_is_told_and_followed(autojump_clock: MockClock) -> None:
+    def agents() -> list[tuple[str, int] | None]:
+        assert client.addr is not None
+        assert isinstance(client.addr.value, AddrBound)
+        return [each.agent for each in client.addr.value.endpoints]
+
+    async with running() as live:
+        source = Source(live)
+        by_tag, by_pair = instance("10.0.0.1", tags=["agent=4141"]), instance("10.0.0.2", meta={"agent": "4242"})
+        source.fake.serve("web", by_tag, by_pair, instance("10.0.0.3"))
+        client = source.client()
+        await trio.sleep(1)
+        assert agents() == [("10.0.0.1", 4141), ("10.0.0.2", 4242), None]
+
+        source.fake.serve("web", instance("10.0.0.1"), by_pair, instance("10.0.0.3"))
+        await trio.sleep(1)
+        assert agents() == [None, ("10.0.0.2", 4242), None]
+        client.close()
+
+
 async def test_a_tag_selects_and_a_tag_that_nobody_has_is_no_name(autojump_clock: MockClock) -> None:
     async with running() as live:
         source = Source(live, ConsulParams(include_tag=True))
