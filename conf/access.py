@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from conf.authorizers import AnyAuthorizer, AuthorizerName
 from conf.errors import quote
 from conf.fields import ONE_OR_MANY, HeaderName, Reader, about, one_of
 from conf.globs import Template, identity_template, name_template, path_template
@@ -163,13 +164,32 @@ class AccessRule(Section, frozen=True, kw_only=True):
         about("What is called: any of these.", like="Istio's `to`; none in 1.x", unset="everything"),
     ] = None
     action: Annotated[
-        Annotated[str, one_of("allow", "deny", "audit")],
+        Annotated[str, one_of("allow", "deny", "audit", "ask")],
         about(
-            "`allow` and `deny` decide. `audit` decides nothing: who passes by what follows all the same is counted "
-            "and logged as one whom it would have refused.",
+            "`allow` and `deny` decide, and so does `ask`, by what `authorizer` says. `audit` decides nothing: who "
+            "passes by what follows all the same is counted and logged as one whom it would have refused.",
             like="Istio, Cilium and Calico; none in 1.x",
         ),
     ]
+    authorizer: Annotated[AuthorizerName | None, about("Whom `ask` asks.", like="none", unset="nobody")] = None
+    when_down: Annotated[
+        Annotated[str, one_of("allow", "deny")] | None,
+        about(
+            "What becomes of a request when `authorizer` gives no answer: it is down, too slow, asked too much, or "
+            "talks nonsense.",
+            like="Envoy's `failure_mode_allow`",
+            unset="deny",
+        ),
+    ] = None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Asking without anybody to ask, and the other way round."""
+        if self.action == "ask" and self.authorizer is None:
+            yield "authorizer", "missing; expected the name of one of authorizers, whom to ask"
+        if self.action != "ask":
+            for key in ("authorizer", "whenDown"):
+                if (self.authorizer if key == "authorizer" else self.when_down) is not None:
+                    yield key, "is for action: ask"
 
 
 class AccessPolicy(Section, frozen=True):
@@ -189,6 +209,10 @@ class AccessPolicy(Section, frozen=True):
         ),
     ] = "allow"
     rules: Annotated[tuple[AccessRule, ...], about("The rules.", like="none")] = ()
+    authorizers: Annotated[
+        tuple[AnyAuthorizer, ...],
+        about("Programs that rules ask, such as Open Policy Agent.", like="Envoy's `ext_authz`; none in 1.x"),
+    ] = ()
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Rules of one name."""
@@ -199,6 +223,12 @@ class AccessPolicy(Section, frozen=True):
             elif name in seen:
                 yield "rules", f"two rules are called {quote(name)}; give each its own name"
             seen.add(name)
+        known = [each.name for each in self.authorizers]
+        for name in sorted({name for name in known if known.count(name) > 1}):
+            yield "authorizers", f"two are called {quote(name)}; give each its own name"
+        for rule in self.rules:
+            if rule.authorizer is not None and rule.authorizer not in known:
+                yield "rules", f"no authorizer is called {quote(rule.authorizer)}; list it below authorizers"
 
     @property
     def names(self) -> tuple[str, ...]:

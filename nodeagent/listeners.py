@@ -11,7 +11,7 @@ import structlog
 from conf import AgentConfig
 from conf.server import Listener, TcpServer
 from namer.addr import Endpoint
-from nodeagent import policies
+from nodeagent import access, policies
 from nodeagent.edges import make_edge
 from nodeagent.listen import (
     ListenError,
@@ -136,7 +136,7 @@ class Listeners:
                     everyone=self._connections,
                     who=self._callers.of,
                     tls=tls,
-                    entrance=policies.entrance(config, stats),
+                    entrance=access.entrance(config, stats),
                 )
             )
             yield listening, sock

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from balancer import backoff
 from balancer.checks import CheckSchedule
@@ -40,12 +40,6 @@ from nodeagent.proxy.proxyheader import Version
 from nodeagent.proxy.server import ServerLimits
 from nodeagent.proxy.service import ServicePolicy
 from tls.params import PROTOCOLS, Agents, ClientAuth, ClientTls, ContextParams, OwnCertificate, ServerParams
-
-if TYPE_CHECKING:
-    from nodeagent.proxy.entrance import Entrance
-    from nodeagent.proxy.permits import Permits
-    from nodeagent.telemetry.registry import Registry
-    from nodeagent.telemetry.stats import ServerStats
 
 MAX_SHARED: Final = 256
 """Names with the same policy share its values, of as many policies: few but those that capture parts of a name."""
@@ -151,30 +145,6 @@ def guard_policy(config: AddressGuard) -> GuardPolicy:
         deny_ports=config.deny_ports,
         discovery=config.discovery,
     )
-
-
-def permits(config: AnyRouter, stats: Registry) -> Permits | None:
-    """Return who may call what; None for everybody everything. Raises ValueError when a user is gone by now."""
-    policy = config.policy
-    if policy is None:
-        return None
-    # Imported here, because most agents have none.
-    from nodeagent.policy.compiled import asks_for_addresses, compiled
-    from nodeagent.proxy.permits import Permits
-
-    counts = stats.policy(config.label)
-    return Permits(config.label, compiled(policy), counts, by_address=asks_for_addresses(policy))
-
-
-def entrance(config: Listener, stats: ServerStats) -> Entrance | None:
-    """Return who may connect to a listener; None for everybody. Raises ValueError when a user is gone by now."""
-    if config.callers is None:
-        return None
-    # Imported here, because most agents have none.
-    from nodeagent.policy.compiled import allowing
-    from nodeagent.proxy.entrance import Entrance
-
-    return Entrance(allowing(config.callers), stats)
 
 
 def server_limits(router: AnyRouter, server: Server | TcpServer) -> ServerLimits:

@@ -10,7 +10,7 @@ from balancer.peers import Peers
 from conf.router import AnyRouter, HttpRouter, TcpRouter, ZipkinTracePropagator
 from namer.addr import Endpoint
 from namer.namer import Bound
-from nodeagent import policies
+from nodeagent import access, policies
 from nodeagent.naming.naming import Naming
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.bind import Bindings
@@ -96,5 +96,5 @@ def make_router(
         stats=common.stats,
         max_error=config.max_err_response_kb * 1024 if isinstance(config, HttpRouter) else 0,
         exchanges=common.exchanges,
-        permits=policies.permits(config, common.stats),
+        permits=access.permits(config, common.stats),
     )

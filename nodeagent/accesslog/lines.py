@@ -107,7 +107,7 @@ def entry(exchange: Exchange, to_epoch: float) -> Json:
         "method": show_bytes(exchange.method),
         "url": url(exchange),
         "name": exchange.name,
-        "policy": None if exchange.policy is None else exchange.policy._asdict(),
+        "policy": None if exchange.policy is None else exchange.policy.show(),
         "client": None if last is None else _show(last.client),
         "endpoint": None if last is None else last.endpoint.show(),
         "status": exchange.status or None,

@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from nodeagent.cli.explain_documents import Judgement, TriedRule
 
-VERDICTS = {"allow": "allowed by", "deny": "denied by", "audit": "allowed, and would be denied by"}
+VERDICTS = {
+    "allow": "allowed by",
+    "deny": "denied by",
+    "audit": "allowed, and would be denied by",
+    "ask": "up to whom it asks, by",
+}
 
 
 def render_judgement(judgement: Judgement) -> str:

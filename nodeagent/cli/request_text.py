@@ -41,7 +41,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield from _name(record)
     if (policy := record.get("policy")) is not None:
-        yield f"{'policy':10}{policy['verdict']} by {policy['rule']}"
+        said = f": {policy['said']}" if policy.get("said") else ""
+        yield f"{'policy':10}{policy['verdict']} by {policy['rule']}{said}"
     for number, attempt in enumerate(record["attempts"], 1):
         yield f"{f'attempt {number}':10}{attempt['endpoint']}, {why(attempt)}{_kind(attempt)}"
         yield INDENT + _course(attempt)

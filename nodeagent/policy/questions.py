@@ -64,4 +64,4 @@ def judged(rules: Rules | None, who: str, name: Path, head: RequestHead, *, led_
         }
         for each in rules.tried(call)
     ]
-    return shown | rules.decide(call)._asdict() | {"rules": tried}
+    return shown | rules.decide(call).show() | {"rules": tried}

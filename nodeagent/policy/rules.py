@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 from nodeagent.policy.call import Call
 from nodeagent.policy.conditions import Condition, Fits
-from nodeagent.policy.decision import ALLOW, AUDIT, DENY, Decision
+from nodeagent.policy.decision import ALLOW, ASK, AUDIT, DENY, Decision
 
 Conditions: TypeAlias = tuple[Condition, ...]
 """All of them must hold."""
@@ -97,10 +97,13 @@ class Rules:
         for rule in rules:
             if rule.fits(call) < rule.needs:
                 continue
+            if rule.action == ASK:  # who is asked says yes to what he sees, which must be what there is
+                certain = rule.fits(call) is Fits.YES
+                return Decision(ASK, rule.name, None, would) if certain else Decision(DENY, rule.name)
             if rule.action != AUDIT:
-                return _decision(Decision(rule.action, rule.name), would)
+                return passed_on(Decision(rule.action, rule.name), would)
             would = would or rule.name
-        return _decision(self.default, would)
+        return passed_on(self.default, would)
 
     def tried(self, call: Call) -> Iterator[Tried]:
         """Tell of each rule what was found, the default last."""
@@ -121,8 +124,9 @@ class Rules:
                     break
 
 
-def _decision(last: Decision, would: str | None) -> Decision:
-    return Decision(AUDIT, would) if would is not None and last.verdict != DENY else last
+def passed_on(last: Decision, would: str | None) -> Decision:
+    """Return what becomes of a call by the rule that decides, and one before it that would refuse it."""
+    return Decision(AUDIT, would, last.said) if would is not None and last.verdict != DENY else last
 
 
 def _any(alternatives: tuple[Conditions, ...], call: Call, *, static: bool) -> Fits:

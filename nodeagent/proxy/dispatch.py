@@ -38,6 +38,7 @@ from nodeagent.telemetry.stats import ServiceStats
 from nodeagent.telemetry.trace import request_id_line
 
 if TYPE_CHECKING:
+    from nodeagent.proxy.authorizer import Authorizer
     from nodeagent.proxy.permits import Permits
 
 log = structlog.get_logger("nodeagent.dispatch")
@@ -82,6 +83,11 @@ class Router:
         self._trace = trace
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
+    @property
+    def authorizers(self) -> tuple[Authorizer, ...]:
+        """Whom its rules ask; they must run while there is traffic."""
+        return () if self.permits is None else self.permits.authorizers
+
     async def respond(self, request: Request, max_call_depth: int) -> Response:
         """Return the answer to `request`: the backend's, or the agent's own. Never raises but for cancellation.
 
@@ -94,7 +100,7 @@ class Router:
             request.name = name = self.identify(request.head)
             # policy: before bind, so that a refusal tells nothing of what there is.
             if self.permits is not None:
-                self.permits.check(request, name)
+                await self.permits.check(request, name)
             # bind: waits for discovery only when the name is new.
             service = self.bindings.service_nowait(name, request.dtab)
             if service is None:
@@ -142,10 +148,10 @@ class Router:
             request.fields = self._context(request, max_call_depth)
             names = self._tunnel_names(request.head)
             if self.permits is not None:
-                self.permits.check_any(request, names)
+                await self.permits.check_any(request, names)
             request.name = name = await self._known_of(names, request)
             if self.permits is not None:
-                self.permits.check(request, name)
+                await self.permits.check(request, name)
             request.service = service = await self._bound(request, name)
             tunnel = await service.connect(request)
         except ProxyError as error:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
 from namer.path import Path
+from nodeagent.policy.asked import NoAnswerError
 from nodeagent.policy.call import Call
-from nodeagent.policy.decision import ALLOW, DENY, Decision
-from nodeagent.policy.rules import Rule, Rules
+from nodeagent.policy.decision import ALLOW, ASK, DENY, Decision
+from nodeagent.policy.rules import Rule, Rules, passed_on
 from nodeagent.proxy.caller import Caller, host_of
 from nodeagent.proxy.errors import Denied
-from nodeagent.proxy.messages import Request
+from nodeagent.proxy.messages import Request, block_of, without_fields
+
+if TYPE_CHECKING:
+    from nodeagent.proxy.authorizer import Authorizer
 
 log = structlog.get_logger("nodeagent.policy")
 
@@ -30,12 +35,25 @@ _Alike: TypeAlias = tuple[Caller | None, str, str | None, Path, bytes, bool]
 class Permits:
     """Judges the requests to one router."""
 
-    def __init__(self, router: str, rules: Rules, counts: Counter[str], *, by_address: bool = False) -> None:
-        """`counts` counts decisions by `VERDICT RULE`. `by_address` tells that some rule asks where a call is from."""
+    def __init__(
+        self,
+        router: str,
+        rules: Rules,
+        counts: Counter[str],
+        *,
+        by_address: bool = False,
+        asking: Mapping[str, tuple[Authorizer, str]] | None = None,
+    ) -> None:
+        """`counts` counts decisions by `VERDICT RULE`. `by_address` tells that some rule asks where a call is from.
+
+        `asking` has, by the names of rules, whom they ask, and what is decided without an answer.
+        """
         self.rules = rules
         self._router = router
         self._counts = counts
         self._by_address = by_address
+        self._asking = asking or {}
+        self._takes = frozenset(name for authorizer in self.authorizers for name in authorizer.takes)
         self._memo: dict[_Alike, Decision | tuple[Rule, ...]] = {}
 
     @property
@@ -43,10 +61,24 @@ class Permits:
         """Of how many calls it is remembered what is left to judge."""
         return len(self._memo)
 
-    def check(self, request: Request, name: Path) -> None:
-        """Count what becomes of a request for `name`, and raise Denied if it may not be sent on."""
-        decision = request.policy = self._decide(request, name)
-        verdict, rule = decision
+    @property
+    def authorizers(self) -> tuple[Authorizer, ...]:
+        """Whom the rules ask; they must run while there is traffic."""
+        return tuple(dict.fromkeys(authorizer for authorizer, _ in self._asking.values()))
+
+    async def check(self, request: Request, name: Path) -> None:
+        """Count what becomes of a request for `name`, and raise Denied if it may not be sent on.
+
+        Waits only where somebody is asked; cancelling gives that up.
+        """
+        if self._takes:  # whoever decides: services believe that nobody else has written these
+            head, takes = request.head, self._takes
+            head.fields = without_fields(head.fields, lambda key: key.lower().replace(b"_", b"-") in takes)
+        decision = self._decide(request, name)
+        if decision.verdict == ASK:
+            decision = await self._asked(request, name, decision)
+        request.policy = decision
+        verdict, rule, answered, _ = decision
         self._counts[f"{verdict} {rule}"] += 1
         if verdict == ALLOW:
             return
@@ -58,7 +90,7 @@ class Permits:
             "method": request.head.method.decode("latin-1"),
             "peer": request.peer,
             "caller": str(call.identity or request.caller or call.host),
-            "why": why(self.rules, call, decision),
+            "why": why(self.rules, call, decision) if answered is None else answered,
         }
         if verdict == DENY:
             log.warning("policy refuses a request", **said)
@@ -66,10 +98,31 @@ class Permits:
             raise Denied("policy: denied")
         log.warning("policy would refuse a request", **said)
 
-    def check_any(self, request: Request, names: tuple[Path, ...]) -> None:
+    async def _asked(self, request: Request, name: Path, decision: Decision) -> Decision:
+        """Return what is decided by whom the rule asks, and have the request say what that says of it."""
+        authorizer, verdict = self._asking[decision.rule]
+        fields: tuple[tuple[str, str], ...] = ()
+        try:
+            answer = await authorizer.ask(self._call(request, name))
+        except NoAnswerError as error:
+            said = f"no answer of {authorizer.name}: {error}"
+            log.warning(
+                "an authorizer gives no answer",
+                router=self._router,
+                rule=decision.rule,
+                decided=verdict,
+                why=str(error),
+            )
+        else:
+            verdict, fields = (ALLOW if answer.allowed else DENY), answer.fields
+            said = f"{authorizer.name}: {answer.reason or ('yes' if answer.allowed else 'no')}"
+        request.head.fields += block_of(f"{key}: {value}".encode("latin-1") for key, value in fields)
+        return passed_on(Decision(verdict, decision.rule, said), decision.would)
+
+    async def check_any(self, request: Request, names: tuple[Path, ...]) -> None:
         """Raise Denied, as `check` does for the first, unless one of `names` may be asked for."""
         if all(self._decide(request, name).verdict == DENY for name in names):
-            self.check(request, names[0])
+            await self.check(request, names[0])
 
     def _decide(self, request: Request, name: Path) -> Decision:
         host = host_of(request.peer) if self._by_address else ""

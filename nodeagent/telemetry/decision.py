@@ -77,7 +77,7 @@ def show_exchange(exchange: Exchange, to_epoch: float) -> Json:
         "url": url(exchange),
         "name": exchange.name,
         "rule": _rule(exchange),
-        "policy": None if exchange.policy is None else exchange.policy._asdict(),
+        "policy": None if exchange.policy is None else exchange.policy.show(),
         "dtab": None if exchange.dtab is None else exchange.dtab.show(),
         "steps": [
             {"path": step.path, "dentry": step.dentry, "to": step.to, "result": step.result}

@@ -230,6 +230,7 @@ class Registry:
 
     __slots__ = (
         "_access_logs",
+        "_authorizers",
         "_errors",
         "_namers",
         "_policies",
@@ -263,6 +264,7 @@ class Registry:
         self._errors: dict[str, Counter[str]] = {}
         self._access_logs: dict[str, Counter[str]] = {}
         self._policies: dict[str, Counter[str]] = {}
+        self._authorizers: dict[str, Counter[str]] = {}
         self._tunnels: dict[str, TunnelStats] = {}
         self._spans: dict[str, Counter[str]] = {}
 
@@ -290,6 +292,13 @@ class Registry:
     def policy(self, router: str) -> Counter[str]:
         """What the rules of a router decided, by `VERDICT RULE`. Made on first use."""
         return self._policies.setdefault(router, Counter())
+
+    def authorizers(self, router: str) -> Counter[str]:
+        """What those whom rules of a router ask have said, by `RESULT NAME`, and `microseconds NAME` that they took.
+
+        Made on first use.
+        """
+        return self._authorizers.setdefault(router, Counter())
 
     def tunnels(self, router: str) -> TunnelStats:
         """The tunnels of a router, made on first use."""
@@ -329,6 +338,10 @@ class Registry:
     def policies_by_router(self) -> dict[str, Counter[str]]:
         """All routers that have rules, with what these decided."""
         return dict(self._policies)
+
+    def authorizers_by_router(self) -> dict[str, Counter[str]]:
+        """All routers whose rules ask somebody, with the answers."""
+        return dict(self._authorizers)
 
     async def sweep(self, now: float) -> None:
         """To be called every `SWEEP_SECONDS` by the owner, with the trio clock. As `Family.sweep`."""

@@ -71,6 +71,8 @@ class Counts(msgspec.Struct, tag=True):
     """By router: lines by what became of them."""
     policies: dict[str, dict[str, int]]
     """By router: requests by what its rules decided of them."""
+    authorizers: dict[str, dict[str, int]]
+    """By router: questions by what was answered, and microseconds."""
     tunnels: dict[str, tuple[int, int, int]]
     """By router: how many are open, bytes sent and received."""
     spans: dict[str, dict[str, int]]
@@ -91,6 +93,7 @@ def counts_of(registry: Registry) -> Counts:
         {router: dict(errors) for router, errors in registry.errors_by_router().items()},
         {router: dict(lines) for router, lines in registry.access_logs_by_router().items()},
         {router: dict(decisions) for router, decisions in registry.policies_by_router().items()},
+        {router: dict(answers) for router, answers in registry.authorizers_by_router().items()},
         {each.router: (each.open, each.sent, each.received) for each in registry.tunnels_by_router()},
         {exporter: dict(results) for exporter, results in registry.spans_by_exporter().items()},
         registry.survey_certificates(),

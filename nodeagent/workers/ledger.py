@@ -110,6 +110,7 @@ class Ledger:
         self._access_logs: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
         self._spans: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
         self._policies: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
+        self._authorizers: _Kept[_Counted] = _Kept(lambda _: _Counted(), _never)
         self._tunnels: _Kept[TunnelStats] = _Kept(lambda one: TunnelStats(one.router), _never)
         self._memory: dict[int, tuple[int | None, bool]] = {}
         self._certificates: dict[int, dict[str, float]] = {}
@@ -128,6 +129,7 @@ class Ledger:
         self._access_logs.tell(worker, ((router, _Counted(lines)) for router, lines in counts.access_logs.items()))
         self._spans.tell(worker, ((exporter, _Counted(results)) for exporter, results in counts.spans.items()))
         self._policies.tell(worker, ((router, _Counted(each)) for router, each in counts.policies.items()))
+        self._authorizers.tell(worker, ((router, _Counted(each)) for router, each in counts.authorizers.items()))
         self._tunnels.tell(worker, ((each.router, each) for each in tunnels_in(counts)))
         self._certificates[worker] = counts.certificates
         self._memory[worker] = counts.memory_limit, counts.shedding
@@ -143,6 +145,7 @@ class Ledger:
             self._access_logs,
             self._spans,
             self._policies,
+            self._authorizers,
             self._tunnels,
         )
         for kept in kinds:
@@ -195,6 +198,9 @@ class Ledger:
         for router, policies in self._policies.all().items():
             for decisions in policies:
                 whole.policy(str(router)).update(decisions)
+        for router, authorizers in self._authorizers.all().items():
+            for answers in authorizers:
+                whole.authorizers(str(router)).update(answers)
         for tunnels in self._tunnels.all().values():
             for told in tunnels:
                 sums = whole.tunnels(told.router)

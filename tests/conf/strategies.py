@@ -7,7 +7,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from conf.access import AccessRule, Callers, Calls
+from conf.access import AccessPolicy, AccessRule, Callers, Calls
 from conf.accesslog import AccessLog
 from conf.admin import Admin
 from conf.agent import AgentConfig
@@ -104,7 +104,10 @@ def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, o
         left_out = ("services",)
         given = {"methods": ["GET"], **given}
     if issubclass(section, AccessRule):
-        left_out = ("name",)
+        left_out = ("name", "authorizer", "whenDown")
+        given = {**given, "action": "deny"}
+    if issubclass(section, AccessPolicy):
+        left_out = ("authorizers",)
     if issubclass(section, HttpRouter):
         left_out = ("httpAccessLog",)
     if issubclass(section, TcpRouter):

@@ -57,9 +57,45 @@ def test_it_is_shown_with_where_it_comes_from() -> None:
                     }
                 ],
                 "action": {"value": "deny", "origin": "l5d:7"},
+                "authorizer": {"value": None, "origin": "default"},
+                "whenDown": {"value": None, "origin": "default"},
             }
         ],
+        "authorizers": {"value": [], "origin": "default"},
     }
+
+
+OPA = "{kind: io.l5d.opa, name: opa, url: 'http://127.0.0.1:8181', path: mesh/authz}"
+
+
+def test_whom_rules_ask() -> None:
+    found = policy(f"{{authorizers: [{OPA}], rules: [{{action: ask, authorizer: opa}}]}}")
+    assert (found.rules[0].authorizer, found.rules[0].when_down) == ("opa", None)
+    assert found.authorizers[0].kind == "io.l5d.opa"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "rules: [{action: ask}]",
+            "rules[0].authorizer: missing; expected the name of one of authorizers",
+        ),
+        ("rules: [{action: deny, whenDown: allow}]", "rules[0].whenDown: is for action: ask"),
+        (
+            "rules: [{action: ask, authorizer: gate}]",
+            'rules: no authorizer is called "gate"; list it below',
+        ),
+        (f"authorizers: [{OPA}, {OPA}]", 'authorizers: two are called "opa"; give each its own name'),
+        (f"authorizers: [{OPA.replace('mesh/authz', '../x')}]", "a path below /v1/data, such as mesh/authz/allow"),
+        (
+            "authorizers: [{kind: io.l5d.httpAuthz, name: a, url: 'http://a', takes: [L5D_client_id]}]",
+            "takes: L5D_client_id is a field that only the agent writes",
+        ),
+    ],
+)
+def test_whom_rules_cannot_ask(text: str, problem: str) -> None:
+    assert any(problem in line for line in router_problems(f"policy: {{{text}}}"))
 
 
 def test_a_listener_says_who_may_connect() -> None:
@@ -80,7 +116,7 @@ def test_users_have_names_or_numbers() -> None:
 @pytest.mark.parametrize(
     ("rule", "line"),
     [
-        ("{action: refuse}", 'action: expected one of allow, deny, audit, found the text "refuse"'),
+        ("{action: refuse}", 'action: expected one of allow, deny, audit, ask, found the text "refuse"'),
         ("{}", "action: missing; expected one of allow, deny, audit"),
         ("{who: {}, action: deny}", "who.users: says nothing of who calls; leave `who` out for everybody"),
         ("{who: [], action: deny}", "who: expected at least one item, found an empty list"),

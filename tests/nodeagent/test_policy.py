@@ -280,6 +280,6 @@ async def test_many_names_make_what_is_remembered_start_over() -> None:
         assert permits is not None
         for number in range(2 * MEMO + 1):
             request = Request(RequestHead(b"GET", b"", b"/", 11, b"", {}), b"", 0.0, "10.0.0.7:1")
-            permits.check(request, Name(("svc", str(number))))
+            await permits.check(request, Name(("svc", str(number))))
         assert permits.remembered <= MEMO
         assert denied(await agent.ask("router http", get(host="secret")))

@@ -20,3 +20,20 @@ def measures(shown: Shown) -> Iterator[Measure]:
         ("router", "verdict", "rule"),
         [((router, verdict, rule), count) for router, verdict, rule, count in counted],
     )
+    answers = [
+        (router, *answer.partition(" ")[::2], count)
+        for router, answers in shown.registry.authorizers_by_router().items()
+        for answer, count in answers.items()
+    ]
+    yield counter(
+        "policy_questions",
+        "Questions to authorizers, by result; remembered: the answer to the same question still holds, failed: none.",
+        ("router", "authorizer", "result"),
+        [((router, name, result), count) for router, result, name, count in answers if result != "microseconds"],
+    )
+    yield counter(
+        "policy_questions_seconds",
+        "How long the answers of authorizers took, those that failed too, all together.",
+        ("router", "authorizer"),
+        [((router, name), count / 1e6) for router, result, name, count in answers if result == "microseconds"],
+    )

@@ -53,6 +53,7 @@ def busy_registry() -> Registry:
     registry.access_log("out").update(written=3, dropped=2)
     registry.spans("otlp")["dropped"] += 7
     registry.survey_certificates = lambda: {"cert.pem": 1.8e9}
+    registry.authorizers("out").update({"denied opa": 3, "microseconds opa": 4})
     registry.policy("out").update({"deny no admin": 2, "allow default": 1})
     registry.memory.limit = 1 << 30
     return registry

@@ -160,7 +160,9 @@ def test_what_rules_decided_adds_up() -> None:
     for worker in (0, 1):
         registry = Registry()
         registry.policy("out")["deny no admin"] = 2
+        registry.authorizers("out")["allowed opa"] = 3
         tell(ledger, worker, registry)
     ledger.lose(0)
 
     assert ledger.registry().policies_by_router() == {"out": {"deny no admin": 4}}
+    assert ledger.registry().authorizers_by_router() == {"out": {"allowed opa": 6}}
