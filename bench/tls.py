@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bench import envoy
 from bench.compare import alternate, present
-from bench.load import WORKLOADS, run
+from bench.load import WORKLOADS, LoadResult, run
 from bench.peers import AGENT, BACKEND, CONNECTIONS, SMALL_BODY, Peer, Site, agent_files, named, nginx_arguments
-from bench.processes import BenchError, free_ports
+from bench.processes import BenchError, Process, free_ports
 from bench.results import Sample, Samples, Spread, losses, markdown, spread
 from bench.stage import Stage, check_reply, stage, started
 from bench.tunnels import STREAM_MODULE
@@ -37,6 +37,7 @@ DOMAIN: Final = "bench.example"
 NAME: Final = "proxy.bench.example"
 SUITE: Final = "TLS_AES_128_GCM_SHA256"
 WARM_UP_SECONDS: Final = 1
+SHORT_SECONDS: Final = 1
 
 _FRONT = """\
 load_module {module};
@@ -246,7 +247,11 @@ def asked_at(here: Stage, case: Case, folder: Path, target: int) -> Iterator[int
 
 
 def measure(here: Stage, case: Case, folder: Path, peer: Peer, seconds: int) -> Sample:
-    """The CPU time of the proxy for a request. Raises BenchError."""
+    """The CPU time of the proxy for a request. Raises BenchError.
+
+    It is what a longer run takes more than a short one: both begin with a handshake for each connection, and 32 of
+    those cost as much as a thousand requests.
+    """
     workload = WORKLOADS["newconn" if case.closes == "caller" else "small"]
     load = partial(run, workload, core=here.load_core, directory=here.directory)
     with ExitStack() as stack:
@@ -255,14 +260,21 @@ def measure(here: Stage, case: Case, folder: Path, peer: Peer, seconds: int) -> 
         port = stack.enter_context(asked_at(here, case, folder, proxy.port))
         check_reply(port, workload)
         load(port, WARM_UP_SECONDS)
-        before = proxy.process.cpu_seconds()
-        result = load(port, seconds)
-        used = proxy.process.cpu_seconds() - before
+        short, shorter = _used(proxy.process, partial(load, port, SHORT_SECONDS))
+        long, longer = _used(proxy.process, partial(load, port, SHORT_SECONDS + seconds))
+    if longer.requests <= shorter.requests:
+        raise BenchError(f"{peer.name}: a longer run had no more requests than a short one: the machine is too busy")
     return {
-        "cpu_us": used / result.requests * 1e6,
-        "rate": result.requests / result.seconds,
-        "errors": float(result.errors),
+        "cpu_us": (long - short) / (longer.requests - shorter.requests) * 1e6,
+        "rate": longer.requests / longer.seconds,
+        "errors": float(shorter.errors + longer.errors),
     }
+
+
+def _used(process: Process, load: Callable[[], LoadResult]) -> tuple[float, LoadResult]:
+    before = process.cpu_seconds()
+    result = load()
+    return process.cpu_seconds() - before, result
 
 
 def table(results: Mapping[str, Samples]) -> str:
