@@ -55,9 +55,16 @@ routers:{OUTGOING.format(mode="strict", port=4140)}{OUTGOING.format(mode="opport
   label: incoming
   dtab: /svc => /#/io.l5d.fs
   interpreter: {{transformers: [{{kind: io.l5d.localhost}}]}}
+  policy:
+    default: deny
+    rules:
+    - who: {{identities: ["spiffe://mesh.example/host/a"]}}
+      what: {{methods: [GET]}}
+      action: allow
   servers:
   - port: 4141
     ip: 0.0.0.0
+    callers: {{identities: ["spiffe://mesh.example/host/a", "spiffe://mesh.example/host/known"]}}
     tls:
       certPath: identity/cert.pem
       keyPath: identity/key.pem
@@ -185,9 +192,11 @@ def nothing_but_tls(capture: bytes) -> None:
 
 
 def who_is_not_listed_is_refused(a: Host, b: Host, folder: Path) -> None:
-    """Whoever has no certificate of the authority gets no answer. (What those may do who have one, policy says.)"""
+    """Who has no certificate of the authority, or may not connect, gets no answer; others get one by the rules."""
     (folder / "stranger").mkdir()
     Fleet.made(datetime.now(UTC)).write(folder / "stranger", "a", datetime.now(UTC))
+    for name in ("known", "unknown"):
+        a.run("ca", "issue", "ca", "--host", name, "--out", name)
 
     def ask(context: ssl.SSLContext | None) -> bytes:
         with socket.create_connection(("10.77.1.2", 4141), timeout=5) as plain, suppress(OSError):
@@ -201,12 +210,18 @@ def who_is_not_listed_is_refused(a: Host, b: Host, folder: Path) -> None:
         wire.sendall(b"GET / HTTP/1.1\r\nHost: users\r\n\r\n")
         return wire.recv(100)
 
-    nobody, stranger = (ssl.create_default_context() for _ in range(2))
-    for context in (nobody, stranger):
+    def who(identity: Path | None) -> ssl.SSLContext:
+        context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    stranger.load_cert_chain(folder / "stranger" / "cert.pem", folder / "stranger" / "key.pem")
+        if identity is not None:
+            context.load_cert_chain(identity / "cert.pem", identity / "key.pem")
+        return context
 
-    for caller in (None, nobody, stranger):
+    for caller in (None, who(None), who(folder / "stranger"), who(a.folder / "unknown")):
         assert a.within(partial(ask, caller)) == b""
+    assert a.within(partial(ask, who(a.folder / "known"))).startswith(b"HTTP/1.1 403 ")
     reasons = {re.sub(r'.*reason="(\w+)".*', r"\1", each) for each in metrics(b, "server_tls_failures_total")}
     assert {"plain_http", "no_certificate", "certificate_untrusted"} <= reasons
+    assert sum(metrics(b, "server_connections_denied_total").values()) == 1
+    denied = [value for labels, value in metrics(b, "policy_decisions_total").items() if 'verdict="deny"' in labels]
+    assert denied == [1]
