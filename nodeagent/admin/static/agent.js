@@ -1,4 +1,4 @@
-// The agent as this page knows it: its numbers, its routers, its names. Views read it, and hear of "change".
+// The agent as this page knows it: numbers, routers, names. Views read it, and hear of "change".
 
 import { ask, follow, poll } from "./fetching.js";
 import { keyOf, Numbers, samples } from "./numbers.js";

@@ -1,4 +1,4 @@
-// Small charts in SVG, drawn from [at, value] over the last minutes; whoever cannot see them is told the numbers.
+// Small SVG charts of [at, value] over the last minutes; whoever cannot see them is told the numbers.
 
 import { svg } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// Elements. Whatever is shown becomes text: there is no way from a string to markup in here.
+// Elements. Whatever is shown becomes text: no string becomes markup in here.
 
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -1,4 +1,4 @@
-// Everything that is asked of the agent goes through here: each question has an end, and the page knows when the agent is gone.
+// What is asked of the agent: each question has an end, and the page knows when the agent is gone.
 
 const PATIENCE = 10_000; // milliseconds
 const SHARE = 20; // a question that took 1 ms is asked again after 20 ms at the earliest: 5 % of the agent's time
@@ -24,7 +24,7 @@ function linked(answers) {
   link.dispatchEvent(new Event("change"));
 }
 
-/** Ask for a page, by a path relative to this one; `post` is a body. Throws Trouble, or an AbortError when `signal` says so. */
+/** Ask for a page by its relative path; `post` is a body. Throws Trouble, or an AbortError when `signal` says so. */
 export async function ask(path, { signal, post, text = false } = {}) {
   let response;
   let body;

@@ -1,4 +1,4 @@
-// The frame: which view is shown for which address, and what stands above all of them.
+// Which view is shown for which address, and what stands above all of them.
 
 import { agent, begin, sample } from "./agent.js";
 import { h, setText, show } from "./dom.js";

@@ -151,7 +151,7 @@ function clientPoint(scope, at) {
 
 const KNOWN = [[0.5, "p50"], [0.9, "p90"], [0.95, "p95"], [0.99, "p99"], [0.999, "p9990"], [1, "max"]];
 
-/** A quantile of several distributions together, of which a few quantiles are known: between those it is interpolated. */
+/** A quantile of several distributions together, by the few that are known of each: between those it is interpolated. */
 export function quantile(summaries, part) {
   const all = summaries.reduce((sum, each) => sum + each["stat.count"], 0);
   let [low, high] = [0, Math.max(...summaries.map((each) => each["stat.max"]))];

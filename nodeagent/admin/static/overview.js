@@ -23,7 +23,7 @@ export function overview({ signal }) {
   return [h("h1.unseen", "Overview"), tiles.element, services.element, about];
 }
 
-/** How a share of success is shown: the number, and a sign where it is low, so that colour is not needed. */
+/** A share of success: the number, and a sign where it is low, so that colour is not needed. */
 export function successOf(part) {
   const text = percent(part);
   if (part === null || part >= GOOD) return text;
@@ -34,7 +34,7 @@ export function serviceLink(router, name) {
   return h("a.name", { href: `#/service/${encodeURIComponent(router)}/${encodeURIComponent(name)}` }, name);
 }
 
-/** The numbers of one counted thing as tiles with charts; of the agent unless `counted` gives another one. */
+/** The numbers of one counted thing as tiles with charts; of the agent unless `counted` is given. */
 export class Tiles {
   constructor(counted = () => agent.numbers.total, more = new Tile("Connections", "open to the listeners", (each) => [count(each.now.connections)], (each) => [{ points: each.values("connections"), kind: "flow", fill: true }])) {
     this.counted = counted;

@@ -121,7 +121,7 @@ function goes(shares) {
   return h("p", "To ", [...shares].map(([id, part], index) => [index ? ", " : "", code(id), part < 1 ? ` (${share(part)})` : ""]), ".");
 }
 
-/** What was left out of, and what was added to, the dentries of a table: the longest common run of them stays. */
+/** What was left out of the dentries of a table, and what was added: their longest common run stays. */
 export function lineChanges(before, after) {
   const [a, b] = [before, after].map((text) => text.split("\n").flatMap((line) => line.replace(/(^|\s)#.*/, "").split(";")).map((line) => line.trim().replace(/\s+/g, " ")).filter(Boolean));
   const common = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));

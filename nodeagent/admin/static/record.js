@@ -67,8 +67,10 @@ function waterfall(each) {
   const { timings_ms: times, attempts } = each;
   const bars = [["Naming and waiting", [[0, times.bind, "bind"]], ms(times.bind)]];
   attempts.forEach((one, index) => {
-    const parts = [[one.start_ms, one.connect_ms ?? one.duration_ms, "connect"], [one.start_ms + (one.connect_ms ?? one.duration_ms), one.duration_ms - (one.connect_ms ?? one.duration_ms), one.error || one.classification !== "success" ? "fault" : "wait"]];
-    bars.push([`Attempt ${index + 1}${one.copy ? " (second copy)" : ""}`, parts, ms(one.duration_ms)]);
+    const { start_ms: start, duration_ms: took } = one;
+    const connect = one.connect_ms ?? took;
+    const parts = [[start, connect, "connect"], [start + connect, took - connect, one.error || one.classification !== "success" ? "fault" : "wait"]];
+    bars.push([`Attempt ${index + 1}${one.copy ? " (second copy)" : ""}`, parts, ms(took)]);
   });
   bars.push(["Answer to the caller", [[times.answer, times.total - times.answer, "answer"]], ms(times.total - times.answer)]);
   const all = Math.max(times.total, 0.001);
@@ -91,13 +93,12 @@ function naming(each) {
   ];
 }
 
-function attempted(one, index) {
+function attempted({ transport, ...one }, index) {
   const most = Math.max(...one.candidates.map((each) => each.load), 1e-9);
   return h("div.attempt",
     h("h3", `${index + 1}. `, code(one.endpoint), " ", one.status && chip(one.classification === "success" ? "ok" : "bad", String(one.status)), one.trial && chip("warn", "trial"), one.copy && chip("", "second copy")),
     one.error && h("p.bad", "✕ ", one.error),
-    one.transport && h(one.transport.why ? "p.warn" : "p.muted", one.transport.why ? `! in plain: ${one.transport.why}` : `${one.transport.kind} (${one.transport.version}) with ${one.transport.identity ?? "whoever"} at ${one.transport.address}`),
-    h("p.muted", `of ${one.client}; ${plural(one.endpoints, "endpoint")} to choose from; ${one.in_flight} in flight there; began after ${ms(one.start_ms)}, took ${ms(one.duration_ms)}`),
+    h("p.muted", `of ${one.client}; ${plural(one.endpoints, "endpoint")} to choose from; ${one.in_flight} in flight there; began after ${ms(one.start_ms)}, took ${ms(one.duration_ms)}`, transport && `; ${transport.kind}: ${transport.why ?? transport.identity}`),
     one.candidates.length > 0 && h("table.candidates",
       h("caption", "Loads that were compared"),
       h("thead", h("tr", h("th", { scope: "col" }, "Endpoint"), h("th", { scope: "col", class: "number" }, "Load"), h("th", { scope: "col" }, ""))),

@@ -64,7 +64,7 @@ export function service({ parts: [router = "", name = ""], signal }) {
   ];
 }
 
-/** An explanation without what changes with each request, so that its tree is drawn anew only when it is another one. */
+/** An explanation without what each request changes, so that its tree is drawn only when it is another one. */
 function settled(explained) {
   const still = ({ age, ...rest }) => ({ ...rest, state: rest.state?.map(({ endpoint, health }) => ({ endpoint, health })) });
   return { ...explained, bound: explained.bound.map(still), left: explained.left?.map(still), doubts: explained.doubts?.map(({ path, state, error }) => ({ path, state, error })) };
@@ -91,7 +91,7 @@ class Endpoints {
     this.latencies = new Map();
     this.rows = [];
     this.table = new Table("Endpoints", [
-      { title: "Endpoint", sort: (each) => each.endpoint, cell: (each) => [code(each.endpoint), each.zone && chip("", each.zone), each.priority && chip("", `priority ${each.priority}`), each.transport && transported(each.transport)].filter(Boolean), kind: "head" },
+      { title: "Endpoint", sort: (each) => each.endpoint, cell: (each) => [code(each.endpoint), each.zone && chip("", each.zone), each.priority && chip("", `priority ${each.priority}`), each.transport && chip("", each.transport.split(/\W/)[0], each.transport)].filter(Boolean), kind: "head" },
       { title: "State", kind: "half", sort: (each) => each.health, cell: (each) => health(each) },
       number("Latency", (each, element) => this.#heat(each, element), (each) => this.latencies.get(each.endpoint)?.median, "median of its recent attempts; the colour tells how it compares with the quickest"),
       number("Load", (each) => each.load === undefined ? NONE : load(each.load), (each) => each.load, "what the balancer compares: the least one drawn gets the request"),
@@ -126,11 +126,6 @@ class Endpoints {
     const step = WARM.filter((times) => known.median >= this.least * times).length;
     return h("span", { class: `heat heat${step}`, title: `median of ${plural(known.of, "attempt")}` }, ms(known.median));
   }
-}
-
-function transported(how) {
-  const [kind] = how.split(/[ :]/);
-  return chip(kind === "plain" ? "warn" : "ok", kind, how);
 }
 
 function health({ health: state, reason, kept, error }) {

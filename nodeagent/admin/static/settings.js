@@ -1,4 +1,4 @@
-// The configuration with the origin of each value; and what else there is: log levels, raw pages.
+// The configuration with the origin of each value, log levels, raw pages.
 
 import { chip, code, empty, h, section, show } from "./dom.js";
 import { ask, Trouble } from "./fetching.js";

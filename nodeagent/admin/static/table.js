@@ -112,7 +112,7 @@ export class Table {
     this.columns.forEach((column, index) => {
       const content = column.cell(row, line.cells[index]);
       if (content === undefined) return;
-      // What says the same is left alone, so that a focus or a selection in it stays.
+      // What stays the same is left alone, and so is a focus or a selection in it.
       const parts = [content].flat();
       const text = parts.map((part) => part?.outerHTML ?? part).join("");
       if (line.texts[index] === text) return;

@@ -1,4 +1,4 @@
-// A delegation tree with what becomes of traffic in it: which branch takes it, which is left, and why.
+// A delegation tree with what becomes of traffic: which branch takes it, which is left, and why.
 
 import { code, h } from "./dom.js";
 import { plural, share as showShare } from "./format.js";
