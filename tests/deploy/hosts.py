@@ -184,7 +184,7 @@ def streams(capture: bytes) -> dict[tuple[bytes, bytes], bytes]:
     """
     order = {b"\xd4\xc3\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">"}[capture[:4]]
     assert struct.unpack(f"{order}I", capture[20:24]) == (1,), "no Ethernet"
-    said: dict[tuple[bytes, bytes], dict[int, int]] = defaultdict(dict)
+    pieces: dict[tuple[bytes, bytes], list[tuple[int, bytes]]] = defaultdict(list)
     begins: dict[tuple[bytes, bytes], int] = {}
     at = 24
     while at < len(capture):
@@ -197,9 +197,19 @@ def streams(capture: bytes) -> dict[tuple[bytes, bytes], bytes]:
         number = int.from_bytes(segment[4:8], "big")
         if segment[13] & 2:  # SYN
             begins[key] = number + 1
-        for offset, byte in enumerate(segment[(segment[12] >> 4) * 4 :], (number - begins[key]) % 2**32):
-            assert said[key].setdefault(offset, byte) == byte
-    return {key: bytes(found[offset] for offset in range(len(found))) for key, found in said.items()}
+        if payload := segment[(segment[12] >> 4) * 4 :]:
+            pieces[key].append(((number - begins[key]) % 2**32, payload))
+    return {key: _whole(found) for key, found in pieces.items()}
+
+
+def _whole(pieces: list[tuple[int, bytes]]) -> bytes:
+    said = bytearray()
+    for offset, piece in sorted(pieces):
+        assert offset <= len(said), "something is missing"
+        again = said[offset : offset + len(piece)]
+        assert piece.startswith(again)
+        said += piece[len(again) :]
+    return bytes(said)
 
 
 def records(stream: bytes) -> list[tuple[int, bytes]]:

@@ -95,8 +95,8 @@ def test_two_hosts(tmp_path: Path) -> None:
         join(running, a, b)
         seen_b = running.enter_context(b.serving("10.77.1.2", 8080))
         seen_c = running.enter_context(c.serving("10.77.2.2", 8080))
-        for host in (a, b):
-            running.enter_context(host.running("run", "agent.yaml", listeners=4))
+        agents = [host.running("run", "agent.yaml", listeners=4) for host in (a, b)]
+        at_once(*(partial(running.enter_context, agent) for agent in agents))
 
         assert a.ask(4140, "users", f"/?{SECRET}") == [(200, "b")]
         assert seen_b[0]["host"] == "users"
@@ -153,7 +153,8 @@ def rotate_under_load(a: Host, b: Host) -> None:
 
     def load() -> None:
         while not over.is_set():
-            answers.extend(a.ask(4140, "users", times=50))
+            answers.extend(a.ask(4140, "users", times=20))
+            time.sleep(0.02)  # or the load takes the time of all else
 
     def ends(host: Host) -> dict[str, float]:
         return metrics(host, "tls_certificate_expiry_seconds")
@@ -161,15 +162,14 @@ def rotate_under_load(a: Host, b: Host) -> None:
     loading = threading.Thread(target=load)
     loading.start()
     try:
-        for _ in range(2):
-            before = ends(a), ends(b)
-            at_once(lambda: a.run("ca", "renew", "identity"), lambda: b.run("ca", "renew", "identity"))
-            deadline = time.monotonic() + 5
-            while ends(a) == before[0] or ends(b) == before[1]:
-                assert time.monotonic() < deadline, "the new certificates are not used"
-                time.sleep(0.05)
+        before = ends(a), ends(b)
+        at_once(lambda: a.run("ca", "renew", "identity"), lambda: b.run("ca", "renew", "identity"))
+        deadline = time.monotonic() + 10
+        while ends(a) == before[0] or ends(b) == before[1]:
+            assert time.monotonic() < deadline, "the new certificates are not used"
+            time.sleep(0.1)
         count = len(answers)
-        while len(answers) < count + 100:
+        while len(answers) < count + 60:
             time.sleep(0.01)
     finally:
         over.set()
