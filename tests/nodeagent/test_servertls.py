@@ -423,6 +423,36 @@ async def test_a_session_of_other_files_is_not_taken_up(files: Files, version: s
     assert not reused
 
 
+async def test_who_takes_up_a_session_is_looked_at_again(files: Files) -> None:
+    """TLS 1.2 verifies nobody then (RFC 5077, 3.3); the certificate of this one ends in between."""
+    begun = now()
+    files.fleet.write(files.folder / "client", "db-7", begun - timedelta(hours=1), timedelta(hours=1, seconds=2))
+    client = files.client(protocols=("TLSv1.2",))
+
+    def connect(port: int, session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool, bytes]:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=5) as raw,
+            client.wrap_socket(raw, server_hostname=NAME, session=session) as secure,
+        ):
+            begun, reused, answer = secure.session, bool(secure.session_reused), b""
+            with suppress(OSError):
+                secure.sendall(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+                answer = secure.recv(1000)
+                secure.unwrap()  # who only hangs up has its session forgotten
+            return begun, reused, answer
+
+    async with serving(files.keys()) as world:
+        session, _, first = await trio.to_thread.run_sync(connect, world.port, None)
+        _, again, _ = await trio.to_thread.run_sync(connect, world.port, session)
+        await trio.sleep((begun + timedelta(seconds=3) - now()).total_seconds())
+        _, reused, second = await trio.to_thread.run_sync(connect, world.port, session)
+        failures = await failed(world)
+
+    assert again
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert (reused, second, failures) == (True, b"", {"certificate_expired": 1.0})
+
+
 async def test_nobody_is_allowed_to_send_before_the_handshake_is_over(files: Files) -> None:
     """A ticket says whether a client may (0-RTT, RFC 8446, 4.2.10)."""
     if shutil.which("openssl") is None:
