@@ -10,14 +10,18 @@ from msgspec import Meta
 
 from conf.authorizers import AnyAuthorizer, AuthorizerName
 from conf.errors import quote
-from conf.fields import ONE_OR_MANY, HeaderName, Reader, about, one_of
+from conf.fields import ONE_OR_MANY, HeaderName, Reader, Text, about, one_of
 from conf.globs import Template, identity_template, name_template, path_template
 from conf.guard import AddressRange
 from conf.section import Section
+from conf.tokens import Tokens
 from namer.grammar import NameSyntaxError
 
 DEFAULT: Final = "default"
 """What decides where no rule does, as if it were the name of a rule."""
+
+TOKENS: Final = "tokens"
+"""What refuses a token that is not good, in the same way."""
 
 
 def uid_of(text: str) -> int:
@@ -74,6 +78,7 @@ UrlTemplate = Annotated[
 User = Annotated[str, _read_by("the name or the number of a user", _user)]
 Method = Annotated[str, Meta(min_length=1, max_length=32), _read_by("a method such as GET", _method)]
 HeaderText = Annotated[str, Meta(max_length=1024), _read_by("printable text without blanks around it", _value)]
+ClaimName = Annotated[str, Meta(min_length=1, max_length=256)]
 RuleName = Annotated[str, Meta(min_length=1, max_length=64), _read_by("printable text", _value)]
 
 
@@ -105,9 +110,19 @@ class Callers(Section, frozen=True):
         ),
     ] = None
 
+    claims: Annotated[
+        Mapping[ClaimName, Annotated[tuple[Text, ...], Meta(min_length=1)]] | None,
+        about(
+            "What the token of the request says (`tokens` of the policy), all that are listed: `{group: [a, b]}` holds "
+            "where `group` is one of these, or a list with one of them. `scope` is a list of words.",
+            like="Istio's `when`",
+            unset="whatever it says, and requests without one",
+        ),
+    ] = None
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """A caller of whom nothing is said."""
-        if self.identities is None and self.networks is None and self.users is None:
+        if self.identities is None and self.networks is None and self.users is None and not self.claims:
             yield "users", "says nothing of who calls; leave `who` out for everybody"
 
 
@@ -214,18 +229,25 @@ class AccessPolicy(Section, frozen=True):
         about("Programs that rules ask, such as Open Policy Agent.", like="Envoy's `ext_authz`; none in 1.x"),
     ] = ()
 
+    tokens: Annotated[
+        Tokens | None,
+        about("Tokens of callers.", like="Istio's RequestAuthentication; none in 1.x", unset="nobody looks at them"),
+    ] = None
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Rules of one name."""
         seen: set[str] = set()
         for name in self.names:
-            if name == DEFAULT:
-                yield "rules", f"no rule may be called {DEFAULT}: that is what decides where no rule does"
+            if name in (DEFAULT, TOKENS):
+                yield "rules", f"no rule may be called {name}: that is what decides where no rule does"
             elif name in seen:
                 yield "rules", f"two rules are called {quote(name)}; give each its own name"
             seen.add(name)
         known = [each.name for each in self.authorizers]
         for name in sorted({name for name in known if known.count(name) > 1}):
             yield "authorizers", f"two are called {quote(name)}; give each its own name"
+        if self.tokens is None and any(each.claims for rule in self.rules for each in rule.who or ()):
+            yield "tokens", "missing; expected whose tokens have the claims that rules ask for"
         for rule in self.rules:
             if rule.authorizer is not None and rule.authorizer not in known:
                 yield "rules", f"no authorizer is called {quote(rule.authorizer)}; list it below authorizers"

@@ -182,6 +182,8 @@ class Listener(Section, frozen=True, kw_only=True):
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Identities where nobody is asked for one."""
+        if any(each.claims for each in self.callers or ()):
+            yield "callers", "a connection has no claims: requests have; ask for them in rules of the router"
         asks = self.tls is not None and self.tls.ca_cert_path is not None
         if not asks and any(each.identities is not None for each in self.callers or ()):
             yield "callers", "nobody who connects here has an identity: that needs tls with caCertPath"

@@ -9,6 +9,8 @@ from conf.access import AccessPolicy
 from conf.authorizers import AnyAuthorizer, HttpAuthorizer, Opa
 from conf.router import AnyRouter
 from conf.server import Listener
+from conf.tokens import Tokens
+from namer.files import FileWatch
 from nodeagent.policy.decision import DENY
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServerStats
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
     from nodeagent.proxy.authorizer import Authorizer
     from nodeagent.proxy.entrance import Entrance
     from nodeagent.proxy.permits import Permits
+    from nodeagent.proxy.tokenkeys import TokenKeys
 
 
-def permits(config: AnyRouter, stats: Registry) -> Permits | None:
+def permits(config: AnyRouter, stats: Registry, files: FileWatch) -> Permits | None:
     """Return who may call what; None for everybody everything. Raises ValueError when a user is gone by now."""
     policy = config.policy
     if policy is None:
@@ -30,7 +33,14 @@ def permits(config: AnyRouter, stats: Registry) -> Permits | None:
 
     counts = stats.policy(config.label)
     asking = _asking(policy, config.label, stats)
-    return Permits(config.label, compiled(policy), counts, by_address=asks_for_addresses(policy), asking=asking)
+    return Permits(
+        config.label,
+        compiled(policy),
+        counts,
+        by_address=asks_for_addresses(policy),
+        asking=asking,
+        tokens=None if policy.tokens is None else _tokens(policy.tokens, files),
+    )
 
 
 def entrance(config: Listener, stats: ServerStats) -> Entrance | None:
@@ -41,6 +51,14 @@ def entrance(config: Listener, stats: ServerStats) -> Entrance | None:
     from nodeagent.proxy.entrance import Entrance
 
     return Entrance(allowing(config.callers), stats)
+
+
+def _tokens(config: Tokens, files: FileWatch) -> TokenKeys:
+    from nodeagent.policy.tokens import Verifier
+    from nodeagent.proxy.tokenkeys import TokenKeys
+
+    verifier = Verifier(config.issuer, config.audience, config.algorithms, config.leeway_secs)
+    return TokenKeys(verifier, files, file=config.jwks_file, url=config.jwks_url, refresh=config.refresh_secs)
 
 
 def _asking(policy: AccessPolicy, router: str, stats: Registry) -> dict[str, tuple[Authorizer, str]]:

@@ -167,8 +167,8 @@ class Agent:
             for exporter in self.tracing.exporters:
                 root.start_soon(exporter.run)
             for running in self.routers:
-                for authorizer in running.router.authorizers:
-                    await root.start(authorizer.run)
+                for helper in running.router.helpers:
+                    await root.start(helper.run)
             if self._admin is None:
                 await root.start(self._serve_admin, sockets[-1][1])
                 for push in pushes(self.config.telemetry, self._counted, self.naming):

@@ -7,6 +7,7 @@ from typing import Final
 
 from conf.globs import normal_segments
 from namer.path import Path
+from nodeagent.policy.claims import Claims
 from nodeagent.proxy.caller import Caller
 from nodeagent.proxy.identify import whole_service
 from nodeagent.proxy.messages import RequestHead, lines_of
@@ -17,7 +18,7 @@ TUNNEL: Final = b"CONNECT"
 class Call:
     """One request, as rules see it. What costs something is found out when a rule asks."""
 
-    __slots__ = ("_has_segments", "_segments", "caller", "head", "host", "identity", "led_on", "name")
+    __slots__ = ("_has_segments", "_segments", "caller", "claims", "head", "host", "identity", "led_on", "name")
 
     def __init__(
         self,
@@ -28,12 +29,15 @@ class Call:
         head: RequestHead,
         *,
         led_on: bool = False,
+        claims: Claims | None = None,
     ) -> None:
         """`host` is the IP address that calls, or something else for none; `identity` is what its certificate says.
 
-        `led_on` tells that the caller's own dentries have a say in where the name leads.
+        `claims` are what its token says, None without one. `led_on` tells that the caller's own dentries have a say in
+        where the name leads.
         """
         self.caller = caller
+        self.claims = claims
         self.host = host
         self.identity = identity
         self.name = name

@@ -7,7 +7,17 @@ from ipaddress import ip_network
 
 from conf.access import DEFAULT, AccessPolicy, AccessRule, Callers, Calls, uid_of
 from conf.globs import identity_template, name_template, path_template
-from nodeagent.policy.conditions import Condition, Headers, Identities, Methods, Networks, Paths, Services, Users
+from nodeagent.policy.conditions import (
+    Condition,
+    HasClaims,
+    Headers,
+    Identities,
+    Methods,
+    Networks,
+    Paths,
+    Services,
+    Users,
+)
 from nodeagent.policy.decision import ALLOW, Decision
 from nodeagent.policy.rules import Rule, Rules
 
@@ -43,6 +53,8 @@ def _callers(config: Callers) -> Iterator[Condition]:
         yield Networks(map(ip_network, config.networks))
     if config.users is not None:
         yield Users((uid_of(user), user) for user in config.users)
+    if config.claims is not None:
+        yield HasClaims(config.claims.items())
 
 
 def _calls(config: Calls) -> Iterator[Condition]:

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from conf.globs import Template
 from nodeagent.policy.call import Call
+from nodeagent.policy.claims import values_of
 
 
 class Fits(IntEnum):
@@ -114,6 +115,36 @@ class Users(Condition):
 
     def covers(self, other: Condition) -> bool:
         return isinstance(other, Users) and other._written.keys() <= self._written.keys()
+
+
+class HasClaims(Condition):
+    """By what its token says."""
+
+    by_request = True
+
+    def __init__(self, wanted: Iterable[tuple[str, Iterable[str]]]) -> None:
+        self._wanted = {name: frozenset(values) for name, values in wanted}
+
+    def fits(self, call: Call) -> Fits:
+        claims = call.claims
+        if claims is None:
+            return Fits.NO
+        return _yes(all(values & values_of(claims, name) for name, values in self._wanted.items()))
+
+    def wants(self) -> str:
+        return f"claims {_listed(f'{name}: {_or(values)}' for name, values in self._wanted.items())}"
+
+    def finds(self, call: Call) -> str:
+        claims = call.claims
+        if claims is None:
+            return "there is no token"
+        misses = [name for name, values in self._wanted.items() if not values & values_of(claims, name)]
+        return f"the token has {_listed(f'{name}: {_or(values_of(claims, name)) or None}' for name in misses)}"
+
+    def covers(self, other: Condition) -> bool:
+        return isinstance(other, HasClaims) and all(
+            name in other._wanted and other._wanted[name] <= values for name, values in self._wanted.items()
+        )
 
 
 class Services(Condition):
@@ -243,6 +274,10 @@ def _holds(network: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network)
     if isinstance(network, IPv4Network):
         return isinstance(other, IPv4Network) and other.subnet_of(network)
     return isinstance(other, IPv6Network) and other.subnet_of(network)
+
+
+def _or(values: Iterable[str]) -> str:
+    return " or ".join(sorted(values))
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -57,7 +57,7 @@ class Rule:
     @property
     def is_static(self) -> bool:
         """Whether all requests of one caller to one name by one method are equal to it."""
-        return not any(each.by_request for conditions in self.what for each in conditions)
+        return not any(each.by_request for conditions in (*self.who, *self.what) for each in conditions)
 
     def why(self, call: Call) -> str:
         """Say what the call has and the rule does not want, of the alternatives that come nearest."""

@@ -38,8 +38,7 @@ from nodeagent.telemetry.stats import ServiceStats
 from nodeagent.telemetry.trace import request_id_line
 
 if TYPE_CHECKING:
-    from nodeagent.proxy.authorizer import Authorizer
-    from nodeagent.proxy.permits import Permits
+    from nodeagent.proxy.permits import Helper, Permits
 
 log = structlog.get_logger("nodeagent.dispatch")
 is_enabled = logging.getLogger("nodeagent.dispatch").isEnabledFor
@@ -84,9 +83,9 @@ class Router:
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
 
     @property
-    def authorizers(self) -> tuple[Authorizer, ...]:
-        """Whom its rules ask; they must run while there is traffic."""
-        return () if self.permits is None else self.permits.authorizers
+    def helpers(self) -> tuple[Helper, ...]:
+        """What must run while there is traffic."""
+        return () if self.permits is None else self.permits.helpers
 
     async def respond(self, request: Request, max_call_depth: int) -> Response:
         """Return the answer to `request`: the backend's, or the agent's own. Never raises but for cancellation.

@@ -2,7 +2,8 @@
 
     ProxyError
       BadRequest            the request cannot be understood           400 (or 414, 417, 421, 431, 501, 505)
-      Denied                policy says no                             403
+      Denied                policy says no                             403 (or 503: no keys to read tokens with)
+        BadToken            a token that is not good                   401
       DestinationForbidden  that address may not be dialled            403
       NoSuchName            the name binds to nothing                  502
       NoEndpoints           bound, and nothing to send it to           503
@@ -46,6 +47,8 @@ class ProxyError(Exception):
     unsent = False
     retry_after: int | None = None
     """Seconds for a Retry-After field."""
+    challenge: str | None = None
+    """The WWW-Authenticate field, which 401 must have (RFC 9110, 15.5.2)."""
     derivation: Derivation | None = None
     """How a name came to be bound to nothing."""
 
@@ -70,6 +73,17 @@ class Denied(ProxyError):
 
     status = 403
     type = "http_request_denied"
+
+
+class BadToken(Denied):
+    """It shows a token that is not good."""
+
+    status = 401
+
+    def __init__(self, message: str, why: str) -> None:
+        """`why` has neither quotes nor backslashes."""
+        super().__init__(message)
+        self.challenge = f'Bearer error="invalid_token", error_description="{why}"'  # RFC 6750, 3.1
 
 
 class DestinationForbidden(ProxyError):
@@ -241,6 +255,8 @@ def to_response(error: ProxyError, max_body: int = 5 << 20) -> Response:
     ]
     if error.unsent:
         lines.append(b"l5d-retryable: true")
+    if error.challenge is not None:
+        lines.append(f"WWW-Authenticate: {error.challenge}".encode())
     if error.retry_after is not None:
         lines.append(b"Retry-After: %d" % error.retry_after)
     body = (line.encode("utf-8", "replace") + b"\n")[:max_body]

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import structlog
+import trio
 
+from conf.access import TOKENS
 from namer.path import Path
 from nodeagent.policy.asked import NoAnswerError
 from nodeagent.policy.call import Call
+from nodeagent.policy.claims import Claims, bearer
 from nodeagent.policy.decision import ALLOW, ASK, DENY, Decision
 from nodeagent.policy.rules import Rule, Rules, passed_on
 from nodeagent.proxy.caller import Caller, host_of
-from nodeagent.proxy.errors import Denied
+from nodeagent.proxy.errors import BadToken, Denied
 from nodeagent.proxy.messages import Request, block_of, without_fields
 
 if TYPE_CHECKING:
     from nodeagent.proxy.authorizer import Authorizer
+    from nodeagent.proxy.tokenkeys import TokenKeys
 
 log = structlog.get_logger("nodeagent.policy")
 
@@ -30,6 +34,14 @@ MAX_TOLD: Final = 3
 """Rules that are told of when none has allowed a call: who calls often must not cost much."""
 
 _Alike: TypeAlias = tuple[Caller | None, str, str | None, Path, bytes, bool]
+
+
+class Helper(Protocol):
+    """Something that must run while requests are judged."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled; it is of use once it has started."""
+        ...
 
 
 class Permits:
@@ -43,28 +55,29 @@ class Permits:
         *,
         by_address: bool = False,
         asking: Mapping[str, tuple[Authorizer, str]] | None = None,
+        tokens: TokenKeys | None = None,
     ) -> None:
         """`counts` counts decisions by `VERDICT RULE`. `by_address` tells that some rule asks where a call is from.
 
         `asking` has, by the names of rules, whom they ask, and what is decided without an answer.
+        `tokens` reads those of callers, if anybody does.
         """
         self.rules = rules
         self._router = router
         self._counts = counts
         self._by_address = by_address
         self._asking = asking or {}
-        self._takes = frozenset(name for authorizer in self.authorizers for name in authorizer.takes)
+        authorizers = tuple(dict.fromkeys(authorizer for authorizer, _ in self._asking.values()))
+        self._takes = frozenset(name for authorizer in authorizers for name in authorizer.takes)
+        self._tokens = tokens
+        self.helpers: tuple[Helper, ...] = authorizers if tokens is None else (*authorizers, tokens)
+        """What must run while there is traffic: whom rules ask, and who knows the keys of tokens."""
         self._memo: dict[_Alike, Decision | tuple[Rule, ...]] = {}
 
     @property
     def remembered(self) -> int:
         """Of how many calls it is remembered what is left to judge."""
         return len(self._memo)
-
-    @property
-    def authorizers(self) -> tuple[Authorizer, ...]:
-        """Whom the rules ask; they must run while there is traffic."""
-        return tuple(dict.fromkeys(authorizer for authorizer, _ in self._asking.values()))
 
     async def check(self, request: Request, name: Path) -> None:
         """Count what becomes of a request for `name`, and raise Denied if it may not be sent on.
@@ -74,15 +87,16 @@ class Permits:
         if self._takes:  # whoever decides: services believe that nobody else has written these
             head, takes = request.head, self._takes
             head.fields = without_fields(head.fields, lambda key: key.lower().replace(b"_", b"-") in takes)
-        decision = self._decide(request, name)
+        claims = None if self._tokens is None else self._claims(request, name)
+        decision = self._decide(request, name, claims)
         if decision.verdict == ASK:
-            decision = await self._asked(request, name, decision)
+            decision = await self._asked(self._call(request, name, claims), request, decision)
         request.policy = decision
         verdict, rule, answered, _ = decision
         self._counts[f"{verdict} {rule}"] += 1
         if verdict == ALLOW:
             return
-        call = self._call(request, name)
+        call = self._call(request, name, claims)
         said = {
             "router": self._router,
             "rule": rule,
@@ -98,12 +112,33 @@ class Permits:
             raise Denied("policy: denied")
         log.warning("policy would refuse a request", **said)
 
-    async def _asked(self, request: Request, name: Path, decision: Decision) -> Decision:
+    def _claims(self, request: Request, name: Path) -> Claims | None:
+        """Return what the token of a request says, None without one. Raises BadToken, counted and told."""
+        token = bearer(request.head.get(b"authorization"))
+        if token is None or self._tokens is None:
+            return None
+        from nodeagent.policy.tokens import TokenError  # only where tokens are read
+
+        try:
+            if self._tokens.has_keys:
+                return self._tokens.claims(token)
+            error: Denied = Denied("policy: the keys of tokens are not known yet", status=503)
+        except TokenError as fault:
+            error = BadToken(f"policy: {fault}", str(fault))
+        request.name = name
+        request.policy = Decision(DENY, TOKENS, error.message.removeprefix("policy: "))
+        self._counts[f"{DENY} {TOKENS}"] += 1
+        log.warning(
+            "policy refuses a token", router=self._router, name=name.show(), peer=request.peer, why=request.policy.said
+        )
+        raise error
+
+    async def _asked(self, call: Call, request: Request, decision: Decision) -> Decision:
         """Return what is decided by whom the rule asks, and have the request say what that says of it."""
         authorizer, verdict = self._asking[decision.rule]
         fields: tuple[tuple[str, str], ...] = ()
         try:
-            answer = await authorizer.ask(self._call(request, name))
+            answer = await authorizer.ask(call)
         except NoAnswerError as error:
             said = f"no answer of {authorizer.name}: {error}"
             log.warning(
@@ -121,25 +156,27 @@ class Permits:
 
     async def check_any(self, request: Request, names: tuple[Path, ...]) -> None:
         """Raise Denied, as `check` does for the first, unless one of `names` may be asked for."""
-        if all(self._decide(request, name).verdict == DENY for name in names):
+        claims = None if self._tokens is None else self._claims(request, names[0])
+        if all(self._decide(request, name, claims).verdict == DENY for name in names):
             await self.check(request, names[0])
 
-    def _decide(self, request: Request, name: Path) -> Decision:
+    def _decide(self, request: Request, name: Path, claims: Claims | None) -> Decision:
         host = host_of(request.peer) if self._by_address else ""
         alike = (request.caller, host, identity_of(request), name, request.head.method, request.dtab is not None)
         left = self._memo.get(alike)
         if left is None:
             if len(self._memo) >= MEMO:
                 self._memo.clear()
-            left = self._memo[alike] = self.rules.narrowed(self._call(request, name))
+            left = self._memo[alike] = self.rules.narrowed(self._call(request, name, claims))
         if isinstance(left, Decision):
             return left
-        return self.rules.decide_of(left, self._call(request, name))
+        return self.rules.decide_of(left, self._call(request, name, claims))
 
-    def _call(self, request: Request, name: Path) -> Call:
+    def _call(self, request: Request, name: Path, claims: Claims | None) -> Call:
         host = host_of(request.peer)
         caller = request.caller or Caller(None, host)
-        return Call(caller, host, identity_of(request), name, request.head, led_on=request.dtab is not None)
+        led_on = request.dtab is not None
+        return Call(caller, host, identity_of(request), name, request.head, led_on=led_on, claims=claims)
 
 
 def identity_of(request: Request) -> str | None:

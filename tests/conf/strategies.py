@@ -56,6 +56,9 @@ _TEXTS: Final = [
     "root",
     "strict",
     "spiffe://mesh.example/host/{node}",
+    "RS256",
+    "identity",
+    "mesh/authz",
 ]
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
@@ -99,6 +102,7 @@ def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, o
     if issubclass(section, AccessLog):
         left_out = ("slowMs",)
     if issubclass(section, Callers):
+        left_out = ("claims",)
         given = {"users": ["root"], **given}
     if issubclass(section, Calls):
         left_out = ("services",)
@@ -107,7 +111,7 @@ def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, o
         left_out = ("name", "authorizer", "whenDown")
         given = {**given, "action": "deny"}
     if issubclass(section, AccessPolicy):
-        left_out = ("authorizers",)
+        left_out = ("authorizers", "tokens")
     if issubclass(section, HttpRouter):
         left_out = ("httpAccessLog",)
     if issubclass(section, TcpRouter):

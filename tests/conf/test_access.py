@@ -62,6 +62,7 @@ def test_it_is_shown_with_where_it_comes_from() -> None:
             }
         ],
         "authorizers": {"value": [], "origin": "default"},
+        "tokens": {"value": None, "origin": "default"},
     }
 
 
@@ -98,11 +99,41 @@ def test_whom_rules_cannot_ask(text: str, problem: str) -> None:
     assert any(problem in line for line in router_problems(f"policy: {{{text}}}"))
 
 
+TOKENS = "tokens: {issuer: 'https://login', audience: mesh, jwksFile: keys.json"
+
+
+def test_whose_tokens_are_read() -> None:
+    found = policy(f"{{{TOKENS}}}, rules: [{{who: {{claims: {{groups: [ops]}}}}, action: allow}}]}}")
+    assert found.tokens is not None
+    assert found.tokens.algorithms == ("RS256", "ES256")
+    assert found.rules[0].who == (Callers(claims={"groups": ("ops",)}),)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"{TOKENS}, jwksUrl: 'http://a/b'}}", "its keys must come from one of jwksFile and jwksUrl"),
+        ("tokens: {issuer: a, audience: b}", "its keys must come from one of jwksFile and jwksUrl"),
+        (f"{TOKENS}, algorithms: [none]}}", "algorithms[0]: expected one of RS256"),
+        (f"{TOKENS}, algorithms: [HS256]}}", "algorithms[0]: expected one of RS256"),
+        (f"{TOKENS}}}, rules: [{{name: tokens, action: deny}}]", "rules: no rule may be called tokens"),
+        (
+            "rules: [{who: {claims: {a: [b]}}, action: allow}]",
+            "tokens: missing; expected whose tokens have the claims that rules ask for",
+        ),
+    ],
+)
+def test_tokens_that_cannot_be_read(text: str, problem: str) -> None:
+    assert any(problem in line for line in router_problems(f"policy: {{{text}}}"))
+
+
 def test_a_listener_says_who_may_connect() -> None:
     text = "routers:\n- protocol: http\n  servers: [{port: 0, callers: %s}]\n"
     (server,) = conf.load(text % "{users: [root]}", "l5d").routers[0].servers
     assert server.callers == (Callers(users=("root",)),)
     (line,) = problems(text % "[{identities: ['spiffe://a/*']}]")
+    (other,) = problems(text % "{claims: {a: [b]}}")
+    assert "servers[0].callers: a connection has no claims: requests have" in other
     assert "servers[0].callers: nobody who connects here has an identity: that needs tls with caCertPath" in line
 
 

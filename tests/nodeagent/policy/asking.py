@@ -44,10 +44,11 @@ def call(
     lines: tuple[bytes, ...] = (),
     special: Mapping[bytes, bytes] | None = None,
     led_on: bool = False,
+    claims: Mapping[str, object] | None = None,
 ) -> Call:
     """A call; a number as `caller` is that user of this host."""
     fields = block_of([*lines, *(f"{key}: {value}".encode() for key, value in (headers or {}).items())])
     target = path if isinstance(path, bytes) else path.encode()
     head = RequestHead(method.encode(), b"users", b"" if method == "CONNECT" else target, 11, fields, special or {})
     who = Caller(caller, "") if isinstance(caller, int) else caller
-    return Call(who, host, identity, Path.parse(name), head, led_on=led_on)
+    return Call(who, host, identity, Path.parse(name), head, led_on=led_on, claims=claims)
