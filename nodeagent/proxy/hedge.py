@@ -204,7 +204,7 @@ class _Race:
         request, head = self.request, self.request.head
         # A head of its own: rehosting changes the other one, and need not wait for a copy that was cancelled.
         own = RequestHead(head.method, head.authority, head.path, head.version, head.fields, head.special)
-        copy = Request(own, request.body, request.received_at, request.peer)
+        copy = Request(own, request.body, request.received_at, request.peer, request.client)
         copy.dtab, copy.deadline, copy.fields, copy.tried, copy.trace = (
             request.dtab,
             request.deadline,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import pytest
 import trio
@@ -16,9 +17,13 @@ from balancer.response_class import ResponseClass
 from namer.path import Path
 from nodeagent.proxy.alarms import Alarms
 from nodeagent.proxy.balance import Client, ClientPolicy
+from nodeagent.proxy.classify import Classify
 from nodeagent.proxy.hedge import Hedges
+from nodeagent.proxy.messages import Request, Response
+from nodeagent.proxy.rehost import Send
 from nodeagent.proxy.service import Service
 from tests.nodeagent.proxy.world import CLOSE, OK, Answer, Backend, World
+from tls.peer import Peer
 
 GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
 FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
@@ -421,6 +426,29 @@ async def test_both_endpoints_are_called_by_their_own_name() -> None:
 
         assert answer.get("location") == "http://web/x"
         assert {backend.seen[0].split(b"\r\n")[1] for backend in turns.backends} == {b"Host: own.example"}
+
+
+async def test_both_endpoints_are_told_who_calls() -> None:
+    caller = Peer(
+        "spiffe://mesh.example/host/db-7", datetime.max.replace(tzinfo=UTC), b"URI=spiffe://mesh.example/host/db-7"
+    )
+    seen: list[Peer | None] = []
+
+    def noting(send: Send) -> Send:
+        async def noted(request: Request, classify: Classify) -> Response:
+            seen.append(request.client)
+            request.client = caller  # as if its connection were one by TLS
+            return await send(request, classify)
+
+        return noted
+
+    turns = Turns([])
+    turns.steps = [turns.hang, says(COPY)]
+    async with world(around=noting).running(*turns.backends) as it:
+        await taught(it)
+        await it.ask(GET)
+
+        assert seen == [None, caller]
 
 
 async def test_the_delay_is_learnt_from_the_requests() -> None:
