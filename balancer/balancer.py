@@ -174,7 +174,9 @@ class Balancer:
         def takes(node: Node) -> bool:
             if avoid:
                 return node not in avoid and node.accrual.health is _ALIVE
-            return rotation.may_go(node, now) or (not rotation.usable and node in rotation.shown)
+            if rotation.usable:
+                return rotation.may_go(node, now)
+            return node in rotation.shown or node.accrual.available(now)
 
         def takes_already(node: Node) -> bool:
             return takes(node) and turn_of(key) <= self._warmup.part(node, now)

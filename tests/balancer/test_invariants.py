@@ -8,7 +8,7 @@ from typing import get_args
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from balancer.accrual import OVERDUE, Health, Reason
+from balancer.accrual import OVERDUE, OVERLOOKED, Health, Reason
 from balancer.backoff import EqualJitter
 from balancer.ejection import kept, most_out
 from balancer.node import Node
@@ -108,7 +108,8 @@ class AnyBalancer(RuleBasedStateMachine):
         nodes = self.balancer.nodes
         spared = self.spared(alive)
         if not avoid:
-            return best(alive | spared if alive else nodes)
+            connectable = [each for each in nodes if each.accrual.reason in OVERLOOKED]
+            return best(alive | spared if alive else connectable or nodes)
         usable = alive | due | spared
         return best(alive - avoid or due - avoid or usable - avoid or usable or set(nodes) - avoid or nodes)
 

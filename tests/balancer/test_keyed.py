@@ -151,6 +151,16 @@ def test_when_all_are_dead_a_key_stays_with_its_own_but_for_probes() -> None:
     assert probe.accrual.health is Health.PROBING
 
 
+def test_when_all_are_dead_and_the_last_good_one_gets_the_traffic_it_gets_that_of_all_keys() -> None:
+    """Also where failures may take nobody out, which says who stays while others are alive."""
+    pool = make_balancer(BalancerParams(kind="ringHash", max_ejected=0.0, all_dead="lastGood"), FRAGILE, Random(1))
+    pool.update(endpoints(3), 0.0)
+    kill(pool, 0, now=0.0)
+    kill(pool, 2, now=1.0)
+    kill(pool, 1, now=2.0)
+    assert set(homes(pool, 3.0).values()) == {1}
+
+
 def test_a_worse_priority_has_a_ring_of_its_own_and_gives_the_traffic_back() -> None:
     pool = balancer("00111")
     before = homes(pool, 0.0)
