@@ -14,7 +14,7 @@ VERDICTS = {
     "allow": "allowed by",
     "deny": "denied by",
     "audit": "allowed, and would be denied by",
-    "ask": "up to whom it asks, by",
+    "ask": "up to an authorizer, asked by",
 }
 
 

@@ -339,6 +339,22 @@ def test_whether_somebody_may(cli: Cli, tmp_path: Path, asked: tuple[str, ...], 
     assert (done.code, f"policy: {heading}\n" in done.out) == (code, True), done.out
 
 
+def test_what_is_up_to_an_authorizer(cli: Cli, tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        "routers:\n- protocol: http\n  servers: [{port: 0}]\n  dtab: /svc/web => /$/inet/127.0.0.1/1\n  policy:\n"
+        "    authorizers: [{kind: opa, name: opa, url: 'http://127.0.0.1:1', path: mesh/authz}]\n"
+        "    rules: [{name: asks, what: {paths: [/x/**]}, action: ask, authorizer: opa}]\n"
+    )
+    for url, code, heading in (
+        ("http://web/x/y", 0, "up to an authorizer, asked by asks, for uid:7, GET /x/y"),
+        ("http://web/x//y", 1, "denied by asks, for uid:7, GET /x//y"),
+        ("http://web/y", 0, "allowed by default, for uid:7, GET /y"),
+    ):
+        done = cli("explain", "--config", str(config), "--as", "uid:7", url)
+        assert (done.code, f"policy: {heading}\n" in done.out) == (code, True), done.out
+
+
 def test_why_a_rule_does_not_fit(cli: Cli, tmp_path: Path) -> None:
     config = tmp_path / "agent.yaml"
     config.write_text(POLICY.format(default="allow"))
