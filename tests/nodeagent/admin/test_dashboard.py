@@ -29,7 +29,7 @@ async def test_the_page_may_do_nothing_but_ask_this_agent() -> None:
 async def test_each_file_is_served_and_asked_for_again_only_when_it_is_another_one(name: str) -> None:
     async with asking(FakeAgent()) as client:
         answer = await client.get(f"/static/{name}")
-        assert (answer.status_code, answer.content) == (200, (dashboard.STATIC / name).read_bytes())
+        assert (answer.status_code, answer.content) == (200, dashboard.files()[name].body)
         assert answer.headers["content-type"] == dashboard.MEDIA_TYPES[Path(name).suffix]
         assert answer.headers["cache-control"] == "no-cache"
         assert answer.headers["content-encoding"] == "gzip"
@@ -38,6 +38,13 @@ async def test_each_file_is_served_and_asked_for_again_only_when_it_is_another_o
         for known in (answer.headers["etag"], f'"other", {answer.headers["etag"]}'):
             again = await client.get(f"/static/{name}", headers={"if-none-match": known})
             assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_script_is_served_without_what_is_for_who_reads_its_source() -> None:
+    source = b"// What it is for.\n\n/** Twice. */\nfunction twice(x) {\n  return 2 * x; // as said\n}\n"
+    assert dashboard.lean(source) == b"function twice(x) {\nreturn 2 * x; // as said\n}"
+    for path in dashboard.STATIC.glob("*.js"):
+        assert all(line.count("`") % 2 == 0 for line in path.read_text().splitlines()), "a text of several lines"
 
 
 @pytest.mark.parametrize("name", ["", "nothing.js", "../app.py", "..%2fapp.py"])

@@ -200,7 +200,7 @@ def test_it_asks_nobody_but_the_agent_and_is_small(browser: Browser, agent: Stag
     assert {url for url in page.requested if not url.startswith(agent.url)} == set()
     assert not [each for each in page.complaints if "logging.json" not in each]
     files = {url for url in page.requested if url == agent.url or "/static/" in url}
-    assert sum(len(agent.page(url.removeprefix(agent.url[:-1]))) for url in files) < 100 * 1024
+    assert sum(len(agent.page(url.removeprefix(agent.url[:-1]))) for url in files) < 100_000
 
 
 @pytest.mark.parametrize("view", VIEWS)
