@@ -1,7 +1,7 @@
 """Dtabs in Consul's key-value store, as namerd kept them: one key for a namespace, below a common prefix.
 
 Followed by a blocking query, for the interpreter `io.l5d.consul.interpreter`. What holds when the table is bad or gone:
-see namer/dtabcell.py. A key that has never been there is a Failure too, so that a misspelt namespace does not pass for
+see namer/document.py. A key that has never been there is a Failure too, so that a misspelt namespace does not pass for
 an empty table; a table is emptied by an empty value.
 
 As a store for the command line, with Consul's own compare and set (`cas`).
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -19,13 +19,14 @@ import trio
 
 from namer.cell import Cell
 from namer.consul.api import LOCAL, Consul, consistency, in_datacenter
+from namer.document import Document, Followed
 from namer.dtab import Dtab
-from namer.dtabcell import DtabState, dtab_arrived, dtab_unusable
+from namer.dtabcell import DtabState, dtab_document
 from namer.dtabstore import StoreConflict, StoredDtab, StoreError
 from namer.httpapi import ApiError, Reply
 from namer.namer import PENDING
 from namer.path import Path
-from namer.watch import Watches, WatchKey
+from namer.watch import Watches
 
 SOURCE: Final = "consul dtab"
 """Whose cells these are, in the state of the watches."""
@@ -58,37 +59,43 @@ class _Value(msgspec.Struct, frozen=True, rename="pascal"):
 
 def consul_dtab(consul: Consul, place: Place, namespace: str, behind: Dtab, watches: Watches) -> Cell[DtabState]:
     """The table of a namespace with `behind` after it, live while somebody subscribes."""
-    unknown: DtabState = PENDING
+    return consul_document(consul, place, namespace, dtab_document(behind), SOURCE, watches)
+
+
+def consul_document(
+    consul: Consul, place: Place, namespace: str, document: Document[T], source: str, watches: Watches
+) -> Cell[Followed[T]]:
+    """What the value of a namespace means, live while somebody subscribes. `source` says whose it is."""
+    unknown: Followed[T] = PENDING
     origin = f"{consul.access.name} {place.key(namespace)}"
-    name = f"{origin} in {place.datacenter}" + (f" ; {behind.show()}" if behind.dentries else "")
-    feed = partial(_follow, consul, place, namespace, behind, origin)
-    return watches.cell(WatchKey(SOURCE, "dtab", name), unknown, feed)
+    feed = partial(_follow, consul, place, namespace, document, origin)
+    return watches.cell(document.key(source, f"{origin} in {place.datacenter}"), unknown, feed)
 
 
 async def _follow(
-    consul: Consul, place: Place, namespace: str, behind: Dtab, origin: str, cell: Cell[DtabState]
+    consul: Consul, place: Place, namespace: str, document: Document[T], origin: str, cell: Cell[Followed[T]]
 ) -> None:
     url = place.url(place.key(namespace))
-    await consul.follow(url, in_datacenter(place.datacenter), _Listener(cell, behind, origin))
+    await consul.follow(url, in_datacenter(place.datacenter), _Listener(cell, document, origin))
 
 
-class _Listener:
-    def __init__(self, cell: Cell[DtabState], behind: Dtab, origin: str) -> None:
+class _Listener(Generic[T]):
+    def __init__(self, cell: Cell[Followed[T]], document: Document[T], origin: str) -> None:
         self._cell = cell
-        self._behind = behind
+        self._document = document
         self._origin = origin
 
     async def heard(self, reply: Reply, steady: bool) -> float | None:  # noqa: ARG002
         text = _stored(reply)
         now = trio.current_time()
         if text is None:
-            dtab_unusable(self._cell, f"{self._origin}: there is no such key", now)
+            self._document.unusable(self._cell, f"{self._origin}: there is no such key", now)
         else:
-            dtab_arrived(self._cell, text.text, self._behind, self._origin, now)
+            self._document.arrived(self._cell, text.text, self._origin, now)
         return None
 
     def failed(self, problem: str, retry_at: float) -> None:
-        dtab_unusable(self._cell, problem, trio.current_time(), retry_at)
+        self._document.unusable(self._cell, problem, trio.current_time(), retry_at)
 
 
 class ConsulDtabStore:

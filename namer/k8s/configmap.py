@@ -1,7 +1,7 @@
 """Dtabs in a ConfigMap: a key of it is a namespace, its text the dtab.
 
 Followed by a list and a watch of that one ConfigMap, for the interpreter `io.l5d.k8s.configMap`. What holds when the
-table is bad, or is gone with its key or its ConfigMap: see namer/dtabcell.py.
+table is bad, or is gone with its key or its ConfigMap: see namer/document.py.
 
 As a store for the command line. A ConfigMap has one version for all of its keys, and a change of any of them is a
 conflict for who has read it before: the API server refuses it (409).
@@ -14,24 +14,27 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import trio
 
 from namer.cell import Cell
+from namer.document import Document, Followed
 from namer.dtab import Dtab
-from namer.dtabcell import DtabState, dtab_arrived, dtab_unusable
+from namer.dtabcell import DtabState, dtab_document
 from namer.dtabstore import StoreConflict, StoredDtab, StoreError
 from namer.httpapi import ApiError, StatusError
 from namer.k8s.api import Api, Client, advised
 from namer.k8s.objects import ConfigMap
 from namer.k8s.reflector import Query, Reflector
 from namer.namer import PENDING
-from namer.watch import Watches, WatchKey
+from namer.watch import Watches
 
 SOURCE: Final = "kubernetes dtab"
 """Whose cells these are, in the state of the watches."""
+
+T = TypeVar("T")
 
 _KEY: Final = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _MERGE: Final = "application/merge-patch+json"
@@ -57,14 +60,26 @@ def config_map_dtab(
     api: Api, place: ConfigMapPlace, key: str, behind: Dtab, watches: Watches, rng: random.Random
 ) -> Cell[DtabState]:
     """The table under a key with `behind` after it, live while somebody subscribes."""
-    unknown: DtabState = PENDING
-    name = f"{api.url} {place} {key}" + (f" ; {behind.show()}" if behind.dentries else "")
-    feed = partial(_follow, api, place, key, behind, rng)
-    return watches.cell(WatchKey(SOURCE, "dtab", name), unknown, feed)
+    return config_map_document(api, place, key, dtab_document(behind), SOURCE, watches, rng)
+
+
+def config_map_document(
+    api: Api,
+    place: ConfigMapPlace,
+    key: str,
+    document: Document[T],
+    source: str,
+    watches: Watches,
+    rng: random.Random,
+) -> Cell[Followed[T]]:
+    """What the text under a key means, live while somebody subscribes. `source` says whose it is."""
+    unknown: Followed[T] = PENDING
+    feed = partial(_follow, api, place, key, document, rng)
+    return watches.cell(document.key(source, f"{api.url} {place} {key}"), unknown, feed)
 
 
 async def _follow(
-    api: Api, place: ConfigMapPlace, key: str, behind: Dtab, rng: random.Random, cell: Cell[DtabState]
+    api: Api, place: ConfigMapPlace, key: str, document: Document[T], rng: random.Random, cell: Cell[Followed[T]]
 ) -> None:
     query = Query(
         path=place.collection,
@@ -72,30 +87,30 @@ async def _follow(
         selector=("fieldSelector", f"metadata.name={place.name}"),
         need=f"list and watch configmaps in the namespace {place.namespace}",
     )
-    await Reflector(api, query, _Reader(cell, place, key, behind), rng).run()
+    await Reflector(api, query, _Reader(cell, place, key, document), rng).run()
 
 
-class _Reader:
-    """Reads the table out of the ConfigMap."""
+class _Reader(Generic[T]):
+    """Reads the text out of the ConfigMap."""
 
-    def __init__(self, cell: Cell[DtabState], place: ConfigMapPlace, key: str, behind: Dtab) -> None:
+    def __init__(self, cell: Cell[Followed[T]], place: ConfigMapPlace, key: str, document: Document[T]) -> None:
         self._cell = cell
         self._place = place
         self._key = key
-        self._behind = behind
+        self._document = document
 
     def known(self, objects: Mapping[str, ConfigMap]) -> None:
         now = trio.current_time()
         found = objects.get(self._place.name)
         text = None if found is None else (found.data or {}).get(self._key)
         if text is not None:
-            dtab_arrived(self._cell, text, self._behind, f"{self._place} {self._key}", now)
+            self._document.arrived(self._cell, text, f"{self._place} {self._key}", now)
         else:
             missing = "there is no such ConfigMap" if found is None else f"it has no key {self._key}"
-            dtab_unusable(self._cell, f"{self._place}: {missing}", now)
+            self._document.unusable(self._cell, f"{self._place}: {missing}", now)
 
     def failed(self, reason: str, retry_at: float) -> None:
-        dtab_unusable(self._cell, reason, trio.current_time(), retry_at)
+        self._document.unusable(self._cell, reason, trio.current_time(), retry_at)
 
 
 class ConfigMapDtabStore:

@@ -51,7 +51,7 @@ LOGGERS: Final = {
     "namer.dns": "the DNS",
     "namer.dns.srv": "SRV records",
     "namer.dns.systemfile": "/etc/hosts and resolv.conf",
-    "namer.dtabcell": "tables that come from elsewhere",
+    "namer.document": "tables and rules that come from elsewhere",
     "namer.fs": "endpoint files",
     "namer.hosts": "host names",
     "namer.report": "Consul, Kubernetes and other registries",

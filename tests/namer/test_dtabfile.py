@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from namer import dtabfile
+from namer import dtabcell
 from namer.cell import Cell
 from namer.dtab import Dtab
 from namer.dtabcell import DtabState, parse_table
@@ -131,11 +131,11 @@ async def test_nothing_is_read_before_somebody_asks(tmp_path: pathlib.Path, auto
 async def test_a_long_table_is_read_while_others_go_on(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[str] = []
 
-    def parse(text: str, behind: Dtab, before: DtabState) -> Dtab:
+    def parse(text: str, behind: Dtab, before: Dtab | None) -> Dtab:
         threads.append(threading.current_thread().name)
         return parse_table(text, behind, before)
 
-    monkeypatch.setattr(dtabfile, "parse_table", parse)
+    monkeypatch.setattr(dtabcell, "parse_table", parse)
     path = tmp_path / "dtab"
     path.write_text(GOOD)
     async with following(path) as cell:

@@ -17,7 +17,7 @@ from namer.binding import Namers
 from namer.builtin import builtin_namers
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabcell import DtabState, dtab_unusable
+from namer.dtabcell import DtabState, dtab_document
 from namer.grammar import NameSyntaxError
 from namer.health import Health
 from namer.hosts import Hosts
@@ -346,7 +346,7 @@ class TestTables:
 
     async def test_one_that_was_never_good_is_the_error_that_requests_get(self) -> None:
         table = self.a_cell()
-        dtab_unusable(table, "/etc/dtab: No such file or directory", 0.0)
+        dtab_document().unusable(table, "/etc/dtab: No such file or directory", 0.0)
         found = await self.explained(table, local="/svc => /#/io.l5d.fs")
         assert (found.outcome, found.error) == ("error", "/etc/dtab: No such file or directory")
         assert "dtab_error" not in found.to_json()
@@ -355,7 +355,7 @@ class TestTables:
         table = self.a_cell()
         table.set(Dtab.parse("/svc => /#/io.l5d.fs"), 0.0)
         await trio.sleep(12.0)
-        dtab_unusable(table, "/etc/dtab:1:8: expected a path", 10.0)
+        dtab_document().unusable(table, "/etc/dtab:1:8: expected a path", 10.0)
         found = (await self.explained(table)).to_json()
         assert (found["outcome"], found["dtab_error"], found["dtab_age"]) == (
             "bound",

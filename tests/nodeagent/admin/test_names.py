@@ -12,7 +12,7 @@ import trio
 from balancer.response_class import ResponseClass
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabcell import DtabState, dtab_unusable
+from namer.dtabcell import DtabState, dtab_document
 from namer.namer import PENDING, Failure
 from namer.path import Path
 from nodeagent.admin import names
@@ -247,7 +247,7 @@ class TestTables:
 
     async def test_one_that_was_never_good(self) -> None:
         async with asking(self.an_agent()) as client:
-            dtab_unusable(self.table, "/etc/dtab: No such file or directory", 0.0)
+            dtab_document().unusable(self.table, "/etc/dtab: No such file or directory", 0.0)
             explained = (await client.get("/explain.json?path=/svc/web")).json()
             delegated = await client.get("/delegator.json?path=/svc/web")
             tried = await client.get("/delegator.json?path=/svc/web&dtab=/svc=>/$/nil")
@@ -258,7 +258,7 @@ class TestTables:
     async def test_one_that_was_good_before(self) -> None:
         async with asking(self.an_agent()) as client:
             self.table.set(Dtab.parse("/svc => /#/io.l5d.fs"), 0.0)
-            dtab_unusable(self.table, "/etc/dtab:1:8: expected a path", 0.0)
+            dtab_document().unusable(self.table, "/etc/dtab:1:8: expected a path", 0.0)
             explained = (await client.get("/explain.json?path=/svc/web")).json()
             delegated = await client.get("/delegator.json?path=/svc/web")
         assert (explained["outcome"], explained["dtab_error"]) == ("bound", "/etc/dtab:1:8: expected a path")

@@ -12,7 +12,7 @@ from balancer.zones import ZoneParams
 from namer.addr import Addr, AddrBound, AddrFailed, AddrNeg, AddrPending, Endpoint
 from namer.cell import Cell
 from namer.dtab import Dtab
-from namer.dtabcell import DtabState, dtab_unusable
+from namer.dtabcell import DtabState, dtab_document
 from namer.namer import PENDING, Failure
 from namer.nametree import NEG, Leaf
 from namer.path import Path
@@ -203,8 +203,8 @@ async def test_a_table_that_fails_is_not_shown_as_an_empty_one() -> None:
         return router["dtab"], router["error"]
 
     assert shown() == (None, None)
-    dtab_unusable(table, "/etc/dtab: gone", 0.0)
+    dtab_document().unusable(table, "/etc/dtab: gone", 0.0)
     assert shown() == (None, "/etc/dtab: gone")
     table.set(Dtab.parse("/a => /b"), 0.0)
-    dtab_unusable(table, "/etc/dtab: gone", 0.0)
+    dtab_document().unusable(table, "/etc/dtab: gone", 0.0)
     assert shown() == ("/a => /b", "/etc/dtab: gone")
