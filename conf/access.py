@@ -6,13 +6,14 @@ import pwd
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Final
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from conf.authorizers import AnyAuthorizer, AuthorizerName
 from conf.errors import quote
 from conf.fields import ONE_OR_MANY, HeaderName, Reader, Text, about, one_of
 from conf.globs import Template, identity_template, name_template, path_template
 from conf.guard import AddressRange
+from conf.rulestores import AnyRuleStore
 from conf.section import Section
 from conf.tokens import Tokens
 from namer.grammar import NameSyntaxError
@@ -22,6 +23,16 @@ DEFAULT: Final = "default"
 
 TOKENS: Final = "tokens"
 """What refuses a token that is not good, in the same way."""
+
+
+UNKNOWN: Final = "unknown"
+"""What refuses everything while the rules are not known, in the same way."""
+
+_RESERVED: Final = {
+    DEFAULT: "that is what decides where no rule does",
+    TOKENS: "that is what refuses tokens that are not good",
+    UNKNOWN: "that is what refuses everything while the rules are not known",
+}
 
 
 def uid_of(text: str) -> int:
@@ -224,6 +235,14 @@ class AccessPolicy(Section, frozen=True):
         ),
     ] = "allow"
     rules: Annotated[tuple[AccessRule, ...], about("The rules.", like="none")] = ()
+    source: Annotated[
+        AnyRuleStore | None,
+        about(
+            "Where the rules come from, in the place of `rules`. `default` is that of texts which say none.",
+            like="none",
+            unset="`rules`",
+        ),
+    ] = field(default=None, name="from")
     authorizers: Annotated[
         tuple[AnyAuthorizer, ...],
         about("Programs that rules ask, such as Open Policy Agent.", like="Envoy's `ext_authz`; none in 1.x"),
@@ -236,10 +255,12 @@ class AccessPolicy(Section, frozen=True):
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Rules of one name."""
+        if self.source is not None and self.rules:
+            yield "rules", "cannot stand beside from, which says where they come from; leave one of them out"
         seen: set[str] = set()
         for name in self.names:
-            if name in (DEFAULT, TOKENS):
-                yield "rules", f"no rule may be called {name}: that is what decides where no rule does"
+            if name in _RESERVED:
+                yield "rules", f"no rule may be called {name}: {_RESERVED[name]}"
             elif name in seen:
                 yield "rules", f"two rules are called {quote(name)}; give each its own name"
             seen.add(name)

@@ -14,6 +14,7 @@ from conf.errors import KeyPath, quote, show_key_path
 from conf.globs import name_template, overlap
 from conf.interpreters import ConsulInterpreter
 from conf.router import FOR_REQUESTS, AnyRouter, Router, TcpRouter
+from conf.rulestores import ConfigMapRules, ConsulRules
 from conf.section import Section
 from conf.server import Listener, TcpServer
 from conf.service import ServiceKeys
@@ -49,7 +50,7 @@ def conflicts(
     yield from _listeners(by_default | all_of(Admin, "ip", "port"), all_of(Listener, "ip", "port"))
     yield from _paths({**all_of(Admin, "path"), **all_of(Listener, "path")}, given)
     yield from _tcp(all_of(TcpRouter), sections, given)
-    yield from _calls(all_of(Router, "dstPrefix"), sections)
+    yield from calls_conflicts(all_of(Router, "dstPrefix"), sections)
     yield from _pages(all_of(Prometheus, "path"), all_of(InfluxDb))
     yield from _only_one(all_of(CommonMetrics))
     yield from _captures(all_of(ApiTlsKeys), sections)
@@ -119,7 +120,9 @@ def _tcp(
                 yield (*at, "port"), "missing; expected the port that stands for the name"
 
 
-def _calls(routers: dict[KeyPath, Router], sections: Mapping[KeyPath, Section]) -> Iterator[tuple[KeyPath, str]]:
+def calls_conflicts(
+    routers: Mapping[KeyPath, Router], sections: Mapping[KeyPath, Section]
+) -> Iterator[tuple[KeyPath, str]]:
     """Rules for names that no request of their router has, and for requests where there are none."""
     for at, calls in sections.items():
         router = next((each for place, each in routers.items() if at[: len(place)] == place), None)
@@ -157,7 +160,7 @@ def _captures(names: dict[KeyPath, ApiTlsKeys], sections: Mapping[KeyPath, Secti
         match sections.get(at[:-1]):
             case ClientPrefix(prefix=prefix):
                 known = prefix.names
-            case GlobalClient() | ConsulNamer() | ConsulInterpreter():
+            case GlobalClient() | ConsulNamer() | ConsulInterpreter() | ConsulRules() | ConfigMapRules():
                 known = frozenset()
             case _:  # not readable: reported already
                 continue

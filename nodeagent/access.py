@@ -2,45 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from conf.access import AccessPolicy
 from conf.authorizers import AnyAuthorizer, HttpAuthorizer, Opa
+from conf.errors import ConfigErrors, Problem
+from conf.load import read_text
 from conf.router import AnyRouter
+from conf.rulestores import FileRules
 from conf.server import Listener
 from conf.tokens import Tokens
+from namer.cell import Cell
+from namer.document import Followed
 from namer.files import FileWatch
-from nodeagent.policy.decision import DENY
+from nodeagent.naming.naming import Naming
 from nodeagent.telemetry.registry import Registry
 from nodeagent.telemetry.stats import ServerStats
 
 if TYPE_CHECKING:
     from nodeagent.policy.asked import Asking
+    from nodeagent.policy.compiled import Ruling
     from nodeagent.proxy.authorizer import Authorizer
     from nodeagent.proxy.entrance import Entrance
     from nodeagent.proxy.permits import Permits
     from nodeagent.proxy.tokenkeys import TokenKeys
 
 
-def permits(config: AnyRouter, stats: Registry, files: FileWatch) -> Permits | None:
+def permits(config: AnyRouter, stats: Registry, naming: Naming) -> Permits | None:
     """Return who may call what; None for everybody everything. Raises ValueError when a user is gone by now."""
     policy = config.policy
     if policy is None:
         return None
-    from nodeagent.policy.compiled import asks_for_addresses, compiled
+    from nodeagent.policy.compiled import ruling, ruling_of
     from nodeagent.proxy.permits import Permits
 
-    counts = stats.policy(config.label)
-    asking = _asking(policy, config.label, stats)
+    source = rules_of(config, naming)
     return Permits(
         config.label,
-        compiled(policy),
-        counts,
-        by_address=asks_for_addresses(policy),
-        asking=asking,
-        tokens=None if policy.tokens is None else _tokens(policy.tokens, files),
+        ruling(policy) if source is None else ruling_of(source.value),
+        stats.policy(config.label),
+        authorizers={each.name: _authorizer(each, config.label, stats) for each in policy.authorizers},
+        tokens=None if policy.tokens is None else _tokens(policy.tokens, naming.files),
+        source=source,
     )
+
+
+def rules_of(config: AnyRouter, naming: Naming) -> Cell[Followed[Ruling]] | None:
+    """Return the rules that a router takes from a store, live while somebody subscribes; None where it takes none."""
+    if config.policy is None or config.policy.source is None:
+        return None
+    from nodeagent.policy.compiled import rules_document
+
+    return naming.document(config.policy.source, rules_document(config), f"policy of {config.label}")
+
+
+def rules_faults(routers: Iterable[AnyRouter]) -> Iterator[Problem]:
+    """Read the files that rules of routers come from, and yield all that is wrong with them. Blocks."""
+    for router in routers:
+        if router.policy is None or not isinstance(router.policy.source, FileRules):
+            continue
+        from conf.rules import load_rules
+
+        try:
+            load_rules(*read_text(router.policy.source.rules_file), router)
+        except ConfigErrors as error:
+            yield from error.problems
 
 
 def entrance(config: Listener, stats: ServerStats) -> Entrance | None:
@@ -59,15 +86,6 @@ def _tokens(config: Tokens, files: FileWatch) -> TokenKeys:
 
     verifier = Verifier(config.issuer, config.audience, config.algorithms, config.leeway_secs)
     return TokenKeys(verifier, files, file=config.jwks_file, url=config.jwks_url, refresh=config.refresh_secs)
-
-
-def _asking(policy: AccessPolicy, router: str, stats: Registry) -> dict[str, tuple[Authorizer, str]]:
-    made = {each.name: _authorizer(each, router, stats) for each in policy.authorizers}
-    return {
-        name: (made[rule.authorizer], rule.when_down or DENY)
-        for name, rule in zip(policy.names, policy.rules, strict=True)
-        if rule.authorizer is not None
-    }
 
 
 def _authorizer(config: AnyAuthorizer, router: str, stats: Registry) -> Authorizer:

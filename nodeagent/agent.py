@@ -238,7 +238,8 @@ class Agent:
         """Return what an operator should see to before it makes the agent unready."""
         own = ends_soon(own_certificates(self.contexts), datetime.now(UTC))
         kept = None if self.identity is None else self.identity.warning()
-        return own if kept is None else [*own, kept]
+        of_rules = (running.router.permits.warning() for running in self.routers if running.router.permits is not None)
+        return [*own, *filter(None, (kept, *of_rules))]
 
     def _router(self, config: AnyRouter, common: Common) -> Router:
         is_own = functools.partial(self._listeners.is_own, config.label)

@@ -96,5 +96,5 @@ def make_router(
         stats=common.stats,
         max_error=config.max_err_response_kb * 1024 if isinstance(config, HttpRouter) else 0,
         exchanges=common.exchanges,
-        permits=access.permits(config, common.stats, common.naming.files),
+        permits=access.permits(config, common.stats, common.naming),
     )

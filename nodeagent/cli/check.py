@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodeagent.cli.config import check_tls, read_config
+from nodeagent.cli.config import check_rules, check_tls, read_config
 from nodeagent.cli.tasks import run_tasks
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def command(config: str, routes: str | None, against: str | None, as_json: bool)
         raise click.UsageError("--routes -: the configuration is read from there already")
     settings = read_config(config)
     check_tls(settings)
+    check_rules(settings)
     for hint in run_tasks(build, settings):
         click.echo(str(hint), err=True)
     if routes is not None:

@@ -50,6 +50,17 @@ def check_tls(config: AgentConfig) -> None:
         raise click.exceptions.Exit(1)
 
 
+def check_rules(config: AgentConfig) -> None:
+    """Read the files that rules of routers come from; as `read_config` tells what is wrong."""
+    from nodeagent.access import rules_faults
+
+    faults = list(rules_faults(config.routers))
+    for fault in faults:
+        click.echo(fault, err=True)
+    if faults:
+        raise click.exceptions.Exit(1)
+
+
 def choose_router(config: AgentConfig, label: str | None) -> AnyRouter:
     """Return the router with that label, the first one for None. Raises UsageError."""
     for router in config.routers:

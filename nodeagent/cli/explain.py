@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from conf.router import AnyRouter
     from namer.dtab import Dtab
     from namer.path import Path
+    from nodeagent.policy.rules import Rules
 
 _ID = re.compile(r"[0-9a-fA-F]{16}")
 
@@ -163,20 +164,41 @@ def work_out(
         raise click.UsageError(f"--dtab: {error}") from None
     answer, tree = run_tasks(_resolve, config, chosen, names, local)
     if judge:
-        answer["policy"] = _judged(chosen, judge, str(answer["name"]), name, led_on=bool(local.dentries))
+        rules = run_tasks(_rules, config, chosen)
+        answer["policy"] = _judged(rules, judge, str(answer["name"]), name, led_on=bool(local.dentries))
     return json.dumps(answer).encode(), None if tree is None else json.dumps(tree).encode()
 
 
-def _judged(router: AnyRouter, judge: dict[str, str], name: str, text: str, *, led_on: bool) -> dict[str, object]:
+def _judged(rules: Rules | None, judge: dict[str, str], name: str, text: str, *, led_on: bool) -> dict[str, object]:
     from namer.path import Path
-    from nodeagent.policy.compiled import compiled
     from nodeagent.policy.questions import head_of, judged
 
-    rules = None if router.policy is None else compiled(router.policy)
     try:
         return judged(rules, judge["as"], Path.parse(name), head_of(text, judge["method"]), led_on=led_on)
     except ValueError as error:
         raise click.UsageError(f"--as {judge['as']}: {error}") from None
+
+
+async def _rules(config: AgentConfig, router: AnyRouter) -> Rules | None:
+    """Return the rules of a router, wherever they are; None where it has no policy."""
+    import trio
+
+    from namer.namer import Pending
+    from namer.settle import subscribed
+    from nodeagent.access import rules_of
+    from nodeagent.cli.offline import discovery
+    from nodeagent.policy.compiled import compiled, ruling_of
+
+    if router.policy is None:
+        return None
+    async with discovery(config) as naming:
+        source = rules_of(router, naming)
+        if source is None:
+            return compiled(router.policy)
+        with subscribed((source,), lambda: None), trio.move_on_after(router.binding_timeout_ms / 1000):
+            while isinstance(source.value, Pending):
+                await source.wait_changed(source.version)
+        return ruling_of(source.value).rules
 
 
 async def _resolve(

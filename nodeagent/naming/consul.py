@@ -6,14 +6,17 @@ import pathlib
 import random
 import ssl
 from functools import partial
+from typing import TypeVar
 
 from conf.consul import ConsulNamer
 from conf.interpreters import ConsulInterpreter
+from conf.rulestores import ConsulRules
 from namer.cell import Cell
 from namer.consul import namer
 from namer.consul.api import LOCAL, Access, Consul
 from namer.consul.catalog import STATUSES, Rules
-from namer.consul.kv import ConsulDtabStore, Place, consul_dtab
+from namer.consul.kv import ConsulDtabStore, Place, consul_document, consul_dtab
+from namer.document import Document, Followed
 from namer.dtab import Dtab
 from namer.dtabcell import DtabState
 from namer.hosts import Hosts
@@ -24,6 +27,8 @@ from nodeagent.policies import client_tls
 from tls.contexts import Contexts
 from tls.files import TlsConfigError
 from tls.params import ContextParams
+
+T = TypeVar("T")
 
 
 def consul_namer(
@@ -45,12 +50,20 @@ def interpreter_dtab(
     return consul_dtab(consul, _place(config), config.namespace, behind, watches)
 
 
+def stored_document(
+    config: ConsulRules, document: Document[T], source: str, watches: Watches, contexts: Contexts, rng: random.Random
+) -> Cell[Followed[T]]:
+    """What a text in Consul's store means. `source` says whose it is."""
+    consul = Consul(_access(config, config.read_consistency_mode, contexts), rng)
+    return consul_document(consul, _place(config), config.namespace, document, source, watches)
+
+
 def consul_store(config: ConsulInterpreter, contexts: Contexts, rng: random.Random) -> ConsulDtabStore:
     """The store that an interpreter takes its dtab from."""
     return ConsulDtabStore(Consul(_access(config, config.read_consistency_mode, contexts), rng), _place(config))
 
 
-def _place(config: ConsulInterpreter) -> Place:
+def _place(config: ConsulInterpreter | ConsulRules) -> Place:
     return Place(config.path_prefix, config.datacenter or LOCAL)
 
 
@@ -62,7 +75,7 @@ def _statuses(config: ConsulNamer) -> frozenset[str]:
     return frozenset(config.health_statuses)
 
 
-def _access(config: ConsulNamer | ConsulInterpreter, consistency: str, contexts: Contexts) -> Access:
+def _access(config: ConsulNamer | ConsulInterpreter | ConsulRules, consistency: str, contexts: Contexts) -> Access:
     tls = client_tls(config.tls)
     return Access(
         host=config.host,

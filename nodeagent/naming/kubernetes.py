@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import random
 from functools import partial
+from typing import TypeVar
 
 from conf.interpreters import ConfigMapInterpreter
 from conf.kubernetes import KubernetesNamer, KubernetesNamespaceNamer
+from conf.rulestores import ConfigMapRules
 from conf.tls import ApiTlsKeys
 from conf.transformers import DaemonsetTransformer, LocalnodeTransformer
 from namer.cell import Cell
+from namer.document import Document, Followed
 from namer.dtab import Dtab
 from namer.dtabcell import DtabState
 from namer.files import Offload
 from namer.k8s import namer
 from namer.k8s.api import Access, Api, ServiceAccount, api_url, service_account
-from namer.k8s.configmap import ConfigMapDtabStore, ConfigMapPlace, config_map_dtab
+from namer.k8s.configmap import ConfigMapDtabStore, ConfigMapPlace, config_map_document, config_map_dtab
 from namer.k8s.live import Collections
 from namer.namer import ConstantNamer, Failure, Namer
 from namer.path import Path
@@ -26,6 +29,8 @@ from namer.watch import Cells, Watches
 from nodeagent.policies import client_tls
 from tls.contexts import client_context
 from tls.params import ContextParams
+
+T = TypeVar("T")
 
 PROXY_HOST = "localhost"
 PROXY_PORT = 8001
@@ -69,16 +74,24 @@ def interpreter_dtab(
     return config_map_dtab(_api_of(config, offload), _place(config), config.filename, behind, watches, rng)
 
 
+def stored_document(
+    config: ConfigMapRules, document: Document[T], source: str, watches: Watches, offload: Offload, rng: random.Random
+) -> Cell[Followed[T]]:
+    """What a text in a ConfigMap means. `source` says whose it is."""
+    api, place = _api_of(config, offload), _place(config)
+    return config_map_document(api, place, config.filename, document, source, watches, rng)
+
+
 def config_map_store(config: ConfigMapInterpreter, offload: Offload) -> ConfigMapDtabStore:
     """The store that an interpreter takes its dtab from."""
     return ConfigMapDtabStore(_api_of(config, offload), _place(config))
 
 
-def _place(config: ConfigMapInterpreter) -> ConfigMapPlace:
+def _place(config: ConfigMapInterpreter | ConfigMapRules) -> ConfigMapPlace:
     return ConfigMapPlace(config.namespace, config.name)
 
 
-def _api_of(config: ConfigMapInterpreter, offload: Offload) -> Api:
+def _api_of(config: ConfigMapInterpreter | ConfigMapRules, offload: Offload) -> Api:
     return _api(config.host, config.port, config.tls, config.token_file, offload)
 
 

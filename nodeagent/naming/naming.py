@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import random
 from collections.abc import Sequence
+from typing import TypeVar
 
 import structlog
 import trio
@@ -16,6 +17,7 @@ from conf.interpreters import ConfigMapInterpreter, ConsulInterpreter, FsInterpr
 from conf.kubernetes import KubernetesNamer
 from conf.namers import AnyNamer, FsNamer, RewriteNamer
 from conf.router import AnyRouter, HttpRouter
+from conf.rulestores import AnyRuleStore, ConfigMapRules, ConsulRules, FileRules
 from conf.transformers import (
     AnyTransformer,
     ConstTransformer,
@@ -31,8 +33,9 @@ from namer.addr import Addr
 from namer.binding import Namers
 from namer.builtin import builtin_namers
 from namer.cell import Cell
+from namer.document import Document, Followed
 from namer.dtabcell import DtabState
-from namer.dtabfile import dtab_file
+from namer.dtabfile import document_file, dtab_file
 from namer.files import FileWatch
 from namer.health import Assess, by_addresses
 from namer.namer import Namer
@@ -45,6 +48,8 @@ from namer.transform.transformer import Transformer, transformed, transformed_na
 from namer.watch import Twin, Watches, twin_source
 from nodeagent.naming.dns import DnsParts
 from tls.contexts import Contexts
+
+T = TypeVar("T")
 
 log = structlog.get_logger("nodeagent.naming")
 
@@ -105,6 +110,21 @@ class Naming:
                 return kubernetes.interpreter_dtab(interpreter, config.dtab, self.watches, offload, self._rng)
         own: DtabState = config.dtab
         return Cell.constant(own)
+
+    def document(self, store: AnyRuleStore, document: Document[T], source: str) -> Cell[Followed[T]]:
+        """What a text in a store means, live while somebody subscribes. `source` says whose it is, in statistics."""
+        match store:
+            case FileRules(rules_file=path):
+                return document_file(path, document, source, self.watches, self.files)
+            case ConsulRules():
+                from nodeagent.naming.consul import stored_document
+
+                return stored_document(store, document, source, self.watches, self._contexts, self._rng)
+            case ConfigMapRules():
+                from nodeagent.naming import kubernetes
+
+                offload = self.files.offload
+                return kubernetes.stored_document(store, document, source, self.watches, offload, self._rng)
 
     def namers_of(self, config: AnyRouter) -> Namers:
         """The namers as a router sees them: behind the transformers of its interpreter, if it has some.

@@ -1,12 +1,21 @@
-"""The configuration of a policy -> its rules. Pure, but that users are looked up in the host's list of them."""
+"""The configuration of a policy, or a text from a store -> its rules.
+
+Pure, but that users are looked up in the host's list of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 
-from conf.access import DEFAULT, AccessPolicy, AccessRule, Callers, Calls, uid_of
+from conf.access import DEFAULT, UNKNOWN, AccessPolicy, AccessRule, Callers, Calls, uid_of
+from conf.errors import ConfigErrors
 from conf.globs import identity_template, name_template, path_template
+from conf.router import AnyRouter
+from conf.rulestores import MAX_BYTES
+from namer.document import Document, Followed, UnusableError
+from namer.namer import Failure, Pending
 from nodeagent.policy.conditions import (
     Condition,
     HasClaims,
@@ -18,10 +27,73 @@ from nodeagent.policy.conditions import (
     Services,
     Users,
 )
-from nodeagent.policy.decision import ALLOW, Decision
+from nodeagent.policy.decision import ALLOW, DENY, Decision
 from nodeagent.policy.rules import Rule, Rules
 
 ANY_VALUE = "*"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ruling:
+    """The rules that are in force together, and what else is to be known of them."""
+
+    rules: Rules
+    by_address: bool = False
+    """Whether it matters from which address a call comes."""
+    asked: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """By the names of rules, whom they ask, and what is decided without an answer."""
+    config: AccessPolicy | None = None
+    """What they were made of; equal ones are equal rulings."""
+    text: str | None = None
+    """As it stands in the store, if they are from one."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ruling) and self.config is not None and self.config == other.config
+
+
+def ruling(config: AccessPolicy) -> Ruling:
+    """Return what is in force by a policy. Raises ValueError as `compiled` does."""
+    by_address = any(callers.networks is not None for rule in config.rules for callers in rule.who or ())
+    asked = {
+        name: (rule.authorizer, rule.when_down or DENY)
+        for name, rule in zip(config.names, config.rules, strict=True)
+        if rule.authorizer is not None
+    }
+    return Ruling(compiled(config), by_address, asked, config)
+
+
+def unknown(why: str) -> Ruling:
+    """Return what is in force while the rules are not known: nobody may call anything."""
+    return Ruling(Rules((), Decision(DENY, UNKNOWN, why)))
+
+
+def ruling_of(followed: Followed[Ruling]) -> Ruling:
+    """Return what is in force by what there is of a store."""
+    match followed:
+        case Pending():
+            return unknown("the rules are not known yet")
+        case Failure(reason):
+            return unknown(f"the rules are not known: {reason}")
+    return followed
+
+
+def rules_document(router: AnyRouter) -> Document[Ruling]:
+    """Return what the texts of a store mean for a router."""
+
+    def read(text: str, origin: str, before: Ruling | None) -> Ruling:
+        if before is not None and before.text == text:  # stores say the same again and again
+            return before
+        from conf.rules import load_rules  # imported here, because few routers have rules elsewhere
+
+        try:
+            return replace(ruling(load_rules(text, origin, router)), text=text)
+        except ConfigErrors as error:
+            first, *others = error.problems
+            raise UnusableError(f"{first} (and {len(others)} more)" if others else str(first)) from None
+        except ValueError as error:
+            raise UnusableError(f"{origin}: {error}") from None
+
+    return Document("rules", read, MAX_BYTES)
 
 
 def compiled(config: AccessPolicy) -> Rules:
@@ -33,11 +105,6 @@ def compiled(config: AccessPolicy) -> Rules:
 def allowing(callers: Sequence[Callers]) -> Rule:
     """Return the rule that allows just these. Raises ValueError when a user is gone by now."""
     return Rule("callers", ALLOW, tuple(tuple(_callers(each)) for each in callers))
-
-
-def asks_for_addresses(config: AccessPolicy) -> bool:
-    """Tell whether it matters from which address a call comes."""
-    return any(callers.networks is not None for rule in config.rules for callers in rule.who or ())
 
 
 def _rule(name: str, config: AccessRule) -> Rule:

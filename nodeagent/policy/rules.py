@@ -113,7 +113,7 @@ class Rules:
             decides = not decided and rule.action != AUDIT and fits >= rule.needs
             decided = decided or decides
             yield Tried(rule.name, rule.action, fits, decides, rule.why(call))
-        yield Tried(self.default.rule, self.default.verdict, Fits.YES, not decided, "")
+        yield Tried(self.default.rule, self.default.verdict, Fits.YES, not decided, self.default.said or "")
 
     def shadowed(self) -> Iterator[tuple[int, Rule]]:
         """Yield the places of rules that never decide, each with the rule before it that decides instead."""

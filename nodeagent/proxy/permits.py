@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 import structlog
 import trio
 
-from conf.access import TOKENS
+from conf.access import TOKENS, UNKNOWN
+from namer.cell import Cell
+from namer.document import Followed, known
+from namer.namer import Pending
 from namer.path import Path
+from namer.settle import subscribed
 from nodeagent.policy.asked import NoAnswerError
 from nodeagent.policy.call import Call
 from nodeagent.policy.claims import Claims, bearer
+from nodeagent.policy.compiled import Ruling, ruling_of
 from nodeagent.policy.decision import ALLOW, ASK, DENY, Decision
 from nodeagent.policy.rules import Rule, Rules, passed_on
 from nodeagent.proxy.caller import Caller, host_of
@@ -29,6 +34,9 @@ log = structlog.get_logger("nodeagent.policy")
 
 MEMO: Final = 4096
 """Calls alike of which is remembered what is left to judge; a flood of names only makes the memo start over."""
+
+FIRST: Final = 2.0
+"""Seconds that listeners wait for rules that come from elsewhere."""
 
 MAX_TOLD: Final = 3
 """Rules that are told of when none has allowed a call: who calls often must not cost much."""
@@ -50,29 +58,69 @@ class Permits:
     def __init__(
         self,
         router: str,
-        rules: Rules,
+        ruling: Ruling,
         counts: Counter[str],
         *,
-        by_address: bool = False,
-        asking: Mapping[str, tuple[Authorizer, str]] | None = None,
+        authorizers: Mapping[str, Authorizer] | None = None,
         tokens: TokenKeys | None = None,
+        source: Cell[Followed[Ruling]] | None = None,
     ) -> None:
-        """`counts` counts decisions by `VERDICT RULE`. `by_address` tells that some rule asks where a call is from.
+        """`counts` counts decisions by `VERDICT RULE`. `authorizers` are whom rules may ask, by their names.
 
-        `asking` has, by the names of rules, whom they ask, and what is decided without an answer.
-        `tokens` reads those of callers, if anybody does.
+        `tokens` reads those of callers, if anybody does. `source`, if given, has what is in force from now on: followed
+        while `run` runs.
         """
-        self.rules = rules
         self._router = router
         self._counts = counts
-        self._by_address = by_address
-        self._asking = asking or {}
-        authorizers = tuple(dict.fromkeys(authorizer for authorizer, _ in self._asking.values()))
-        self._takes = frozenset(name for authorizer in authorizers for name in authorizer.takes)
+        self._authorizers = authorizers or {}
+        self._takes = frozenset(name for each in self._authorizers.values() for name in each.takes)
         self._tokens = tokens
-        self.helpers: tuple[Helper, ...] = authorizers if tokens is None else (*authorizers, tokens)
-        """What must run while there is traffic: whom rules ask, and who knows the keys of tokens."""
+        self._source = source
+        helpers: list[Helper] = [*self._authorizers.values()]
+        if tokens is not None:
+            helpers.append(tokens)
+        if source is not None:
+            helpers.append(self)
+        self.helpers = tuple(helpers)
+        """What must run while there is traffic: whom rules ask, who knows the keys of tokens, who follows the rules."""
         self._memo: dict[_Alike, Decision | tuple[Rule, ...]] = {}
+        self._ruling = ruling
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+        return self._ruling.rules
+
+    def warning(self) -> str | None:
+        """Return what an operator should see to, None for nothing."""
+        if self._source is None:
+            return None
+        if known(self._source.value) is None:
+            return f"router {self._router} refuses everything: {self.rules.default.said}"
+        error = self._source.error
+        return None if error is None else f"router {self._router} goes by rules that may be old: {error}"
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follow the rules. Returns only by being cancelled, which leaves those in force.
+
+        Has started when they are known, or it is known why not, or FIRST is over: who calls at a restart had better
+        wait a moment than be refused.
+        """
+        source = self._source
+        assert source is not None
+        with subscribed((source,), self._changed):
+            with trio.move_on_after(FIRST):
+                while isinstance(source.value, Pending):
+                    await source.wait_changed(source.version)
+            task_status.started()
+            await trio.sleep_forever()
+
+    def _changed(self) -> None:
+        assert self._source is not None
+        self._ruling = ruling_of(self._source.value)
+        self._memo.clear()
+        if (found := known(self._source.value)) is not None:
+            log.info("rules are in force", router=self._router, rules=len(found.rules.rules))
 
     @property
     def remembered(self) -> int:
@@ -109,6 +157,8 @@ class Permits:
         if verdict == DENY:
             log.warning("policy refuses a request", **said)
             request.name = name
+            if rule == UNKNOWN:
+                raise Denied("policy: the rules are not known yet", status=503)
             raise Denied("policy: denied")
         log.warning("policy would refuse a request", **said)
 
@@ -135,7 +185,8 @@ class Permits:
 
     async def _asked(self, call: Call, request: Request, decision: Decision) -> Decision:
         """Return what is decided by whom the rule asks, and have the request say what that says of it."""
-        authorizer, verdict = self._asking[decision.rule]
+        asked, verdict = self._ruling.asked[decision.rule]
+        authorizer = self._authorizers[asked]
         fields: tuple[tuple[str, str], ...] = ()
         try:
             answer = await authorizer.ask(call)
@@ -161,7 +212,7 @@ class Permits:
             await self.check(request, names[0])
 
     def _decide(self, request: Request, name: Path, claims: Claims | None) -> Decision:
-        host = host_of(request.peer) if self._by_address else ""
+        host = host_of(request.peer) if self._ruling.by_address else ""
         alike = (request.caller, host, identity_of(request), name, request.head.method, request.dtab is not None)
         left = self._memo.get(alike)
         if left is None:

@@ -61,6 +61,7 @@ def test_it_is_shown_with_where_it_comes_from() -> None:
                 "whenDown": {"value": None, "origin": "default"},
             }
         ],
+        "from": {"value": None, "origin": "default"},
         "authorizers": {"value": [], "origin": "default"},
         "tokens": {"value": None, "origin": "default"},
     }
