@@ -191,10 +191,11 @@ async def _rules(config: AgentConfig, router: AnyRouter) -> Rules | None:
 
     if router.policy is None:
         return None
+    if router.policy.source is None:
+        return compiled(router.policy)
     async with discovery(config) as naming:
         source = rules_of(router, naming)
-        if source is None:
-            return compiled(router.policy)
+        assert source is not None
         with subscribed((source,), lambda: None), trio.move_on_after(router.binding_timeout_ms / 1000):
             while isinstance(source.value, Pending):
                 await source.wait_changed(source.version)

@@ -111,7 +111,7 @@ def _in_harmony(section: type[Section], given: dict[str, object]) -> dict[str, o
         left_out = ("name", "authorizer", "whenDown")
         given = {**given, "action": "deny"}
     if issubclass(section, AccessPolicy):
-        left_out = ("authorizers", "tokens")
+        left_out = ("authorizers", "tokens", "rules" if "from" in given else "")
     if issubclass(section, HttpRouter):
         left_out = ("httpAccessLog",)
     if issubclass(section, TcpRouter):
