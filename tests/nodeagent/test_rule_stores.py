@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pathlib
 from collections import Counter
@@ -37,6 +38,7 @@ SOURCE = "policy of http"
 
 OPEN = "default: allow"
 SHUT = "{default: allow, rules: [{name: shut, action: deny}]}"
+FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}"
 GET = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
 
 Follow = Callable[[Document[Ruling]], Cell[Followed[Ruling]]]
@@ -240,3 +242,34 @@ async def test_a_file_is_followed_by_an_agent(tmp_path: pathlib.Path) -> None:
     assert (shown["verdict"], shown["rule"]) == ("deny", "shut")
     assert float(versions) >= 2
     assert float(failed) >= 1
+
+
+async def test_consul_and_kubernetes_are_asked_as_the_configuration_says() -> None:
+    value = base64.b64encode(SHUT.encode()).decode()
+    body = json.dumps([{"ModifyIndex": 7, "Value": value}]).encode()
+    head = f"HTTP/1.1 200 OK\r\nX-Consul-Index: 7\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    consul, kubernetes = Backend([head + body, never]), Backend([FORBIDDEN])
+    async with trio.open_nursery() as nursery:
+        await nursery.start(consul.run)
+        await nursery.start(kubernetes.run)
+        text = (
+            "- protocol: http\n  servers: [{port: 0}]\n  policy: {from: {kind: io.l5d.consul, namespace: web, "
+            f"token: t, host: 127.0.0.1, port: {consul.port}}}}}\n"
+            "- protocol: http\n  label: other\n  servers: [{port: 0}]\n  policy: {from: {kind: k8s.configMap, name: "
+            f"mesh, namespace: prod, filename: web, host: 127.0.0.1, port: {kubernetes.port}}}}}\n"
+        )
+        async with running(text) as agent:
+            await until(agent, 403)
+            assert (await agent.ask("router other", GET)).status == 503
+            warned = (await agent.admin("/ready")).body.decode()
+        nursery.cancel_scope.cancel()
+
+    assert consul.seen[0].startswith(b"GET /v1/kv/nodeagent/rules/web HTTP/1.1")
+    assert b"x-consul-token: t" in consul.seen[0].lower()
+    assert b"GET /api/v1/namespaces/prod/configmaps?" in kubernetes.seen[0]
+    assert "router other refuses everything: the rules are not known: " in warned
+    assert "list and watch configmaps in the namespace prod" in warned
+
+
+async def never(stream: trio.SocketStream, request: bytes) -> None:
+    await trio.sleep_forever()
