@@ -7,6 +7,7 @@ longest, so that a probe still gets its answer; what is accepted, and what is as
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -27,6 +28,10 @@ PIECE: Final = 64 * 1024
 """Bytes."""
 BUFFER: Final = 128 * 1024
 """Bytes that the kernel keeps for a caller; by itself it would keep megabytes for one that takes nothing."""
+
+
+_END: Final = re.compile(rb"\n\r?\n")
+"""Of a head."""
 
 
 class Pace:
@@ -53,16 +58,28 @@ class Connection:
         """Why nothing is answered that is asked here."""
         self.busy = 0
         """Requests under way."""
+        self._begun = bytearray()
+        """Read, and not given out yet."""
 
-    async def says_something(self, within: float) -> bool:
-        """Wait so many seconds for the first bytes; tell whether they came. Cancelling is safe."""
-        with trio.move_on_after(within), suppress(trio.ClosedResourceError):
-            await trio.lowlevel.wait_readable(self.socket)
-            return True
+    async def asks_something(self, within: float, most: int) -> bool:
+        """Wait so many seconds for a first head, or more bytes than one may have; tell whether that came.
+
+        Cancelling loses nothing.
+        """
+        with trio.move_on_after(within), suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+            while more := await self._stream.receive_some(PIECE):
+                seen = max(0, len(self._begun) - 2)
+                self._begun += more
+                if _END.search(self._begun, seen) or len(self._begun) > most:
+                    return True
         return False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return what has come."""
+        if self._begun:
+            begun = bytes(self._begun)
+            self._begun.clear()
+            return begun
         return await self._stream.receive_some(max_bytes)
 
     async def send_all(self, data: bytes) -> None:

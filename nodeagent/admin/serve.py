@@ -56,7 +56,8 @@ async def serve(
 
     async def converse(stream: trio.SocketStream) -> None:
         async with connections.entered(stream) as connection:
-            if await connection.says_something(IDLE):  # who only connects costs no more than that
+            # Whoever only connects, or sends a head byte by byte, costs no more than that.
+            if await connection.asks_something(IDLE, MAX_HEAD):
                 await speak(connection).run()
 
     sock.listen(BACKLOG)

@@ -10,6 +10,7 @@ from functools import partial
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from namer.addr import Endpoint
 from nodeagent.admin.app import admin_app
@@ -85,6 +86,15 @@ async def test_an_idle_caller_does_not_hold_up_the_end() -> None:
         await stream.send_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
     await stream.aclose()
+
+
+@pytest.mark.parametrize("head", [b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /live HTTP/1.0\n\n"])
+async def test_a_head_may_come_byte_by_byte(head: bytes) -> None:
+    async with served(FakeAgent()) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        for at in range(len(head)):
+            await stream.send_all(head[at : at + 1])
+            await trio.testing.wait_all_tasks_blocked()
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_caller_that_takes_nothing_of_its_answer_does_not_either(monkeypatch: pytest.MonkeyPatch) -> None:
