@@ -166,9 +166,10 @@ class Agent:
             root.start_soon(self._alarms.run)
             for exporter in self.tracing.exporters:
                 root.start_soon(exporter.run)
-            for running in self.routers:
-                for helper in running.router.helpers:
-                    await root.start(helper.run)
+            async with trio.open_nursery() as helpers:  # all at once: rules that do not come are waited for together
+                for running in self.routers:
+                    for helper in running.router.helpers:
+                        helpers.start_soon(root.start, helper.run)
             if self._admin is None:
                 await root.start(self._serve_admin, sockets[-1][1])
                 for push in pushes(self.config.telemetry, self._counted, self.naming):
