@@ -29,6 +29,7 @@ Consistency = Annotated[
     about("How sure an answer must be, as in Consul's documentation.", why="Consul's own default"),
 ]
 FailFast = Annotated[bool, about("Accepted. Consul is asked again after 0.1 to 5 seconds in any case.")]
+StoreDatacenter = Annotated[Text | None, about("The datacenter whose store it is.", unset="that of the Consul asked")]
 Tls = Annotated[ApiTlsKeys | None, about("TLS to Consul.", unset="plain HTTP")]
 
 HealthStatus = Annotated[str, one_of("passing", "warning", "critical", "maintenance", "any")]

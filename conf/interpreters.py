@@ -49,9 +49,7 @@ class ConsulInterpreter(Interpreter, frozen=True, tag="io.l5d.consul.interpreter
     namespace: Annotated[Label, about("The last part of the key, `namerd/dtabs/default`.")] = "default"
     token: consul.Token = None
     token_file: consul.TokenFile = None
-    datacenter: Annotated[Text | None, about("The datacenter whose store it is.", unset="that of the Consul asked")] = (
-        None
-    )
+    datacenter: consul.StoreDatacenter = None
     read_consistency_mode: consul.Consistency = "default"
     write_consistency_mode: consul.Consistency = "default"
     fail_fast: consul.FailFast = False

@@ -40,9 +40,7 @@ class ConsulRules(RuleStore, frozen=True, tag="io.l5d.consul", kw_only=True):
     namespace: Annotated[Label, about("The last part of the key, `nodeagent/rules/default`.", like="none")] = "default"
     token: consul.Token = None
     token_file: consul.TokenFile = None
-    datacenter: Annotated[Text | None, about("The datacenter whose store it is.", unset="that of the Consul asked")] = (
-        None
-    )
+    datacenter: consul.StoreDatacenter = None
     read_consistency_mode: consul.Consistency = "default"
     tls: consul.Tls = None
 

@@ -21,7 +21,7 @@ from nodeagent.admin.answers import problem
 from nodeagent.admin.peers import Peers
 
 MOST: Final = 64
-"""Connections at once: each is a descriptor, and up to 64 KB of a head."""
+"""Connections at once: each is a descriptor, and up to 128 KB of a head and what came with its end."""
 STALLED: Final = 5.0
 """Seconds within which a caller takes the next piece of an answer."""
 PIECE: Final = 64 * 1024
