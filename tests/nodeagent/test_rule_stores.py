@@ -21,7 +21,6 @@ from namer.document import Document, Followed
 from namer.k8s.configmap import ConfigMapPlace, config_map_document
 from namer.namer import PENDING
 from namer.path import Path
-from nodeagent.agent import Agent
 from nodeagent.policy.compiled import Ruling, rules_document, ruling_of
 from nodeagent.policy.decision import Decision
 from nodeagent.policy.rules import Rules
@@ -274,18 +273,25 @@ async def test_consul_and_kubernetes_are_asked_as_the_configuration_says() -> No
 
 async def test_rules_of_several_routers_are_waited_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nodeagent.proxy.permits.FIRST", 60.0)
-    consul = Backend([never])
+    both = trio.Event()
+
+    async def with_the_other(stream: trio.SocketStream, request: bytes) -> None:
+        if len(consul.seen) == 2:
+            both.set()
+        await both.wait()
+        await stream.send_all(b"HTTP/1.1 404 Not Found\r\nX-Consul-Index: 7\r\nContent-Length: 0\r\n\r\n")
+
+    consul = Backend([with_the_other, never])
     async with trio.open_nursery() as nursery:
         await nursery.start(consul.run)
-        routers = "".join(
+        text = "".join(
             f"- {{protocol: http, label: {label}, servers: [{{port: 0}}], policy: {{from: {{kind: io.l5d.consul, "
             f"namespace: {label}, host: 127.0.0.1, port: {consul.port}}}}}}}\n"
             for label in ("one", "two")
         )
-        nursery.start_soon(Agent(conf.load(f"admin: {{port: 0}}\nrouters:\n{routers}", "test")).run)
         with trio.fail_after(10):
-            while len(consul.seen) < 2:
-                await trio.sleep(0.01)
+            async with running(text):
+                pass
         nursery.cancel_scope.cancel()
 
 
