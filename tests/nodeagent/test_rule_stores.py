@@ -281,7 +281,7 @@ async def test_rules_of_several_routers_are_waited_for_together(monkeypatch: pyt
         await both.wait()
         await stream.send_all(b"HTTP/1.1 404 Not Found\r\nX-Consul-Index: 7\r\nContent-Length: 0\r\n\r\n")
 
-    consul = Backend([with_the_other, never])
+    consul = Backend([with_the_other, with_the_other, never])
     async with trio.open_nursery() as nursery:
         await nursery.start(consul.run)
         text = "".join(
@@ -289,10 +289,13 @@ async def test_rules_of_several_routers_are_waited_for_together(monkeypatch: pyt
             f"namespace: {label}, host: 127.0.0.1, port: {consul.port}}}}}}}\n"
             for label in ("one", "two")
         )
-        with trio.fail_after(10):
+        with trio.fail_after(10), capture_logs() as logs:
             async with running(text):
                 pass
         nursery.cancel_scope.cancel()
+
+    problems = [line["problem"] for line in logs if line["event"] == "the rules cannot be used"]
+    assert [each for each in problems if "no answer within" in each] == [], "one was asked after the other had given up"
 
 
 async def never(stream: trio.SocketStream, request: bytes) -> None:
