@@ -128,12 +128,12 @@ _NGINX_BACKEND = """\
 def nginx_proxy_files(site: Site) -> dict[str, str]:
     """nginx as a reverse proxy with pooled connections to the endpoints."""
     http = _NGINX_PROXY.format(port=site.port, backends=site.backends)
-    return {"nginx.conf": _nginx_frame(site, http)}
+    return {"nginx.conf": nginx_config(site, http)}
 
 
-def _nginx_frame(site: Site, http: str) -> str:
-    """The configuration of an nginx of one process with *http* in its block of that name."""
-    return _NGINX_FRAME.format(directory=site.directory, connections=CONNECTIONS, http=http)
+def nginx_config(site: Site, http: str, *, before: str = "", after: str = "") -> str:
+    """The configuration of an nginx of one process with *http* in its block of that name, and what is around all."""
+    return before + _NGINX_FRAME.format(directory=site.directory, connections=CONNECTIONS, http=http) + after
 
 
 def nginx_backend_files(site: Site) -> dict[str, str]:
@@ -150,7 +150,7 @@ def nginx_backend_files(site: Site) -> dict[str, str]:
         backends=site.backends, directory=site.directory, small="s" * SMALL_BODY, kib="k" * KIB_BODY
     )
     return {
-        "nginx.conf": _nginx_frame(site, http),
+        "nginx.conf": nginx_config(site, http),
         "body64k": "l" * LARGE_BODY,
         "chunked": "c" * CHUNKED_BODY,
         "upload": "",

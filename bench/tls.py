@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from bench import envoy
 from bench.compare import alternate, present
 from bench.load import WORKLOADS, LoadResult, run
-from bench.peers import AGENT, BACKEND, CONNECTIONS, SMALL_BODY, Peer, Site, agent_files, named, nginx_arguments
+from bench.peers import AGENT, BACKEND, SMALL_BODY, Peer, Site, agent_files, named, nginx_arguments, nginx_config
 from bench.processes import BenchError, Process, free_ports
 from bench.results import Sample, Samples, Spread, losses, markdown, spread
 from bench.stage import Stage, check_reply, stage, started
@@ -40,12 +40,6 @@ WARM_UP_SECONDS: Final = 1
 SHORT_SECONDS: Final = 1
 
 _FRONT = """\
-load_module {module};
-daemon off;
-master_process off;
-pid {directory}/nginx.pid;
-error_log stderr error;
-events {{ worker_connections {connections}; }}
 stream {{
   server {{
     listen 127.0.0.1:{port};
@@ -63,35 +57,16 @@ stream {{
     proxy_ssl_certificate_key {certificates}/key.pem;
   }}
 }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
+"""
+
+_FRONT_IS_THERE = """\
   server {{
     listen 127.0.0.1:{plain};
     location = /ready {{ return 200; }}
-  }}
-}}
-"""
+  }}"""
 
 _BACKEND = """\
-daemon off;
-master_process off;
-pid {directory}/nginx.pid;
-error_log stderr error;
-events {{ worker_connections {connections}; }}
-http {{
-  access_log off;
-  keepalive_requests 1000000000;
   {keep}
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
   default_type text/plain;
   server {{
     listen 127.0.0.1:{plain};
@@ -110,9 +85,7 @@ http {{
     ssl_verify_depth 3;
     ssl_verify_client on;
     location = /small {{ return 200 "{small}"; }}
-  }}
-}}
-"""
+  }}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +159,7 @@ def peers(case: Case, folder: Path) -> tuple[Peer, ...]:
 
 def backend_text(case: Case, folder: Path, site: Site) -> dict[str, str]:
     """nginx as both endpoints, by TLS if the case has it; `site.port` is for finding out whether it is there."""
-    text = _BACKEND.format(
-        directory=site.directory,
-        connections=CONNECTIONS,
+    http = _BACKEND.format(
         keep="keepalive_timeout 0;" if case.closes == "endpoint" else "",
         plain=site.port,
         backends=site.backends,
@@ -197,23 +168,14 @@ def backend_text(case: Case, folder: Path, site: Site) -> dict[str, str]:
         certificates=folder,
         small="s" * SMALL_BODY,
     )
-    return {"nginx.conf": text}
+    return {"nginx.conf": nginx_config(site, http)}
 
 
 def front_text(folder: Path, target: int, site: Site) -> dict[str, str]:
     """nginx that puts each connection into one by TLS, with a certificate."""
-    text = _FRONT.format(
-        module=STREAM_MODULE,
-        directory=site.directory,
-        connections=CONNECTIONS,
-        port=site.port,
-        plain=site.admin_port,
-        target=target,
-        suite=SUITE,
-        name=NAME,
-        certificates=folder,
-    )
-    return {"nginx.conf": text}
+    stream = _FRONT.format(port=site.port, target=target, suite=SUITE, name=NAME, certificates=folder)
+    http = _FRONT_IS_THERE.format(plain=site.admin_port)
+    return {"nginx.conf": nginx_config(site, http, before=f"load_module {STREAM_MODULE};\n", after=stream)}
 
 
 @contextmanager
