@@ -31,7 +31,7 @@ def tls_faults(config: AgentConfig, contexts: Contexts) -> Iterator[str]:
     Those that the agent gets itself when it joins an authority may be missing. Blocks on the disk.
     """
     origins = config.origins
-    for at, params in _of_agents(config):
+    for at, params in _needed(config):
         try:
             contexts.side(params)
         except TlsConfigError as error:
@@ -42,7 +42,7 @@ def tls_faults(config: AgentConfig, contexts: Contexts) -> Iterator[str]:
             yield f"{place}: {show_key_path(at)}: {error}"
 
 
-def _of_agents(config: AgentConfig) -> Iterator[tuple[KeyPath, Params]]:
+def _needed(config: AgentConfig) -> Iterator[tuple[KeyPath, Params]]:
     """What the agent needs to be one among others. Who calls an endpoint by TLS finds out about its files then."""
     for number, router in enumerate(config.routers):
         for index, server in enumerate(router.servers):
