@@ -43,7 +43,7 @@ def tls_faults(config: AgentConfig, contexts: Contexts) -> Iterator[str]:
 
 
 def _needed(config: AgentConfig) -> Iterator[tuple[KeyPath, Params]]:
-    """What the agent needs to be one among others. Who calls an endpoint by TLS finds out about its files then."""
+    """The TLS without which no agent starts. (Of files towards other endpoints it only warns: endpointtls.py.)"""
     for number, router in enumerate(config.routers):
         for index, server in enumerate(router.servers):
             params = server_tls(server)
