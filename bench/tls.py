@@ -6,25 +6,32 @@
 Both sides verify each other. Certificates and what is agreed on are the same for all: ECDSA on P-256, X25519, TLS 1.3
 with TLS_AES_128_GCM_SHA256, which is all that nginx offers on the other side. Sessions are not taken up again, so that
 each connection is a whole handshake. Only the CPU time of the proxy is counted, not that of nginx around it.
+
+All proxies run during the whole time and are loaded in turns, so that the two that are compared meet the same machine
+within seconds. What is counted lies inside of a load: how many requests those were, nginx as the endpoints says.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 import click
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bench import envoy
 from bench.compare import alternate, present
-from bench.load import WORKLOADS, LoadResult, run
+from bench.load import WORKLOADS, Workload, run
 from bench.peers import AGENT, BACKEND, SMALL_BODY, Peer, Site, agent_files, named, nginx_arguments, nginx_config
 from bench.processes import BenchError, Process, free_ports
 from bench.results import Sample, Samples, Spread, losses, markdown, spread
@@ -36,8 +43,8 @@ from tls.identity import SpiffeId
 DOMAIN: Final = "bench.example"
 NAME: Final = "proxy.bench.example"
 SUITE: Final = "TLS_AES_128_GCM_SHA256"
-WARM_UP_SECONDS: Final = 1
-SHORT_SECONDS: Final = 1
+EDGE_SECONDS: Final = 1
+"""What of a load is not counted, at its begin (the handshakes of all connections) and at its end."""
 
 _FRONT = """\
 stream {{
@@ -71,6 +78,7 @@ _BACKEND = """\
   server {{
     listen 127.0.0.1:{plain};
     location = /small {{ return 200 "{small}"; }}
+    location = /status {{ stub_status; }}
   }}
   server {{
     listen 127.0.0.1:{backends[0]}{ssl};
@@ -179,13 +187,13 @@ def front_text(folder: Path, target: int, site: Site) -> dict[str, str]:
 
 
 @contextmanager
-def serving(here: Stage, case: Case, folder: Path) -> Iterator[tuple[int, int]]:
-    """The endpoints of a case, while the block lasts."""
+def serving(here: Stage, case: Case, folder: Path) -> Iterator[tuple[tuple[int, int], int]]:
+    """The endpoints of a case, while the block lasts, and the port where they tell how much they have done."""
     one, two, plain = free_ports(3)
     site = _site(here, "endpoints", plain, plain, (one, two))
     peer = replace(BACKEND, files=partial(backend_text, case, folder), ready=lambda at: (at.port, "/small"))
     with started(peer, site, core=here.load_core):
-        yield one, two
+        yield (one, two), plain
 
 
 @contextmanager
@@ -208,35 +216,58 @@ def asked_at(here: Stage, case: Case, folder: Path, target: int) -> Iterator[int
         yield port
 
 
-def measure(here: Stage, case: Case, folder: Path, peer: Peer, seconds: int) -> Sample:
-    """The CPU time of the proxy for a request. Raises BenchError.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A proxy that runs: where load goes in, and the port of the status of its endpoints."""
 
-    It is what a longer run takes more than a short one: both begin with a handshake for each connection, and 32 of
-    those cost as much as a thousand requests.
-    """
-    workload = WORKLOADS["newconn" if case.closes == "caller" else "small"]
-    load = partial(run, workload, core=here.load_core, directory=here.directory)
-    with ExitStack() as stack:
-        backends = stack.enter_context(serving(here, case, folder))
-        proxy = stack.enter_context(here.proxy(peer, backends))
-        port = stack.enter_context(asked_at(here, case, folder, proxy.port))
-        check_reply(port, workload)
-        load(port, WARM_UP_SECONDS)
-        short, shorter = _used(proxy.process, partial(load, port, SHORT_SECONDS))
-        long, longer = _used(proxy.process, partial(load, port, SHORT_SECONDS + seconds))
-    if longer.requests <= shorter.requests:
-        raise BenchError(f"{peer.name}: a longer run had no more requests than a short one: the machine is too busy")
-    return {
-        "cpu_us": (long - short) / (longer.requests - shorter.requests) * 1e6,
-        "rate": longer.requests / longer.seconds,
-        "errors": float(shorter.errors + longer.errors),
-    }
+    process: Process
+    port: int
+    status_port: int
 
 
-def _used(process: Process, load: Callable[[], LoadResult]) -> tuple[float, LoadResult]:
-    before = process.cpu_seconds()
-    result = load()
-    return process.cpu_seconds() - before, result
+@contextmanager
+def ready(here: Stage, case: Case, folder: Path, peer: Peer) -> Iterator[Ready]:
+    """A proxy with all that is around it, while the block lasts. Raises BenchError when no reply comes through."""
+    with (
+        serving(here, case, folder) as (backends, status_port),
+        here.proxy(peer, backends) as proxy,
+        asked_at(here, case, folder, proxy.port) as port,
+    ):
+        check_reply(port, _workload(case))
+        yield Ready(proxy.process, port, status_port)
+
+
+def measure(here: Stage, case: Case, at: Ready, seconds: int) -> Sample:
+    """The CPU time of the proxy for a request, during `seconds` in the middle of a load. Raises BenchError."""
+    load = partial(run, _workload(case), at.port, 2 * EDGE_SECONDS + seconds)
+    with ThreadPoolExecutor(1) as background:
+        running = background.submit(load, core=here.load_core, directory=here.directory)
+        time.sleep(EDGE_SECONDS)
+        used, served, began = at.process.cpu_seconds(), requests_so_far(at.status_port), time.perf_counter()
+        time.sleep(seconds)
+        used, served = at.process.cpu_seconds() - used, requests_so_far(at.status_port) - served - 1
+        took = time.perf_counter() - began
+        result = running.result()
+    if not served:
+        raise BenchError(f"no request reached an endpoint within {seconds} s")
+    return {"cpu_us": used / served * 1e6, "rate": served / took, "errors": float(result.errors)}
+
+
+def requests_so_far(port: int) -> int:
+    """How many requests an nginx has got, the one for this among them. Raises BenchError."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/status", timeout=EDGE_SECONDS) as reply:
+            text = reply.read().decode("latin-1")
+    except OSError as error:
+        raise BenchError(f"nginx does not tell how many requests it has got: {error}") from error
+    found = re.search(r"^ *\d+ +\d+ +(\d+) *$", text, re.MULTILINE)
+    if found is None:
+        raise BenchError(f"nginx's status has no count of requests: {text!r}")
+    return int(found[1])
+
+
+def _workload(case: Case) -> Workload:
+    return WORKLOADS["newconn" if case.closes == "caller" else "small"]
 
 
 def table(results: Mapping[str, Samples]) -> str:
@@ -274,14 +305,14 @@ def _site(here: Stage, name: str, port: int, plain: int, backends: tuple[int, ..
 
 
 @click.command()
-@click.option("--rounds", type=click.IntRange(1, 99), default=3, show_default=True)
-@click.option("--seconds", type=click.IntRange(1, 600), default=3, show_default=True, help="Of load, each time.")
+@click.option("--rounds", type=click.IntRange(1, 99), default=10, show_default=True)
+@click.option("--seconds", type=click.IntRange(1, 600), default=2, show_default=True, help="Counted of each load.")
 @click.option("--only", metavar="TEXT", default="", help="Only the cases that have this in their name.")
 def main(rounds: int, seconds: int, only: str) -> None:
     """Compare what mutual TLS costs the agent and Envoy."""
     turns: dict[str, Callable[[], Sample]] = {}
     try:
-        with stage() as here:
+        with stage() as here, ExitStack() as proxies:
             folder = here.directory / "certificates"
             folder.mkdir()
             write_certificates(folder)
@@ -290,7 +321,8 @@ def main(rounds: int, seconds: int, only: str) -> None:
             for name, case in cases.items():
                 for peer in peers(case, folder):
                     if peer.name in names:
-                        turns[_turn(name, peer.name)] = partial(measure, here, case, folder, peer, seconds)
+                        at = proxies.enter_context(ready(here, case, folder, peer))
+                        turns[_turn(name, peer.name)] = partial(measure, here, case, at, seconds)
             samples = alternate(turns, rounds, _say)
     except BenchError as error:
         raise click.ClickException(str(error)) from error

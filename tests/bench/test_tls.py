@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +12,19 @@ import pytest
 
 import conf
 from bench.peers import Site
-from bench.tls import CASES, NAME, Case, agent_text, backend_text, envoy_text, front_text, table, write_certificates
+from bench.processes import BenchError
+from bench.tls import (
+    CASES,
+    NAME,
+    Case,
+    agent_text,
+    backend_text,
+    envoy_text,
+    front_text,
+    requests_so_far,
+    table,
+    write_certificates,
+)
 from tls.contexts import make_side
 from tls.params import ContextParams, OwnCertificate, ServerParams
 
@@ -65,3 +79,37 @@ def test_a_handshake_is_what_tls_adds_in_the_same_round() -> None:
         "650.0 (500.0..800.0)",
         "1.75 (1.50..2.00)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        (
+            b"Active connections: 3 \nserver accepts handled requests\n 7 7 4021 \nReading: 0 Writing: 1 Waiting: 2 \n",
+            4021,
+        ),
+        (b"<html>404</html>", None),
+    ],
+)
+def test_what_is_counted_is_what_nginx_says_that_endpoints_got(page: bytes, expected: int | None) -> None:
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(page), page))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as background:
+        background.submit(answer, listener)
+        port = listener.getsockname()[1]
+        if expected is not None:
+            assert requests_so_far(port) == expected
+        else:
+            with pytest.raises(BenchError, match="no count of requests"):
+                requests_so_far(port)
+
+
+def test_an_nginx_that_is_gone_is_an_error_that_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(BenchError, match="does not tell"):
+        requests_so_far(port)
