@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
-from trio.lowlevel import ParkingLot, wait_writable
+from trio import lowlevel
 
 from nodeagent.proxy.errors import TlsCertificateFailed
 from nodeagent.proxy.frugal import FRUGAL, PIECE
@@ -119,7 +119,7 @@ class TlsWire(Wire):
         self._encrypted = 0
         """Bytes of the message under way that `send_nowait` encrypted, and did not count as sent."""
         self._filling = False
-        self._filled = ParkingLot()
+        self._filled: lowlevel.ParkingLot | None = None
         self._silent = False
         """To be closed without close_notify."""
 
@@ -176,13 +176,20 @@ class TlsWire(Wire):
             if self._filling or self._outgoing.pending or self.closed:
                 await self._fill()
                 continue
-            self._filling = True  # as `_fill` does it, without a coroutine for it
+            self._filling = True  # as `_fill` and `wait_readable` do it, without coroutines for that
             try:
-                await self.wait_readable()
+                if self._ready:
+                    await lowlevel.checkpoint()
+                else:
+                    assert self._task is None, "two tasks read one connection"
+                    self._task = lowlevel.current_task()
+                    await lowlevel.wait_task_rescheduled(self._stop_waiting)
+                if self.closed:
+                    raise trio.ClosedResourceError("closed by the agent")
                 self._feed_nowait()
             finally:
                 self._filling = False
-                if self._filled:
+                if self._filled is not None:
                     self._filled.unpark_all()
 
     def send_nowait(self, data: bytes) -> int:
@@ -196,8 +203,14 @@ class TlsWire(Wire):
             taken = self._tls.write(data if len(data) <= BATCH else memoryview(data)[:BATCH])
         except ssl.SSLWantReadError:
             return 0
-        if self._flush_nowait():
+        waiting = self._outgoing.read()  # as `_flush_nowait` does it, without a call for that
+        try:
+            sent = self._write(waiting)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        if sent == len(waiting):
             return taken
+        self._unsent = waiting[sent:]
         self._encrypted = taken
         return 0
 
@@ -271,7 +284,7 @@ class TlsWire(Wire):
         except ssl.SSLZeroReturnError:
             return b""
         if not self._incoming.pending:
-            self._dry = bool(data) and not self._tls.pending()  # the end can be read again and again
+            self._dry = bool(data)  # a record is smaller than a piece; and the end can be read again and again
             return data
         pieces = [data]
         while data and self._incoming.pending:
@@ -288,10 +301,10 @@ class TlsWire(Wire):
         try:
             data = self._read(size)
         except (BlockingIOError, InterruptedError):
-            self.exhausted()
+            self._ready = self._ended
             return
         if len(data) < size:
-            self.exhausted()
+            self._ready = self._ended
         if data:
             self._incoming.write(data)
         else:
@@ -310,6 +323,8 @@ class TlsWire(Wire):
         if self._outgoing.pending > BATCH:
             raise ssl.SSLError("the peer asks and asks, and does not read the answers")
         if self._filling:
+            if self._filled is None:
+                self._filled = lowlevel.ParkingLot()
             await self._filled.park()
             return
         self._filling = True
@@ -318,12 +333,12 @@ class TlsWire(Wire):
             self._feed_nowait()
         finally:
             self._filling = False
-            if self._filled:
+            if self._filled is not None:
                 self._filled.unpark_all()
 
     async def _flush(self) -> None:
         while not self._flush_nowait():
-            await wait_writable(self.fd)
+            await lowlevel.wait_writable(self.fd)
 
     def _flush_nowait(self) -> bool:
         """Give the kernel what is encrypted; True when it took all of it. Raises OSError."""
