@@ -69,7 +69,7 @@ async def least_of_checkpoints() -> float:
 async def main() -> None:
     """Print the table."""
     exchanges, recent, now = Exchanges(), Recent(4096), trio.current_time()
-    exchanges.watch(recent.record)
+    exchanges.keep(recent.record)
     records = Records(exchanges, "outgoing", "127.0.0.1:4140")
     head = RequestHead(b"GET", b"users", b"/profile?id=1", 11, b"", {})
     request = Request(head, b"", now, "127.0.0.1:50000")

@@ -22,7 +22,7 @@ def keep_recent(telemeters: Iterable[AnyTelemeter], exchanges: Exchanges, rng: r
     if not config.capacity:
         return None
     recent = Recent(config.capacity, config.sample_rate, rng)
-    exchanges.watch(recent.record)
+    exchanges.keep(recent.record)
     return recent
 
 

@@ -11,7 +11,7 @@ from balancer.response_class import ResponseClass
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.messages import Request, RequestHead, field_of
 from nodeagent.proxy.tunnel import Tunnel
-from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Described, Exchange, Exchanges
+from nodeagent.telemetry.exchange import MAX_PATH, SLOW, Described, Exchanges
 from nodeagent.telemetry.trace import is_recorded
 
 _SUCCESS = ResponseClass.SUCCESS
@@ -43,7 +43,7 @@ def _describe(version: int, fields: bytes) -> Described:
 
 
 class Records:
-    """Makes an `Exchange` of each request to a listener."""
+    """Makes the fields of an `Exchange` of each request to a listener."""
 
     __slots__ = ("_exchanges", "_now", "_router", "_server")
 
@@ -68,7 +68,7 @@ class Records:
         `status` is 0 when no answer began; `whole` tells whether the caller got all of it.
         """
         exchanges = self._exchanges
-        if not exchanges.watchers:
+        if not (exchanges.keepers or exchanges.watchers):
             return
         head, service, failure, client = request.head, request.service, request.failure, request.client
         now = self._now()
@@ -82,9 +82,7 @@ class Records:
             label, budget = None if request.name is None else request.name.show(), None
         attempts, trace, received_at = request.attempts, request.trace, request.received_at
         plain = verdict is _SUCCESS and whole and len(attempts) == 1 and now - received_at < SLOW
-        # Made so, because by its own constructor it takes twice the time.
-        exchange = tuple.__new__(
-            Exchange,
+        exchanges.tell(
             (
                 self._router,
                 self._server,
@@ -114,9 +112,8 @@ class Records:
                 describe(head) if exchanges.describe else None,
                 None if client is None else client.identity,
                 request.policy,
-            ),
+            )
         )
-        exchanges.tell(exchange)
 
     def settle_tunnel(self, request: Request, tunnel: Tunnel, status: int = 200) -> None:
         """Tell of a tunnel that is over, whose caller was told `status`."""

@@ -15,38 +15,40 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from random import Random
 
-from nodeagent.telemetry.exchange import Exchange
+from nodeagent.telemetry.exchange import Exchange, Fields
 from nodeagent.telemetry.trace import request_id
 
 NOTABLE = 1 / 4
 """Of the capacity, on top of it: the room for what is worth to be kept longer."""
 
+_PLAIN = Exchange._fields.index("plain")
+
 
 class Recent:
-    """The recent requests of one process; `record` watches an agent's `Exchanges`."""
+    """The recent requests of one process; `record` is a keeper of an agent's `Exchanges`."""
 
     __slots__ = ("_latest", "_notable", "_rate", "_rng")
 
     def __init__(self, capacity: int, rate: float = 1.0, rng: Random | None = None) -> None:
         """`capacity` is how many of the latest requests are kept; `rate` the part of all requests that is looked at."""
-        self._latest: deque[Exchange] = deque(maxlen=capacity)
-        self._notable: deque[Exchange] = deque(maxlen=max(1, int(capacity * NOTABLE)))
+        self._latest: deque[Fields] = deque(maxlen=capacity)
+        self._notable: deque[Fields] = deque(maxlen=max(1, int(capacity * NOTABLE)))
         self._rate = rate
         self._rng = rng or Random()
 
-    def record(self, exchange: Exchange) -> None:
+    def record(self, fields: Fields) -> None:
         """Keep a request that is over."""
         if self._rate < 1.0 and self._rng.random() >= self._rate:
             return
         latest = self._latest
-        if len(latest) == latest.maxlen and not latest[0].plain:
+        if len(latest) == latest.maxlen and not latest[0][_PLAIN]:
             self._notable.append(latest[0])
-        latest.append(exchange)
+        latest.append(fields)
 
     def __iter__(self) -> Iterator[Exchange]:
         """All that are kept, the one that ended last first."""
-        yield from reversed(self._latest)
-        yield from reversed(self._notable)
+        yield from map(Exchange.of, reversed(self._latest))
+        yield from map(Exchange.of, reversed(self._notable))
 
     def __len__(self) -> int:
         return len(self._latest) + len(self._notable)

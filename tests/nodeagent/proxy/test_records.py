@@ -15,7 +15,7 @@ from balancer.response_class import ResponseClass
 from namer.addr import Endpoint
 from nodeagent.proxy.balance import ClientPolicy
 from nodeagent.telemetry.decision import blame, summary
-from nodeagent.telemetry.exchange import Exchange
+from nodeagent.telemetry.exchange import Exchange, Fields
 from tests.nodeagent.proxy.world import CLOSE, OK, Backend, World
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: web\r\n\r\n"
@@ -204,13 +204,30 @@ async def test_nothing_is_made_for_nobody() -> None:
             world.router.exchanges.unwatch(print)
 
 
-async def test_a_watcher_that_fails_harms_nobody() -> None:
-    def fails(exchange: Exchange) -> None:
+async def test_who_only_keeps_it_gets_the_fields_of_the_same_exchange() -> None:
+    kept: list[Fields] = []
+    async with World().running(Backend([OK])) as world:
+        world.router.exchanges.keep(kept.append)
+        await world.ask(GET)
+        [exchange] = await told(world)
+        world.router.exchanges.unwatch(world.router.exchanges.watchers[0])
+        await world.ask(GET)
+        with trio.fail_after(5):
+            while len(kept) < 2:
+                await trio.sleep(0.001)
+
+    assert Exchange.of(kept[0]) == exchange
+    assert len(kept[1]) == len(Exchange._fields)
+
+
+async def test_a_watcher_and_a_keeper_that_fail_harm_nobody() -> None:
+    def fails(exchange: Fields) -> None:
         raise RuntimeError("full")
 
     async with World().running(Backend([OK])) as world:
         exchanges = world.router.exchanges
         exchanges.watchers = (fails, *exchanges.watchers)
+        exchanges.keep(fails)
         assert (await world.ask(GET)).status == 200
         assert len(await told(world)) == 1
 
