@@ -7,12 +7,11 @@ longest, so that a probe still gets its answer; what is accepted, and what is as
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,10 +29,6 @@ BUFFER: Final = 128 * 1024
 """Bytes that the kernel keeps for a caller; by itself it would keep megabytes for one that takes nothing."""
 
 
-_END: Final = re.compile(rb"\n\r?\n")
-"""Of a head."""
-
-
 class Pace:
     """Lets `burst` through at once, and so many each second after that (GCRA). Pure."""
 
@@ -48,37 +43,33 @@ class Pace:
         return max(0.0, self._due - self._slack - now)
 
 
+class Open(Protocol):
+    """A connection that is open."""
+
+    busy: int
+    """Requests under way."""
+
+    def cut(self) -> None:
+        """Close it at once."""
+
+
 class Connection:
     """A stream as hypercorn wants it."""
 
-    def __init__(self, stream: trio.SocketStream, refusal: str | None) -> None:
+    def __init__(self, stream: trio.SocketStream, begun: bytes, refusal: str | None) -> None:
         self._stream = stream
         self.socket = stream.socket
         self.refusal = refusal
         """Why nothing is answered that is asked here."""
         self.busy = 0
         """Requests under way."""
-        self._begun = bytearray()
+        self._begun = begun
         """Read, and not given out yet."""
-
-    async def asks_something(self, within: float, most: int) -> bool:
-        """Wait so many seconds for a first head, or more bytes than one may have; tell whether that came.
-
-        Cancelling loses nothing.
-        """
-        with trio.move_on_after(within), suppress(trio.ClosedResourceError, trio.BrokenResourceError):
-            while more := await self._stream.receive_some(PIECE):
-                seen = max(0, len(self._begun) - 2)
-                self._begun += more
-                if _END.search(self._begun, seen) or len(self._begun) > most:
-                    return True
-        return False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return what has come."""
         if self._begun:
-            begun = bytes(self._begun)
-            self._begun.clear()
+            begun, self._begun = self._begun, b""
             return begun
         return await self._stream.receive_some(max_bytes)
 
@@ -112,26 +103,38 @@ class Connections:
         """`peers` are those who may ask, where these are connections to a Unix socket."""
         self._app = app
         self._peers = peers
-        self._open: dict[Connection, None] = {}
+        self._open: dict[Open, None] = {}
         self._current: ContextVar[Connection] = ContextVar("admin connection")
         self._requests = Pace(burst=200, rate=200)
 
     def __len__(self) -> int:
         return len(self._open)
 
-    @asynccontextmanager
-    async def entered(self, stream: trio.SocketStream) -> AsyncIterator[Connection]:
-        """Have a connection while the block runs, in the task of which all that it asks is answered."""
+    def add(self, one: Open) -> None:
+        """Count one in. It may cost the one that has idled for longest its place."""
         if len(self._open) >= MOST:
             self._longest_idle().cut()
+        self._open[one] = None
+
+    def remove(self, one: Open) -> None:
+        """Count one out, if it is still in."""
+        self._open.pop(one, None)
+
+    @asynccontextmanager
+    async def entered(self, sock: socket.socket, begun: bytes) -> AsyncIterator[Connection]:
+        """Have a connection while the block runs, in the task of which all that it asks is answered.
+
+        `begun` is what was read of it.
+        """
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-        connection = Connection(stream, None if self._peers is None else self._peers.refusal(stream.socket))
-        self._open[connection] = None
+        connection = Connection(stream, begun, None if self._peers is None else self._peers.refusal(stream.socket))
+        self.add(connection)
         self._current.set(connection)
         try:
             yield connection
         finally:
-            self._open.pop(connection, None)
+            self.remove(connection)
             connection.cut()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,7 +152,7 @@ class Connections:
             if connection in self._open:  # behind those that have idled longer
                 self._open[connection] = self._open.pop(connection)
 
-    def _longest_idle(self) -> Connection:
+    def _longest_idle(self) -> Open:
         idle = next((each for each in self._open if not each.busy), None)
         found = idle or next(iter(self._open))
         del self._open[found]

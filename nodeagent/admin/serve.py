@@ -1,7 +1,7 @@
 """Serves the admin application with hypercorn's trio worker. An edge.
 
 hypercorn takes 50 ms to import, so it is imported when the serving starts, and by nobody who only explains a
-name or checks a configuration. It speaks HTTP. Who gets in, how many, and for how long is decided here and in
+name or checks a configuration. It speaks HTTP. Who gets in, how many, and for how long is decided by `door.py` and
 `connections.py`, for on its own it lets in everybody, and waits for ever until an answer is taken. Its log goes to the
 agent's own.
 """
@@ -18,22 +18,18 @@ import trio
 from starlette.types import ASGIApp
 
 from conf.admin import Admin
-from nodeagent.admin.connections import Connections, Pace
+from nodeagent.admin.connections import Connections
+from nodeagent.admin.door import MAX_HEAD, Door
 from nodeagent.admin.peers import Peers
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
 
-MAX_HEAD: Final = 64 * 1024  # bytes
-IDLE: Final = 10  # seconds between two requests, and for a head to come
+IDLE: Final = 10  # seconds between two requests
 GRACE: Final = 2.0  # seconds for answers under way at shutdown
 STREAMS: Final = 16  # of one HTTP/2 connection
 BACKLOG: Final = 128
 """Connections that wait to be accepted: at that pace a quarter of a second, so that a probe is not late behind them."""
-PACE: Final = 500
-"""Connections accepted each second."""
-PAUSE: Final = 0.1
-"""Seconds until the next try where nothing can be accepted: there may be no descriptor left."""
 
 
 async def serve(
@@ -54,21 +50,20 @@ async def serve(
     connections = Connections(app, None if settings.path is None else Peers(settings.allow_uids))
     speak = _speaker(connections, context)
 
-    async def converse(stream: trio.SocketStream) -> None:
-        async with connections.entered(stream) as connection:
-            # Whoever only connects, or sends a head byte by byte, costs no more than that.
-            if await connection.asks_something(IDLE, MAX_HEAD):
-                await speak(connection).run()
+    async def converse(accepted: socket.socket, begun: bytes) -> None:
+        async with connections.entered(accepted, begun) as connection:
+            await speak(connection).run()
 
     sock.listen(BACKLOG)
-    with trio.socket.from_stdlib_socket(sock) as listener:
+    with sock:
         task_status.started()
         async with trio.open_nursery() as conversations:
             async with trio.open_nursery() as accepting:
-                accepting.start_soon(_accept, listener, lambda stream: conversations.start_soon(converse, stream))
+                door = Door(sock, connections, lambda *who: conversations.start_soon(converse, *who))
+                accepting.start_soon(door.run)
                 await shutdown()
                 accepting.cancel_scope.cancel()
-            listener.close()
+            sock.close()
             await context.terminated.set()  # who idles is let go
             conversations.cancel_scope.deadline = trio.current_time() + GRACE
 
@@ -89,15 +84,3 @@ def _speaker(connections: Connections, context: Any) -> Callable[[Any], Any]:
     framework = cast("ASGIFramework", connections.app)  # the libraries write the type of the same thing differently
     wrapped = wrap_app(framework, config.wsgi_max_body_size, "asgi")
     return partial(TCPServer, wrapped, config, context, ConnectionState({}))
-
-
-async def _accept(listener: trio.socket.SocketType, begin: Callable[[trio.SocketStream], None]) -> None:
-    pace = Pace(burst=PACE, rate=PACE)
-    while True:
-        try:
-            sock, _ = await listener.accept()
-        except OSError:
-            await trio.sleep(PAUSE)
-            continue
-        begin(trio.SocketStream(sock))
-        await trio.sleep(pace.wait(trio.current_time()))

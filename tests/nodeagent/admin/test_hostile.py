@@ -109,9 +109,9 @@ async def test_connections_that_are_left_open_take_no_place_from_a_probe(left: b
     async with on_a_port(agent) as port:
         with ExitStack() as opened:
             for _ in range(4 * MOST):
-                sock = opened.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
-                sock.send(left)
-                await trio.lowlevel.checkpoint()
+                sock = opened.enter_context(closing(trio.socket.socket()))
+                await sock.connect(("127.0.0.1", port))
+                await sock.send(left)
             assert await status(port, b"GET /live HTTP/1.1\r\n%b\r\n" % OWN) == 200
             ours = descriptors() - before - 4 * MOST
             assert ours < MOST + 10, "descriptors of the agent: no more than connections may be open"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +16,8 @@ import trio.testing
 
 from namer.addr import Endpoint
 from nodeagent.admin.app import admin_app
-from nodeagent.admin.serve import MAX_HEAD, serve
+from nodeagent.admin.door import MAX_HEAD
+from nodeagent.admin.serve import serve
 from tests.nodeagent.admin.fakes import MACHINE, FakeAgent
 
 
@@ -86,6 +89,45 @@ async def test_an_idle_caller_does_not_hold_up_the_end() -> None:
         await stream.send_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
     await stream.aclose()
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /live HT"])
+async def test_nor_does_one_that_has_asked_nothing(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+    monkeypatch.setattr("nodeagent.admin.serve.GRACE", 60.0)
+    monkeypatch.setattr("nodeagent.admin.door.PATIENCE", 60.0)
+    async with served(FakeAgent()) as port:
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(begun)
+        await trio.testing.wait_all_tasks_blocked()
+    with contextlib.suppress(trio.BrokenResourceError):  # what it sent may not have been read
+        assert await stream.receive_some() == b""
+    await stream.aclose()
+
+
+async def test_who_asks_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nodeagent.admin.door.PATIENCE", 0.1)
+    async with served(FakeAgent()) as port:
+        for begun in (b"", b"GET /live HT"):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await stream.send_all(begun)
+                assert await stream.receive_some() == b""
+        assert await raw(port, b"GET /live HTTP/1.0\r\n\r\n")
+
+
+async def test_nobody_is_let_in_while_there_is_no_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    accept, refused = socket.socket.accept, 0
+
+    def fails_twice(sock: socket.socket) -> tuple[socket.socket, object]:
+        nonlocal refused
+        if refused < 2:
+            refused += 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(sock)
+
+    async with served(FakeAgent()) as port:
+        monkeypatch.setattr(socket.socket, "accept", fails_twice)
+        assert (await raw(port, b"GET /live HTTP/1.0\r\n\r\n")).split(b" ")[1] == b"200"
+    assert refused == 2
 
 
 @pytest.mark.parametrize("head", [b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /live HTTP/1.0\n\n"])
