@@ -11,7 +11,7 @@ from msgspec import Meta, field
 from conf.authorizers import AnyAuthorizer, AuthorizerName
 from conf.errors import quote
 from conf.fields import ONE_OR_MANY, HeaderName, Reader, Text, about, one_of
-from conf.globs import Template, identity_template, name_template, path_template
+from conf.globs import Template, cgroup_template, identity_template, name_template, path_template
 from conf.guard import AddressRange
 from conf.rulestores import AnyRuleStore
 from conf.section import Section
@@ -86,6 +86,10 @@ Service = Annotated[str, _read_by("a name such as /svc/users, or a template", _t
 UrlTemplate = Annotated[
     str, _read_by("the path of a URL such as /users/photo, or a template", _template(path_template))
 ]
+Cgroup = Annotated[
+    str,
+    _read_by("the path of a cgroup such as /system.slice/web.service, or a template", _template(cgroup_template)),
+]
 User = Annotated[str, _read_by("the name or the number of a user", _user)]
 Method = Annotated[str, Meta(min_length=1, max_length=32), _read_by("a method such as GET", _method)]
 HeaderText = Annotated[str, Meta(max_length=1024), _read_by("printable text without blanks around it", _value)]
@@ -120,7 +124,16 @@ class Callers(Section, frozen=True):
             unset="any user, and callers from elsewhere",
         ),
     ] = None
-
+    cgroups: Annotated[
+        Annotated[tuple[Cgroup, ...], Meta(min_length=1)] | None,
+        about(
+            "The cgroup (v2) of a program of this host, which is the service of systemd or the container that it runs "
+            "in: of loopback that in which its socket was made, of Unix sockets that of the process that connected. "
+            "`/system.slice/web.service` is just that cgroup, with `/**` after it also those below.",
+            like="none",
+            unset="any cgroup, and callers from elsewhere",
+        ),
+    ] = None
     claims: Annotated[
         Mapping[ClaimName, Annotated[tuple[Text, ...], Meta(min_length=1)]] | None,
         about(
@@ -133,7 +146,8 @@ class Callers(Section, frozen=True):
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """A caller of whom nothing is said."""
-        if self.identities is None and self.networks is None and self.users is None and not self.claims:
+        said = (self.identities, self.networks, self.users, self.cgroups, self.claims or None)
+        if all(each is None for each in said):
             yield "users", "says nothing of who calls; leave `who` out for everybody"
 
 
@@ -221,8 +235,8 @@ class AccessRule(Section, frozen=True, kw_only=True):
 class AccessPolicy(Section, frozen=True):
     """Who may call what. Rules are tried in order, and the first that fits and allows or denies decides.
 
-    In the templates of identities, services and paths `*` stands for any characters of one segment, and `/**` at the
-    end for all that follows, or nothing.
+    In the templates of identities, cgroups, services and paths `*` stands for any characters of one segment, and `/**`
+    at the end for all that follows, or nothing.
     It is judged once a request has its name and before that is looked up. The answer to who is refused is 403.
     """
 
@@ -272,6 +286,12 @@ class AccessPolicy(Section, frozen=True):
         for rule in self.rules:
             if rule.authorizer is not None and rule.authorizer not in known:
                 yield "rules", f"no authorizer is called {quote(rule.authorizer)}; list it below authorizers"
+
+    @property
+    def may_ask_for_cgroups(self) -> bool:
+        """Whether it matters in which cgroup a caller is; it may whenever the rules come from elsewhere."""
+        by_rules = any(each.cgroups for rule in self.rules for each in rule.who or ())
+        return by_rules or self.source is not None or any("cgroup" in each.input for each in self.authorizers)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from conf.fields import Count, HeaderName, Millis, MillisFromZero, Reader, about
 from conf.section import Kinded
 from conf.tracing import Url
 
-INPUTS: Final = ("identity", "user", "address", "service", "method", "path", "query", "host")
+INPUTS: Final = ("identity", "user", "cgroup", "address", "service", "method", "path", "query", "host")
 
 _DATA_PATH: Final = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*")
 _OWNED: Final = re.compile(

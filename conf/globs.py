@@ -1,4 +1,4 @@
-"""Templates with `*` of names, URL paths and identities, for rules; and the normal form of the path of a URL. Pure.
+"""Templates with `*` of names, paths of URLs, identities and cgroups; the normal form of the path of a URL. Pure.
 
     /svc/users          just that
     /svc/*              one label below /svc; a * stands for any run of characters of one label, also within it
@@ -92,6 +92,16 @@ def identity_template(text: str) -> Template:
     if not text or not text.isprintable() or " " in text:
         raise ValueError
     return _template(text, text.split("/"), str)
+
+
+def cgroup_template(text: str) -> Template:
+    """Read a template of paths of cgroups: `/system.slice/*.service`. Raises ValueError."""
+    segments = _below_root(text)
+    if any(segment in ("", ".", "..") for segment in segments):
+        raise ValueError("no cgroup has such a path (//, /./, /../ or a slash at the end)")
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("only printable ASCII is compared")
+    return _template(text, segments, str)
 
 
 def normal_segments(path: bytes) -> tuple[str, ...] | None:

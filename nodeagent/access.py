@@ -80,6 +80,12 @@ def entrance(config: Listener, stats: ServerStats) -> Entrance | None:
     return Entrance(allowing(config.callers), stats)
 
 
+def asks_for_cgroups(router: AnyRouter, listener: Listener) -> bool:
+    """Tell whether it matters, or may from one moment to the next, in which cgroups the callers of a listener are."""
+    by_policy = router.policy is not None and router.policy.may_ask_for_cgroups
+    return by_policy or any(each.cgroups for each in listener.callers or ())
+
+
 def _tokens(config: Tokens, files: FileWatch) -> TokenKeys:
     from nodeagent.policy.tokens import Verifier
     from nodeagent.proxy.tokenkeys import TokenKeys

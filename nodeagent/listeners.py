@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -36,6 +37,9 @@ from nodeagent.telemetry.registry import Registry
 from tls.contexts import Contexts
 from tls.files import TlsConfigError
 
+if TYPE_CHECKING:
+    from nodeagent.proxy.cgroups import Cgroups
+
 log = structlog.get_logger("nodeagent.agent")
 
 
@@ -52,6 +56,7 @@ class Listeners:
         self._rng = rng
         self._elsewhere = elsewhere
         self._callers = Callers()
+        self._cgroups: Cgroups | None = None
         self._connections = Accounts()
         """Of all listeners."""
         self._files: list[SocketFile] = []
@@ -137,9 +142,20 @@ class Listeners:
                     who=self._callers.of,
                     tls=tls,
                     entrance=access.entrance(config, stats),
+                    cgroups=self._known_cgroups() if access.asks_for_cgroups(running.config, config) else None,
                 )
             )
             yield listening, sock
+
+    def _known_cgroups(self) -> Cgroups:
+        """The cgroups of this host, the same for all listeners."""
+        if self._cgroups is None:
+            from nodeagent.proxy.cgroups import Cgroups, mounted
+
+            if (mount := mounted()) is None:
+                log.warning("rules may ask for cgroups, and no tree of cgroups v2 is mounted: those of TCP are unknown")
+            self._cgroups = Cgroups(self._callers, mount)
+        return self._cgroups
 
     def _bind(self, what: str, config: Listener) -> socket.socket:
         options = config.socket_options

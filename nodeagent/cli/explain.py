@@ -42,7 +42,12 @@ TREE_SECONDS = 2.0
 @token_option
 @click.option("--router", metavar="LABEL", help="The router that names it; the first one if not given.")
 @click.option("--dtab", metavar="DTAB", default="", help="Dentries to try before the router's, as in l5d-dtab.")
-@click.option("--as", "who", metavar="CALLER", help="Say whether uid:NAME, an IP address or an identity may call it.")
+@click.option(
+    "--as",
+    "who",
+    metavar="CALLER",
+    help="Say whether uid:NAME, cgroup:/PATH, an IP address or an identity may call it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--request", "id_", metavar="ID", help="Tell of the request with this l5d-reqid instead of a name.")
 @click.argument("asked", nargs=-1, metavar="[METHOD] NAME")

@@ -87,6 +87,8 @@ def _value(call: Call, name: str) -> str | int | None:
             return call.identity
         case "user":
             return call.caller.uid
+        case "cgroup":
+            return call.caller.cgroup
         case "address":
             address = call.address
             return None if address is None else str(address)
@@ -156,6 +158,7 @@ class HttpProtocol:
         fields = {
             "l5d-client-id": values.get("identity"),
             "l5d-client-uid": values.get("user"),
+            "l5d-client-cgroup": values.get("cgroup"),
             "l5d-dst-service": values.get("service"),
             "x-forwarded-for": values.get("address"),
             "x-forwarded-host": values.get("host"),

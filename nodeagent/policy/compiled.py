@@ -11,12 +11,13 @@ from ipaddress import ip_network
 
 from conf.access import DEFAULT, UNKNOWN, AccessPolicy, AccessRule, Callers, Calls, uid_of
 from conf.errors import ConfigErrors
-from conf.globs import identity_template, name_template, path_template
+from conf.globs import cgroup_template, identity_template, name_template, path_template
 from conf.router import AnyRouter
 from conf.rulestores import MAX_BYTES
 from namer.document import Document, Followed, UnusableError
 from namer.namer import Failure, Pending
 from nodeagent.policy.conditions import (
+    Cgroups,
     Condition,
     HasClaims,
     Headers,
@@ -120,6 +121,8 @@ def _callers(config: Callers) -> Iterator[Condition]:
         yield Networks(map(ip_network, config.networks))
     if config.users is not None:
         yield Users((uid_of(user), user) for user in config.users)
+    if config.cgroups is not None:
+        yield Cgroups(map(cgroup_template, config.cgroups))
     if config.claims is not None:
         yield HasClaims(config.claims.items())
 

@@ -117,6 +117,31 @@ class Users(Condition):
         return isinstance(other, Users) and other._written.keys() <= self._written.keys()
 
 
+class Cgroups(Condition):
+    """By the cgroup of a local program."""
+
+    def __init__(self, templates: Iterable[Template]) -> None:
+        self._templates = tuple(templates)
+
+    def fits(self, call: Call) -> Fits:
+        caller = call.caller
+        if caller.cgroup is None:
+            return Fits.MAYBE if caller.is_local else Fits.NO
+        return _yes(_any_fits(self._templates, caller.cgroup[1:].split("/") if caller.cgroup != "/" else ()))
+
+    def wants(self) -> str:
+        return f"cgroups {_listed(self._templates)}"
+
+    def finds(self, call: Call) -> str:
+        caller = call.caller
+        if caller.cgroup is None:
+            return "its cgroup is not known" if caller.is_local else "the caller is not of this host"
+        return f"the caller is in {caller.cgroup}"
+
+    def covers(self, other: Condition) -> bool:
+        return isinstance(other, Cgroups) and _cover(self._templates, other._templates)
+
+
 class HasClaims(Condition):
     """By what its token says."""
 

@@ -10,7 +10,7 @@ from namer.path import Path
 from nodeagent.policy.call import TUNNEL, Call
 from nodeagent.policy.decision import ALLOW
 from nodeagent.policy.rules import Rules
-from nodeagent.proxy.caller import Caller
+from nodeagent.proxy.caller import Caller, is_cgroup
 from nodeagent.proxy.messages import RequestHead
 
 Json: TypeAlias = dict[str, Any]
@@ -20,19 +20,28 @@ LOCAL = "127.0.0.1"
 
 
 def caller_of(text: str) -> tuple[Caller, str, str | None]:
-    """Return who is meant: caller, address and identity. `uid:app1`, `uid:1000`, `10.0.0.7`, `spiffe://a/b`.
+    """Return who is meant: caller, address and identity.
 
+    `uid:app1`, `uid:1000`, `cgroup:/system.slice/web.service`, `uid:app1,cgroup:/a/b`, `10.0.0.7`, `spiffe://a/b`.
     Raises ValueError.
     """
-    if text.startswith("uid:"):
-        return Caller(uid_of(text.removeprefix("uid:")), ""), LOCAL, None
+    if text.startswith(("uid:", "cgroup:")):
+        return _local(text), LOCAL, None
     try:
         address = str(ip_address(text))
     except ValueError:
         if not text or not text.isprintable():
-            raise ValueError("expected uid:NAME, an IP address or an identity") from None
+            raise ValueError("expected uid:NAME, cgroup:/PATH, an IP address or an identity") from None
         return Caller(None, ""), "", text
     return Caller(None, address), address, None
+
+
+def _local(text: str) -> Caller:
+    user, mark, path = text.partition(",cgroup:") if text.startswith("uid:") else ("", *text.partition("cgroup:")[1:])
+    if mark and not is_cgroup(path):
+        raise ValueError(f"{path} is no path of a cgroup such as /system.slice/web.service")
+    uid = uid_of(user.removeprefix("uid:")) if user else None
+    return Caller(uid, "", here=uid is None, cgroup=path or None)
 
 
 def head_of(text: str, method: str) -> RequestHead:

@@ -23,6 +23,9 @@ _ASKED: Final = struct.Struct("=BBxxI")  # inet_diag_req_v2: family, protocol, s
 _PORTS: Final = struct.Struct("!HH")
 _ANY: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)  # on any interface, whatever its cookie
 _FOUND: Final = struct.Struct("=64xII")  # inet_diag_msg: the socket and its queues, uid, inode
+_ATTRIBUTE: Final = struct.Struct("=HH")  # nlattr: its length with this, its type; the next one at a multiple of 4
+_CGROUP: Final = 21  # INET_DIAG_CGROUP_ID, linux/inet_diag.h
+_NUMBER: Final = struct.Struct("=Q")
 _SIZE: Final = _HEADER.size + _ASKED.size + 48
 _CREDENTIALS: Final = struct.Struct("=iII")  # ucred: pid, uid, gid
 
@@ -36,9 +39,17 @@ class Caller(NamedTuple):
     """Its IP address, or "unix"; "" where the user is known."""
     here: bool = False
     """Whether it is of this host all the same: the kernel no longer knows its socket, or cannot tell."""
+    cgroup: str | None = None
+    """The path of the cgroup that it called from; None when it is not known, or nobody has asked for it."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a program of this host."""
+        return self.here or self.uid is not None
 
     def __str__(self) -> str:
-        return self.host if self.uid is None else f"uid {self.uid}"
+        who = self.host if self.uid is None else f"uid {self.uid}"
+        return who if self.cgroup is None else f"{who} in {self.cgroup}"
 
 
 class Callers:
@@ -53,16 +64,29 @@ class Callers:
         here = False
         try:
             if not isinstance(address, tuple):
-                peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-                return Caller(_CREDENTIALS.unpack(peer)[1], "")
+                return Caller(_credentials(sock)[1], "")
             own = sock.getsockname()
             here = is_here(address[0], own[0])
-            uid = self._uid(sock.family, address, own) if here else None
+            uid = _uid_in(self._found(sock.family, address, own)) if here else None
         except OSError:  # the connection broke already, or this system cannot tell
             uid = None
         if uid is not None:
             return Caller(uid, "")
         return Caller(None, str(address[0]), here) if isinstance(address, tuple) else Caller(None, "unix", True)
+
+    def cgroup(self, sock: socket.socket, address: _Address) -> int | None:
+        """Return the number of the cgroup in which the socket at the other end of TCP was made. Never raises or waits.
+
+        None when the kernel does not tell: it is too old, the socket is closed already.
+        """
+        try:
+            return cgroup_in(self._found(sock.family, address, sock.getsockname()))
+        except OSError:
+            return None
+
+    def process(self, sock: socket.socket) -> int:
+        """Return the number of the process that has connected to a Unix socket. Raises OSError."""
+        return _credentials(sock)[0]
 
     def close(self) -> None:
         """Let go of the socket by which the kernel is asked; another one is made when it is asked again."""
@@ -70,8 +94,8 @@ class Callers:
             self._kernel.close()
             self._kernel = None
 
-    def _uid(self, family: int, peer: _Address, own: _Address) -> int | None:
-        """Ask for the socket from `peer` to `own`. Raises OSError."""
+    def _found(self, family: int, peer: _Address, own: _Address) -> bytes:
+        """Ask for the socket from `peer` to `own`; return the answer. Raises OSError."""
         if self._kernel is None:
             self._kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG)
             self._kernel.setblocking(False)
@@ -86,13 +110,43 @@ class Callers:
         )
         while True:  # the answer is there when the question is sent; one that was not fetched may stand before it
             answer = self._kernel.recv(4096)
-            _, kind, _, number, _ = _HEADER.unpack_from(answer)
-            if number == self._asked:
-                break
-        if kind != _BY_FAMILY:
+            if _HEADER.unpack_from(answer)[3] == self._asked:
+                return answer
+
+
+def cgroup_in(answer: bytes) -> int | None:
+    """Return the number of a cgroup in what the kernel says of a socket; None where there is none. Pure."""
+    if _uid_in(answer) is None:
+        return None
+    at, end = _HEADER.size + _FOUND.size, min(_HEADER.unpack_from(answer)[0], len(answer))
+    while at + _ATTRIBUTE.size <= end:
+        length, kind = _ATTRIBUTE.unpack_from(answer, at)
+        if length < _ATTRIBUTE.size or at + length > end:
             return None
-        uid, inode = _FOUND.unpack_from(answer, _HEADER.size)
-        return int(uid) if inode else None  # of a socket that was closed already the kernel says user 0
+        if kind == _CGROUP and length == _ATTRIBUTE.size + _NUMBER.size:
+            return int(_NUMBER.unpack_from(answer, at + _ATTRIBUTE.size)[0])
+        at += (length + 3) & ~3
+    return None
+
+
+def is_cgroup(path: str) -> bool:
+    """Tell whether that is the whole path of a cgroup, in characters that rules can name."""
+    if not path.startswith("/") or not path.isascii() or not path.isprintable():
+        return False
+    return path == "/" or not any(name in ("", ".", "..") for name in path[1:].split("/"))
+
+
+def _uid_in(answer: bytes) -> int | None:
+    if _HEADER.unpack_from(answer)[1] != _BY_FAMILY or len(answer) < _HEADER.size + _FOUND.size:
+        return None
+    uid, inode = _FOUND.unpack_from(answer, _HEADER.size)
+    return int(uid) if inode else None  # of a socket that was closed already the kernel says user 0
+
+
+def _credentials(sock: socket.socket) -> tuple[int, int, int]:
+    """Process, user and group of who has connected to a Unix socket."""
+    pid, uid, gid = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, uid, gid
 
 
 def is_here(host: str, own: str) -> bool:

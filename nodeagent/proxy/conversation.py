@@ -25,6 +25,7 @@ from nodeagent.http1.downstream import render_response, whole_body, whole_chunke
 from nodeagent.http1.head import check_incomplete, keeps_alive, parse_request
 from nodeagent.http1.upgrade import settle_offer, switch_fields
 from nodeagent.http1.upstream import Switched, render_last_chunk
+from nodeagent.proxy.caller import Caller
 from nodeagent.proxy.errors import BadRequest, ProxyError
 from nodeagent.proxy.messages import Body, Request, RequestHead, Response
 from nodeagent.proxy.replay import ReplayBody
@@ -60,6 +61,7 @@ class Conversation:
 
     __slots__ = (
         "_asked_at",
+        "_caller",
         "_client",
         "_head_begun",
         "_last",
@@ -79,12 +81,13 @@ class Conversation:
         "wire",
     )
 
-    def __init__(self, wire: Wire, peer: str, server: Server, account: Account) -> None:
+    def __init__(self, wire: Wire, peer: str, server: Server, account: Account, caller: Caller) -> None:
         self.wire = wire
         self.peer = peer
         self._client = wire.client
         self.server = server
         self.account = account
+        self._caller = caller
         self.deadline = inf
         """When the sweep ends it, in trio's clock."""
         self.opened_at = server.now()
@@ -289,7 +292,7 @@ class Conversation:
         server, head = self.server, request.head
         if head.version == 11:
             request.interim = self._interim
-        request.caller = self.account.caller
+        request.caller = self._caller
         edge = server.edge
         if edge is not None:
             edge.inbound(request, self.opened_at)
@@ -384,7 +387,7 @@ class Conversation:
     async def _tunnel(self, head: RequestHead, framing: int, now: float) -> None:
         server = self.server
         request = Request(head, b"", now, self.peer, self._client)
-        request.caller = self.account.caller
+        request.caller = self._caller
         self._sent = 0
         if framing:
             await self._refuse(BadRequest("CONNECT has no body"), request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Protocol
 
+from nodeagent.proxy.caller import Caller
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.fairness import Account
 from nodeagent.proxy.wire import Wire
@@ -46,8 +47,8 @@ class Conversing(Protocol):
 class Converse(Protocol):
     """Makes what serves a connection."""
 
-    def __call__(self, wire: Wire, peer: str, server: Server, account: Account, /) -> Conversing:
-        """Serve `wire`, on which `peer` calls, whose account that is."""
+    def __call__(self, wire: Wire, peer: str, server: Server, account: Account, caller: Caller, /) -> Conversing:
+        """Serve `wire`, on which `peer` calls, whose account that is; `caller` is what rules know of it."""
         ...
 
     def turn_away(self, sock: socket.socket, server: Server, why: ProxyError, /) -> None:

@@ -34,6 +34,7 @@ from nodeagent.proxy.wire import Wire
 from nodeagent.telemetry.stats import ServerStats
 
 if TYPE_CHECKING:
+    from nodeagent.proxy.cgroups import Cgroups
     from nodeagent.proxy.entrance import Entrance
 
 log = structlog.get_logger("nodeagent.server")
@@ -113,11 +114,12 @@ class Server:
         who: Callable[[socket.socket, object], Caller] | None = None,
         tls: Handshakes | None = None,
         entrance: Entrance | None = None,
+        cgroups: Cgroups | None = None,
     ) -> None:
         """`listener` is bound and listening. `edge` is what this listener adds to or hides from heads.
 
         `everyone` has the connections of all listeners, `who` tells who has opened one, and from which address. With
-        `tls` all speak it. `entrance` knows who may connect, None for everybody.
+        `tls` all speak it. `entrance` knows who may connect, None for everybody; `cgroups` is for rules that ask so.
         """
         listener.setblocking(False)
         self.listener = listener
@@ -135,6 +137,7 @@ class Server:
         self._who = who or Callers().of
         self._tls = tls
         self._entrance = entrance
+        self._cgroups = cgroups
         self.draining = False
         self.conversations: set[Conversing] = set()
         self.on_growth: Callable[[], None] | None = None
@@ -277,21 +280,23 @@ class Server:
             return
         self.stats.connects += 1
         self.stats.connections += 1
-        peer = _show(address)
+        peer, caller = _show(address), account.caller
         try:
             if self._options.proxy_header:
                 peer = await read_proxy_header(wire, peer, self.limits.head_time)
                 if (caller := Caller(None, host_of(peer))) != account.caller:
                     self._close(account)
                     account = self._open(caller)
+            elif self._cgroups is not None:
+                caller = await self._cgroups.with_cgroup(caller, sock, address)
             if self._tls is not None:
                 wire = await self._tls.secure(wire, account.caller)
             if self._entrance is not None:
                 client = wire.client
-                if not self._entrance.admits(account.caller, peer, None if client is None else client.identity):
+                if not self._entrance.admits(caller, peer, None if client is None else client.identity):
                     wire.abort()
                     return
-            await self._converse_with(wire, peer, account)
+            await self._converse_with(wire, peer, account, caller)
         except HandshakeFailed as error:
             self.stats.tls_failures[error.kind] += 1
             log.info("a connection comes to no TLS and is closed", peer=peer, reason=error.kind, error=str(error))
@@ -303,9 +308,9 @@ class Server:
             self._close(account)
             self.stats.connections -= 1
 
-    async def _converse_with(self, wire: Wire, peer: str, account: Account) -> None:
+    async def _converse_with(self, wire: Wire, peer: str, account: Account, caller: Caller) -> None:
         readiness().line_up(wire, account.caller)
-        conversation = self._conversation(wire, peer, self, account)
+        conversation = self._conversation(wire, peer, self, account, caller)
         if self.draining:
             conversation.finish()
         self.conversations.add(conversation)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
+from nodeagent.proxy.caller import Caller
 from nodeagent.proxy.errors import ProxyError
 from nodeagent.proxy.messages import Request, RequestHead
 from nodeagent.proxy.tunnel import Tunnel, relay
@@ -33,13 +34,25 @@ _HEAD = RequestHead(b"CONNECT", b"", b"", 11, b"", {})
 class TcpConversation:
     """Serves one downstream connection of a `tcp` router. It is one request in all that is counted."""
 
-    __slots__ = ("_owed", "_scope", "account", "deadline", "opened_at", "peer", "server", "tunnelling", "wire")
+    __slots__ = (
+        "_caller",
+        "_owed",
+        "_scope",
+        "account",
+        "deadline",
+        "opened_at",
+        "peer",
+        "server",
+        "tunnelling",
+        "wire",
+    )
 
-    def __init__(self, wire: Wire, peer: str, server: Server, account: Account) -> None:
+    def __init__(self, wire: Wire, peer: str, server: Server, account: Account, caller: Caller) -> None:
         self.wire = wire
         self.peer = peer
         self.server = server
         self.account = account
+        self._caller = caller
         self.deadline = inf
         """Never: finding an endpoint has limits of its own, and so has the tunnel."""
         self.opened_at = server.now()
@@ -94,7 +107,7 @@ class TcpConversation:
     async def _serve(self) -> None:
         server = self.server
         request = Request(_HEAD, b"", server.now(), self.peer, self.wire.client)
-        request.caller = self.account.caller
+        request.caller = self._caller
         refusal = server.admit(self.account)
         if refusal is not None:
             self._reset(refusal, request)

@@ -138,6 +138,21 @@ def test_a_listener_says_who_may_connect() -> None:
     assert "servers[0].callers: nobody who connects here has an identity: that needs tls with caCertPath" in line
 
 
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("{rules: [{who: {cgroups: [/a]}, action: deny}]}", True),
+        ("{rules: [{who: [{users: [root]}, {cgroups: [/a]}], action: deny}]}", True),
+        ("{rules: [{who: {users: [root]}, action: deny}]}", False),
+        ("{from: {kind: io.l5d.fs, rulesFile: /etc/rules.yaml}}", True),
+        (f"{{authorizers: [{OPA}]}}", False),
+        (f"{{authorizers: [{OPA[:-1]}, input: [cgroup]}}]}}", True),
+    ],
+)
+def test_whether_it_matters_in_which_cgroup_a_caller_is(text: str, may: bool) -> None:
+    assert policy(text).may_ask_for_cgroups is may
+
+
 def test_users_have_names_or_numbers() -> None:
     assert (uid_of("root"), uid_of("0"), uid_of("4294967294")) == (0, 0, 2**32 - 2)
     for text in ("4294967295", "no such user", "", "a\0b"):
@@ -154,6 +169,14 @@ def test_users_have_names_or_numbers() -> None:
         ("{who: [], action: deny}", "who: expected at least one item, found an empty list"),
         ("{who: {users: []}, action: deny}", "who.users: expected at least one item, found an empty list"),
         ("{what: {}, action: deny}", "what.services: says nothing of what is called; leave `what` out for everything"),
+        (
+            "{who: {cgroups: [system.slice]}, action: deny}",
+            "who.cgroups[0]: expected the path of a cgroup such as /system.slice/web.service, or a template",
+        ),
+        (
+            "{who: {cgroups: [/a/]}, action: deny}",
+            'found the text "/a/": no cgroup has such a path (//, /./, /../ or a slash at the end)',
+        ),
         (
             "{who: {users: [nobody-here]}, action: deny}",
             'found the text "nobody-here": this host has no such user; a number needs no name',

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from conf.globs import (
     Template,
+    cgroup_template,
     identity_template,
     name_template,
     normal_segments,
@@ -36,6 +37,26 @@ from namer.path import Path
 def test_templates_of_names(template: str, fits: list[str], others: list[str]) -> None:
     made = name_template(template)
     assert [name for name in fits + others if made.fits(Path.parse(name).labels)] == fits
+
+
+@pytest.mark.parametrize(
+    ("template", "fits", "others"),
+    [
+        ("/a.slice/b@1.service", ["/a.slice/b@1.service"], ["/a.slice", "/a.slice/b@1.service/c"]),
+        ("/a.slice/**", ["/a.slice", "/a.slice/b/c"], ["/b.slice"]),
+        ("/pods/cri-containerd:*", ["/pods/cri-containerd:abc"], ["/pods/docker:abc"]),
+        ("/a\\x2db", ["/a\\x2db"], ["/a-b"]),
+    ],
+)
+def test_templates_of_cgroups(template: str, fits: list[str], others: list[str]) -> None:
+    made = cgroup_template(template)
+    assert [path for path in fits + others if made.fits(path[1:].split("/"))] == fits
+
+
+@pytest.mark.parametrize("template", ["", "a", "/a/", "//a", "/a/../b", "/./a", "/a/**/b", "/caf\u00e9", "/a\n"])
+def test_what_is_no_template_of_cgroups(template: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - some say no more than that
+        cgroup_template(template)
 
 
 @pytest.mark.parametrize(

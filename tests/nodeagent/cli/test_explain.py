@@ -316,6 +316,7 @@ routers:
     - name: apps
       who: [{{users: [root]}}, {{networks: [10.0.0.0/8]}}, {{identities: ["spiffe://a/*"]}}]
       action: allow
+    - {{name: web, who: {{users: ["7"], cgroups: [/web/**]}}, action: allow}}
 """
 
 
@@ -324,6 +325,9 @@ routers:
     [
         (("uid:root", "http://web/x?y"), 0, "allowed by apps, for uid:root, GET /x?y"),
         (("uid:1234", "http://web/"), 1, "denied by default, for uid:1234, GET /"),
+        (("uid:7,cgroup:/web/a", "http://web/"), 0, "allowed by web, for uid:7,cgroup:/web/a, GET /"),
+        (("uid:7,cgroup:/db", "http://web/"), 1, "denied by default, for uid:7,cgroup:/db, GET /"),
+        (("cgroup:/web", "http://web/"), 1, "denied by default, for cgroup:/web, GET /"),
         (("10.1.2.3", "PUT", "http://web/"), 0, "allowed, and would be denied by trial, for 10.1.2.3, PUT /"),
         (("spiffe://a/b", "DELETE", "/svc/web"), 0, "allowed by apps, for spiffe://a/b, DELETE /"),
         (("spiffe://b/b", "/svc/web"), 1, "denied by default, for spiffe://b/b, GET /"),
@@ -364,15 +368,18 @@ def test_why_a_rule_does_not_fit(cli: Cli, tmp_path: Path) -> None:
         "  no admin   deny    does not fit: paths /admin/**: the path is /x",
         "  trial      audit   fits, and decides nothing",
         "  apps       allow   does not fit: users root: the caller is uid 7",
+        "  web        allow   does not fit (held against the caller): cgroups /web/**: its cgroup is not known",
         "  default    allow   decides",
     ]
 
 
 def test_questions_about_callers_that_make_no_sense(cli: Cli, config: str) -> None:
     nobody = cli("explain", "--config", config, "--as", "uid:nobody-here", "http://web/")
+    nowhere = cli("explain", "--config", config, "--as", "cgroup:web", "http://web/")
     method = cli("explain", "--config", config, "GET", "http://web/")
     anybody = cli("explain", "--config", config, "--as", "10.0.0.1", "http://web/")
     assert (nobody.code, "this host has no such user" in nobody.err) == (2, True)
+    assert (nowhere.code, "web is no path of a cgroup such as" in nowhere.err) == (2, True)
     assert (method.code, "goes with --as" in method.err) == (2, True)
     assert "policy: there is none; everybody may call everything, 10.0.0.1 too" in anybody.out
 

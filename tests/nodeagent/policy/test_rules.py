@@ -79,6 +79,47 @@ def test_networks(host: str, inside: bool) -> None:
     assert decided(policy, host=host, caller=Caller(None, host)).verdict == ("deny" if inside else "allow")
 
 
+WEB = Caller(7, "", cgroup="/system.slice/web.service")
+
+
+@pytest.mark.parametrize(
+    ("template", "caller", "fits"),
+    [
+        ("/system.slice/web.service", WEB, Fits.YES),
+        ("/system.slice/web.service/**", WEB, Fits.YES),
+        ("/system.slice/*.service", WEB, Fits.YES),
+        ("/system.slice/db.service", WEB, Fits.NO),
+        ("/system.slice", WEB, Fits.NO),
+        ("/system.slice/**", WEB, Fits.YES),
+        ("/system.slice/web.service", WEB._replace(cgroup="/system.slice/web.service/worker"), Fits.NO),
+        ("/system.slice/web.service/**", WEB._replace(cgroup="/system.slice/web.service/worker"), Fits.YES),
+        ("/system.slice/web.service/**", WEB._replace(cgroup="/x/system.slice/web.service"), Fits.NO),
+        ("/", WEB._replace(cgroup="/"), Fits.YES),
+        ("/", WEB, Fits.NO),
+        ("/*", WEB._replace(cgroup="/"), Fits.NO),
+        ("/**", WEB._replace(cgroup="/"), Fits.YES),
+        ("/**", Caller(7, ""), Fits.MAYBE),
+        ("/**", GONE, Fits.MAYBE),
+        ("/**", Caller(None, "10.0.0.7"), Fits.NO),
+    ],
+)
+def test_cgroups(template: str, caller: Caller, fits: Fits) -> None:
+    (rule,) = rules(f"rules: [{{who: {{cgroups: [{template!r}]}}, action: deny}}]").rules
+    assert rule.fits(call(caller=caller)) is fits
+
+
+def test_a_cgroup_that_is_not_known_is_held_against_the_caller() -> None:
+    closed = "{default: deny, rules: [{who: {cgroups: [/**]}, action: allow}]}"
+    opened = "rules: [{who: {cgroups: [/a]}, action: deny}]"
+    for caller in (Caller(7, ""), GONE):
+        assert decided(closed, caller=caller).verdict == "deny"
+        assert decided(opened, caller=caller).verdict == "deny"
+    assert decided(opened) == ALLOWED
+    (rule,) = rules(closed).rules
+    assert rule.why(call(caller=7)) == "cgroups /**: its cgroup is not known"
+    assert rule.why(call()) == "cgroups /**: the caller is not of this host"
+
+
 def test_an_audit_rule_tells_and_decides_nothing() -> None:
     policy = """
         rules:
@@ -205,6 +246,9 @@ def test_it_says_of_each_rule_why_it_does_not_fit() -> None:
         ("{who: {networks: [10.0.0.0/8]}, action: deny}", "{who: {networks: [10.1.0.0/16]}, action: allow}", True),
         ("{who: {users: ['1']}, action: deny}", "{who: {users: ['1'], networks: [10.1.0.0/16]}, action: allow}", True),
         ("{who: {users: ['1']}, action: deny}", "{who: [{users: ['1']}, {users: ['2']}], action: allow}", False),
+        ("{who: {cgroups: [/a]}, action: deny}", "{who: {cgroups: [/b]}, action: allow}", False),
+        ("{who: {cgroups: [/a/**]}, action: deny}", "{who: {cgroups: [/a/b], users: ['1']}, action: allow}", True),
+        ("{who: {users: ['1'], cgroups: [/a]}, action: deny}", "{who: {users: ['1']}, action: allow}", False),
         ("{what: {headers: {a: '*'}}, action: deny}", "{what: {headers: {a: b, c: d}}, action: allow}", True),
         ("{what: {headers: {a: b}}, action: deny}", "{what: {headers: {a: '*'}}, action: allow}", False),
         ("{what: {paths: [/a/**]}, action: deny}", "{what: {paths: [/a/b, /a/*/c]}, action: allow}", True),
@@ -215,7 +259,15 @@ def test_rules_that_never_decide(one: str, other: str, shadowed: bool) -> None:
     assert found == ([(1, "rules[0]")] if shadowed else [])
 
 
-WHO = st.sampled_from(["", "who: {users: ['1']}, ", "who: {networks: [10.0.0.0/8]}, ", "who: {identities: [a/*]}, "])
+WHO = st.sampled_from(
+    [
+        "",
+        "who: {users: ['1']}, ",
+        "who: {networks: [10.0.0.0/8]}, ",
+        "who: {identities: [a/*]}, ",
+        "who: {cgroups: [/a/**]}, ",
+    ]
+)
 WHAT = st.sampled_from([
     "", "what: {services: [/svc/a]}, ", "what: {services: [/svc/**], methods: [GET]}, ", "what: {paths: [/p/*]}, ",
     "what: [{paths: [/p/q], methods: [GET]}, {headers: {h: v}}], ", "what: {headers: {h: '*'}}, ",
@@ -231,7 +283,7 @@ CALL = st.fixed_dictionaries(
         "name": st.sampled_from(["/svc/a", "/svc/b"]),
         "method": st.sampled_from(["GET", "PUT", "CONNECT"]),
         "path": st.sampled_from(["/p/q", "/p/r", "/", "//p"]),
-        "caller": st.sampled_from([1, 2, Caller(None, "10.0.0.1"), GONE]),
+        "caller": st.sampled_from([1, 2, Caller(None, "10.0.0.1"), GONE, Caller(1, "", cgroup="/a/b")]),
         "host": st.sampled_from(["10.0.0.1", "127.0.0.1"]),
         "identity": st.sampled_from([None, "a/b", "b/c"]),
         "headers": st.sampled_from([{}, {"h": "v"}, {"h": "w"}, {"h": "v", "H": "w"}]),
