@@ -15,8 +15,10 @@ Unknown is: what the kernel does not tell, a cgroup that was removed, one outsid
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import select
 import socket
 from collections import deque
 from contextlib import suppress
@@ -39,6 +41,7 @@ PAUSE: Final = 0.05
 SHARE: Final = 4
 """A pause is so many times as long as the walk before it: whoever makes cgroups all the time costs a part of a core."""
 
+_SO_PEERPIDFD: Final = 77  # asm-generic/socket.h, since Linux 6.5
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
 
 
@@ -104,11 +107,17 @@ class Cgroups:
 
     def _of_process(self, sock: socket.socket) -> str | None:
         """The cgroup of the process that connected. Blocks as little as /proc does."""
+        handle = None
         try:
+            handle = _handle(sock)
             process = Path(self._proc, str(self._callers.process(sock)))
-            return path_in((process / "cgroup").read_text("utf-8", "surrogateescape"))
+            found = path_in((process / "cgroup").read_text("utf-8", "surrogateescape"))
+            return found if handle is None or not _has_ended(handle) else None  # its number may be another's by now
         except OSError:
             return None
+        finally:
+            if handle is not None:
+                os.close(handle)
 
 
 def mounted(mountinfo: str = "/proc/self/mountinfo") -> Mount | None:
@@ -158,6 +167,23 @@ def path_in(text: str) -> str | None:
         if path != line:
             return path if is_cgroup(path) and not path.endswith(" (deleted)") else None
     return None
+
+
+def _handle(sock: socket.socket) -> int | None:
+    """A descriptor of the process that has connected; None where the kernel makes none. Raises OSError: it is gone."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+    except OSError as error:
+        if error.errno == errno.ENOPROTOOPT:
+            return None
+        raise
+
+
+def _has_ended(handle: int) -> bool:
+    """Whether the process of a descriptor has (pidfd_open(2))."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _unescaped(field: bytes) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,6 +182,27 @@ async def test_a_program_on_a_unix_socket_is_looked_up_by_its_number(tmp_path: P
         assert await cgroups.with_cgroup(me, one, "") == me
         said.unlink()
         assert await cgroups.with_cgroup(me, one, "") == me, "it has ended"
+
+
+async def test_the_cgroup_of_a_process_that_has_ended_is_unknown(tmp_path: Path, callers: Callers) -> None:
+    """Another process may have its number by then, as here the one whose cgroup stands there."""
+    me = Caller(os.getuid(), "")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "agent"))
+        listener.listen()
+        connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+        with subprocess.Popen([sys.executable, "-c", connect, str(tmp_path / "agent")]) as ended:
+            pass
+        (tmp_path / str(ended.pid)).mkdir()
+        (tmp_path / str(ended.pid) / "cgroup").write_text("0::/system.slice/web.service\n")
+        sock, address = listener.accept()
+    with sock:
+        try:
+            os.close(sock.getsockopt(socket.SOL_SOCKET, 77))
+        except OSError as error:
+            if error.errno == errno.ENOPROTOOPT:
+                pytest.skip("needs Linux 6.5, which has SO_PEERPIDFD")
+        assert await Cgroups(callers, None, proc=str(tmp_path)).with_cgroup(me, sock, address) == me
 
 
 def test_how_a_caller_in_a_cgroup_is_written() -> None:
