@@ -1,7 +1,8 @@
 """Rules that ask: Open Policy Agent by its Data API, and programs that answer by a status.
 
 The OPA here is true to its documents (REST API, "Get a Document with Input"): a POST to the path of a rule with an
-object that has `input`, answered with `result`, or without one where the rule is undefined.
+object that has `input`, answered with `result`, or without one where the rule is undefined. What its rules say is up to
+a function, or to real Rego; see tests/nodeagent/policy/test_rego.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from tests.nodeagent.policy.rego import Rego, documented
 from tests.nodeagent.proxy.world import Answer, Backend, Caller
 from tests.nodeagent.running import Running, running
 
@@ -122,6 +124,18 @@ async def test_opa_decides() -> None:
     assert [line["why"] for line in logs if line["event"] == "policy refuses a request"] == ["gate: only to be read"]
     assert counted == {"allowed": 1.0, "denied": 1.0}
     assert opa.connections == 1, "the connection is kept"
+
+
+async def test_opa_decides_by_the_rules_of_the_documentation() -> None:
+    opa = Opa(rule=Rego(documented(), "mesh/authz"))
+    async with asking(opa, OPA) as world:
+        assert (await world.ask("/asked/x")).status == 403
+        assert (await world.record())["policy"]["said"] == "gate: nobody has asked for that"
+        opa.rule = Rego(
+            documented().replace("spiffe://mesh.example/host/", "").replace("identity", "service"), "mesh/authz"
+        )
+        assert (await world.ask("/asked/x")).status == 200
+        assert (await world.ask("/asked/x", method="PUT")).status == 403
 
 
 @pytest.mark.parametrize(
