@@ -84,6 +84,8 @@ class Opa(Authorizer, frozen=True, tag="io.l5d.opa", kw_only=True):
 class HttpAuthorizer(Authorizer, frozen=True, tag="io.l5d.httpAuthz", kw_only=True):
     """A program that is asked by `GET`: 2XX allows, 401 and 403 deny, all else is no answer.
 
+    A 401 is passed on together with its `WWW-Authenticate`, if it has one. All else that is denied is answered 403.
+
     What it is told are fields: `l5d-client-id` (identity), `l5d-client-uid` (user), `l5d-dst-service` (service) and
     `X-Forwarded-For`, `-Host`, `-Method`, `-Uri` (address, host, method, path with the query if that is told).
     """

@@ -17,6 +17,9 @@ Told: TypeAlias = tuple[tuple[str, Any], ...]
 MAX_REASON: Final = 200
 """Characters of a reason that are kept."""
 
+MAX_CHALLENGE: Final = 2048
+"""Characters of a challenge that is passed on; a longer one is none."""
+
 _UNFIT: Final = re.compile(r"[^\x20-\x7e\x80-\xff]")
 
 
@@ -50,6 +53,8 @@ class Answer:
     reason: str = ""
     fields: tuple[tuple[str, str], ...] = ()
     """To be sent on with the request."""
+    challenge: str | None = None
+    """Of a refusal for want of credentials: what the caller has to show."""
 
 
 class Asking(Protocol):
@@ -173,12 +178,12 @@ class HttpProtocol:
         return Question("GET", self._path, headers)
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG002
-        """As of `Asking`."""
+        """As of `Asking`. `headers` are by names in lower case."""
         if 200 <= status < 300:
             found = ((name, headers.get(name)) for name in self.takes)
             return Answer(True, "", tuple((name, _plain(value)) for name, value in found if value is not None))
         if status in (401, 403):
-            return Answer(False, f"it answers {status}")
+            return Answer(False, f"it answers {status}", challenge=_challenge(headers) if status == 401 else None)
         raise UselessAnswerError(f"it answers {status}")
 
 
@@ -205,6 +210,11 @@ class Remembered:
 
     def __len__(self) -> int:
         return len(self._found)
+
+
+def _challenge(headers: Mapping[str, str]) -> str | None:
+    text = headers.get("www-authenticate", "").strip()
+    return text if 0 < len(text) <= MAX_CHALLENGE and text.isascii() and text.isprintable() else None
 
 
 def _plain(text: str) -> str:

@@ -22,6 +22,8 @@ class Decision(NamedTuple):
     """What an authorizer says, or why it does not; None where none was asked."""
     would: str | None = None
     """The rule that refuses it if it denied, while it is not known yet."""
+    challenge: str | None = None
+    """What the caller has to show to be let in, as an authorizer says: a WWW-Authenticate field (RFC 9110, 11.6.1)."""
 
     def show(self) -> dict[str, Any]:
         """As it stands in records."""

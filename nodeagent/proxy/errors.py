@@ -4,6 +4,7 @@
       BadRequest            the request cannot be understood           400 (or 414, 417, 421, 431, 501, 505)
       Denied                policy says no                             403 (or 503: no keys to read tokens with)
         BadToken            a token that is not good                   401
+        Unauthenticated     no credentials, or others are asked for    401
       DestinationForbidden  that address may not be dialled            403
       NoSuchName            the name binds to nothing                  502
       NoEndpoints           bound, and nothing to send it to           503
@@ -84,6 +85,16 @@ class BadToken(Denied):
         """`why` has neither quotes nor backslashes."""
         super().__init__(message)
         self.challenge = f'Bearer error="invalid_token", error_description="{why}"'  # RFC 6750, 3.1
+
+
+class Unauthenticated(Denied):
+    """It does not show what it has to; whoever was asked says so, and what that is."""
+
+    status = 401
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("policy: denied")
+        self.challenge = challenge
 
 
 class DestinationForbidden(ProxyError):

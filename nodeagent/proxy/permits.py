@@ -23,7 +23,7 @@ from nodeagent.policy.compiled import Ruling, ruling_of
 from nodeagent.policy.decision import ALLOW, ASK, DENY, Decision
 from nodeagent.policy.rules import Rule, Rules, passed_on
 from nodeagent.proxy.caller import Caller, host_of
-from nodeagent.proxy.errors import BadToken, Denied
+from nodeagent.proxy.errors import BadToken, Denied, Unauthenticated
 from nodeagent.proxy.messages import Request, block_of, without_fields
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Permits:
         if decision.verdict == ASK:
             decision = await self._asked(self._call(request, name, claims), request, decision)
         request.policy = decision
-        verdict, rule, answered, _ = decision
+        verdict, rule, answered, _, challenge = decision
         self._counts[f"{verdict} {rule}"] += 1
         if verdict == ALLOW:
             return
@@ -159,7 +159,7 @@ class Permits:
             request.name = name
             if rule == UNKNOWN:
                 raise Denied("policy: the rules are not known yet", status=503)
-            raise Denied("policy: denied")
+            raise Unauthenticated(challenge) if challenge is not None else Denied("policy: denied")
         log.warning("policy would refuse a request", **said)
 
     def _claims(self, request: Request, name: Path) -> Claims | None:
@@ -188,6 +188,7 @@ class Permits:
         asked, verdict = self._ruling.asked[decision.rule]
         authorizer = self._authorizers[asked]
         fields: tuple[tuple[str, str], ...] = ()
+        challenge = None
         try:
             answer = await authorizer.ask(call)
         except NoAnswerError as error:
@@ -200,10 +201,10 @@ class Permits:
                 why=str(error),
             )
         else:
-            verdict, fields = (ALLOW if answer.allowed else DENY), answer.fields
+            verdict, fields, challenge = (ALLOW if answer.allowed else DENY), answer.fields, answer.challenge
             said = f"{authorizer.name}: {answer.reason or ('yes' if answer.allowed else 'no')}"
         request.head.fields += block_of(f"{key}: {value}".encode("latin-1") for key, value in fields)
-        return passed_on(Decision(verdict, decision.rule, said), decision.would)
+        return passed_on(Decision(verdict, decision.rule, said, challenge=challenge), decision.would)
 
     async def check_any(self, request: Request, names: tuple[Path, ...]) -> None:
         """Raise Denied, as `check` does for the first, unless one of `names` may be asked for."""

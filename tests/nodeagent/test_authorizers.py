@@ -241,12 +241,12 @@ HTTP = "kind: io.l5d.httpAuthz, headers: [Authorization, X-Forwarded-Uri], takes
 
 
 async def test_a_program_answers_by_its_status_and_says_who_it_is() -> None:
-    replies = [said(b"", fields="X-User: alice\r\nX-Other: x\r\n"), said(b"", "401 Unauthorized"), said(b"", "204 No")]
+    replies = [said(b"", fields="X-User: alice\r\nX-Other: x\r\n"), said(b"", "403 Forbidden"), said(b"", "204 No")]
     forged = "X-User: root\r\nX_User: root\r\nX-Forwarded-Uri: /public\r\nAuthorization: Bearer abc\r\n"
     async with asking(Backend(replies), f"{HTTP}, input: [service, method, path, query, address, user]") as world:
         assert (await world.ask("/asked/x?y=1", forged)).status == 200
         assert (await world.ask("/asked/x", forged)).status == 403
-        assert (await world.record())["policy"]["said"] == "gate: it answers 401"
+        assert (await world.record())["policy"]["said"] == "gate: it answers 403"
         assert (await world.ask("/other", forged)).status == 200
 
     question = world.asked.seen[0].decode().split("\r\n")
@@ -262,3 +262,23 @@ async def test_a_program_answers_by_its_status_and_says_who_it_is() -> None:
     assert [line for line in first if "user:" in line] == ["x-user: alice"]
     assert [line for line in other if "user:" in line] == [], "nobody else writes it, whichever rule decides"
     assert not any("x-other" in line for line in first)
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "challenge"),
+    [
+        (said(b"", "401 No", 'WWW-Authenticate: Basic realm="shop"\r\n'), 401, 'Basic realm="shop"'),
+        (said(b"", "401 No", "WWW-Authenticate: Negotiate\r\nWWW-Authenticate: Bearer\r\n"), 401, "Negotiate, Bearer"),
+        (said(b"", "401 No"), 403, None),
+        (said(b"", "401 No", f"WWW-Authenticate: {'x' * 3000}\r\n"), 403, None),
+        (said(b"", "403 No", "WWW-Authenticate: Basic\r\n"), 403, None),
+    ],
+)
+async def test_who_shows_nothing_hears_what_it_has_to_show(reply: bytes, status: int, challenge: str | None) -> None:
+    """A 401 must have a challenge (RFC 9110, 15.5.2); without one it is a 403 as any other refusal."""
+    async with asking(Backend([reply]), HTTP) as world:
+        answer = await world.ask("/asked/x")
+        record = await world.record()
+    assert (answer.status, answer.body, answer.get("www-authenticate")) == (status, b"policy: denied\n", challenge)
+    assert (record["status"], record["policy"]["said"].partition(" it ")[0]) == (status, "gate:")
+    assert world.backend.seen == []
