@@ -86,8 +86,9 @@ class HttpAuthorizer(Authorizer, frozen=True, tag="io.l5d.httpAuthz", kw_only=Tr
 
     A 401 is passed on together with its `WWW-Authenticate`, if it has one. All else that is denied is answered 403.
 
-    What it is told are fields: `l5d-client-id` (identity), `l5d-client-uid` (user), `l5d-dst-service` (service) and
-    `X-Forwarded-For`, `-Host`, `-Method`, `-Uri` (address, host, method, path with the query if that is told).
+    What it is told are fields: `l5d-client-id` (identity), `l5d-client-uid` (user), `l5d-client-cgroup` (cgroup),
+    `l5d-dst-service` (service) and `X-Forwarded-For`, `-Host`, `-Method`, `-Uri` (address, host, method, path with the
+    query if that is told).
     """
 
     takes: Annotated[
