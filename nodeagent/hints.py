@@ -29,6 +29,7 @@ MAX_HINTS = 20
 
 ALL = "{range} is every address, loopback and the metadata services among them; list what is needed"
 RING = "loadBalancer ringHash of {other} goes by its key, whatever the zone, for names that both prefixes match"
+UNVERIFIED = "whoever answers is believed, whatever {key} says: disableValidation stands beside it"
 NO_ZONE = "no zone is given, and the environment variable NODE_ZONE is not set, so no zone is preferred"
 
 
@@ -58,6 +59,8 @@ def hints(config: AgentConfig, builtins: Collection[str], zone: str | None) -> I
             yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
         for at, message in _ring_and_zone(("routers", index, "client"), router.client):
             yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
+        for at, message in _unverified(("routers", index, "client"), router.client):
+            yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
         for at, message in _shadowed(("routers", index, "policy", "rules"), router.policy):
             yield Hint(origins.origin, origins.lines.get(at), show_key_path(at), message)
         if zone is None:
@@ -79,6 +82,16 @@ def _shadowed(at: KeyPath, policy: AccessPolicy | None) -> Iterator[tuple[KeyPat
 
         for number, earlier in compiled(policy).shadowed():
             yield (*at, number), f"never decides: {earlier.name}, before it, fits all that this one fits"
+
+
+def _unverified(at: KeyPath, policy: AnyClientPolicy) -> Iterator[tuple[KeyPath, str]]:
+    """Where certificates to trust are given, and nobody's is looked at."""
+    for place, keys in parts_of(policy):
+        tls = keys.tls
+        if tls is not None and tls.disable_validation:
+            for key, given in (("trustCerts", tls.trust_certs), ("trustCertsBundle", tls.trust_certs_bundle)):
+                if given:
+                    yield (*at, *place, "tls", key), UNVERIFIED.format(key=key)
 
 
 def _ring_and_zone(at: KeyPath, policy: AnyClientPolicy) -> Iterator[tuple[KeyPath, str]]:

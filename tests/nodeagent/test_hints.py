@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import conf
-from nodeagent.hints import MAX_HINTS, NO_ZONE, RING, hints
+from nodeagent.hints import MAX_HINTS, NO_ZONE, RING, UNVERIFIED, hints
 
 BUILTINS = frozenset({"inet", "nil"})
 
@@ -98,6 +98,17 @@ def test_a_zone_that_nobody_tells(client: str, places: list[str]) -> None:
 
     assert told(dtab, more=more) == [f"a.yaml:{place}: warning: {NO_ZONE}" for place in places]
     assert told(dtab, more=more, zone="a") == []
+
+
+@pytest.mark.parametrize("key", ["trustCerts", "trustCertsBundle"])
+@pytest.mark.parametrize("validates", [False, True])
+def test_certificates_to_trust_where_nobody_is_verified(key: str, validates: bool) -> None:
+    value = "[ca.pem]" if key == "trustCerts" else "ca.pem"
+    how = "commonName: web" if validates else "disableValidation: true"
+    tls = f"tls: {{{how}, {key}: {value}}}"
+    more = f"  client: {{kind: io.l5d.static, configs: [{{prefix: /}}, {{prefix: /a, {tls}}}]}}\n"
+    message = f"a.yaml:6: routers[0].client.configs[1].tls.{key}: warning: {UNVERIFIED.format(key=key)}"
+    assert told("/svc => /#/io.l5d.fs", more=more) == ([] if validates else [message])
 
 
 RINGED = "loadBalancer: {kind: ringHash, header: x}"
