@@ -44,7 +44,7 @@ DOMAIN: Final = "bench.example"
 NAME: Final = "proxy.bench.example"
 SUITE: Final = "TLS_AES_128_GCM_SHA256"
 EDGE_SECONDS: Final = 1
-"""What of a load is not counted, at its begin (the handshakes of all connections) and at its end."""
+"""How much of a load is not counted at its begin, which has the handshakes of all connections, and at its end."""
 
 _FRONT = """\
 stream {{
